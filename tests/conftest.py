@@ -1,0 +1,76 @@
+"""Fixtures that lend tests a real server, a URL, or an open database on each kind of server.
+
+A test names what it needs: `server_url` (memory and three real servers), `server` (the three, to break them), `db`.
+Where a server is missing the test is skipped with what to install; `$REDISORM_REQUIRE_SERVERS=1` makes that a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from tests.servers import KINDS, Server, ServerMissingError
+
+if TYPE_CHECKING:
+    from redisorm.drivers.database import Database
+
+
+def _lend(kind: str) -> Iterator[Server]:
+    try:
+        server = Server(kind)
+    except ServerMissingError as error:
+        if os.environ.get("REDISORM_REQUIRE_SERVERS") == "1":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis7() -> Iterator[Server]:
+    """Debian's Redis 7, one for the whole run."""
+    yield from _lend("redis7")
+
+
+@pytest.fixture(scope="session")
+def redis8() -> Iterator[Server]:
+    """Redis 8, one for the whole run."""
+    yield from _lend("redis8")
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Server]:
+    """Valkey 9, one for the whole run."""
+    yield from _lend("valkey")
+
+
+def _flushed(kind: str, request: pytest.FixtureRequest) -> Server:
+    server: Server = request.getfixturevalue(kind)
+    return server.flush()
+
+
+@pytest.fixture(params=KINDS)
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each kind of real server in turn, empty; a test may kill, suspend or restart it."""
+    return _flushed(request.param, request)
+
+
+@pytest.fixture(params=("memory", *KINDS))
+def server_url(request: pytest.FixtureRequest) -> str:
+    """A URL on `memory://` and on each kind of real server in turn; nothing is stored there yet."""
+    if request.param == "memory":
+        return f"memory://{uuid4().hex}"
+    return _flushed(request.param, request).url
+
+
+@pytest.fixture
+def db(server_url: str) -> Iterator[Database]:
+    """An open `Database` on `server_url`, closed after the test. It serves both colours: `asyncio.run` inside the test."""
+    from redisorm.drivers.database import Database
+
+    with Database(server_url) as database:
+        yield database
