@@ -256,8 +256,8 @@ def test_interrupt_of_the_terminal_reaches_only_the_program(data: Path) -> None:
     program = start(
         """
         server = embedded.launch(sys.argv[1])
-        print(server.pid, flush=True)
         try:
+            print(server.pid, flush=True)
             sys.stdin.read()
         except KeyboardInterrupt:
             with redis.Redis(unix_socket_path=server.socket_path) as connection:
@@ -328,6 +328,8 @@ def test_server_that_was_killed_is_replaced(data: Path) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(first.socket_path)
+        connection.sendall(b"PING\r\n")
+        assert connection.recv(16) == b"+PONG\r\n"
         os.kill(first.pid, signal.SIGKILL)
         assert connection.recv(1) == b""  # only now it is gone
     second = embedded.launch(str(data))
