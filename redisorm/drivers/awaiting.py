@@ -1,0 +1,272 @@
+"""The awaiting driver: performs a flow's requests over the connections of a `redis.asyncio.Redis`.
+
+It takes connections from the client's own pool and speaks to them through redis-py's public names, so that TLS,
+authentication, retries, health checks and reconnecting are redis-py's. Packets are made and replies are read apart in
+`exchange`; this module only waits. `blocking` is its twin: a change here is a change there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from contextlib import suppress
+from importlib import import_module
+from random import random
+from typing import Any, TypeVar, cast
+
+import redis.asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from redisorm.commands import Batch, Clock, Flow, Request, Supports, Watch, WatchLimit
+from redisorm.drivers import exchange as make
+from redisorm.drivers.exchange import Exchange, Pin
+from redisorm.drivers.server import KnownServer
+from redisorm.drivers.wire import AsyncConnection
+from redisorm.errors import RedisormError
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    timeout = import_module("async_timeout").timeout  # redis-py brings it along there
+
+__all__ = ["AwaitingDriver"]
+
+R = TypeVar("R")
+
+
+class AwaitingDriver:
+    """Runs flows to their end, each in the calling task. Belongs to the event loop of its client.
+
+    Attributes:
+        commands: How many commands were sent; MULTI, EXEC and WATCH count. Counted without a lock.
+        round_trips: How many packets were sent and answered.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, server: KnownServer) -> None:
+        self._pool = cast("AsyncPool", client.connection_pool)
+        self._server = server
+        self._greeted = False
+        self._greeting = asyncio.Lock()
+        self.commands = 0
+        self.round_trips = 0
+
+    async def run(self, flow: Flow[R]) -> R:
+        """Perform a flow and return its result.
+
+        Raises:
+            RedisormError: What the flow raises, or lets through of the errors thrown into it.
+        """
+        pin = self._new_pin()
+        try:
+            request = next(flow)
+            while True:
+                try:
+                    answer = await self._answer(request, pin)
+                except BaseException as error:  # noqa: BLE001 - an interrupt, too, must reach the flow's `finally`
+                    request = flow.throw(error)
+                else:
+                    request = flow.send(answer)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        finally:
+            flow.close()
+            if pin.connection is not None:
+                await self._unpin(pin)
+
+    def _new_pin(self) -> Pin[AsyncConnection]:
+        return Pin()
+
+    async def _answer(self, request: Request, pin: Pin[AsyncConnection]) -> Any:
+        if not self._greeted:
+            await self._greet()
+        if isinstance(request, Batch):
+            return await self._batch(request, pin)
+        if isinstance(request, Watch):
+            return await self._watch(request, pin)
+        if isinstance(request, Clock):
+            return await self._now_ms()
+        if isinstance(request, Supports):
+            return await self._supports(request.command.upper())
+        if isinstance(request, WatchLimit):
+            return self._server.watch_limit
+        await asyncio.sleep(random() * request.limit_s)
+        return None
+
+    async def _batch(self, request: Batch, pin: Pin[AsyncConnection]) -> Any:
+        exchange = make.batch(request, self._server)
+        if request.atomic and pin.watches:
+            return await self._commit(exchange, pin)
+        return await self._exchange(exchange) if pin.connection is None else await self._exchange_pinned(exchange, pin)
+
+    async def _watch(self, request: Watch, pin: Pin[AsyncConnection]) -> Any:
+        exchange = make.watch(request)
+        try:
+            if pin.connection is None:
+                pin.watches = [request]
+                return await self._exchange(exchange, pin)
+            pin.watches.append(request)
+            return await self._exchange_pinned(exchange, pin)
+        except RedisormError:
+            await self._drop(pin)  # nobody knows what is watched now, so no commit may rely on it
+            raise
+
+    async def _commit(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> Any:
+        if pin.connection is None:
+            raise pin.broken()
+        exchange.resend = False  # a new connection would watch nothing
+        try:
+            return await self._exchange_pinned(exchange, pin)
+        finally:
+            pin.watches = []
+            await self._release(pin)
+
+    async def _exchange(self, exchange: Exchange, pin: Pin[AsyncConnection] | None = None) -> Any:
+        """Converse over a free connection and give it back, or leave it in the pin."""
+        connection = None
+        try:
+            connection = await self._pool.get_connection()
+            replies = await self._reach(connection, exchange)
+            if pin is not None:
+                pin.connection, connection = connection, None
+        except (RedisError, OSError) as error:
+            self._server.clock.doubt()
+            raise exchange.failure(error) from error
+        finally:
+            if connection is not None:
+                await self._give_back(connection)
+        return exchange.answer(replies)
+
+    async def _reach(self, connection: AsyncConnection, exchange: Exchange) -> list[Any]:
+        """Converse, again over a new connection as the client's retry policy says where that is harmless."""
+        if not exchange.resend:
+            return await self._converse(connection, exchange)
+
+        async def attempt() -> list[Any]:
+            # connect() would run the retry policy once more inside each of its attempts.
+            if not connection.is_connected:
+                await connection.connect_check_health(retry_socket_connect=False)
+            return await self._converse(connection, exchange)
+
+        async def failed(_: Exception) -> None:
+            self._server.clock.doubt()
+
+        return await connection.retry.call_with_retry(attempt, failed)
+
+    async def _exchange_pinned(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> Any:
+        """Converse over the pinned connection as long as it is the one that watches."""
+        try:
+            connection = pin.connection
+            if connection is None or not connection.is_connected:
+                # redis-py would connect anew, and EXEC would no longer depend on the watched keys.
+                raise RedisConnectionError("the connection was closed while it watched")
+            replies = await self._converse(connection, exchange, check_health=False)
+        except BaseException as error:
+            await self._drop(pin)
+            if isinstance(error, (RedisError, OSError)):
+                self._server.clock.doubt()
+                raise exchange.failure(error) from error
+            raise
+        return exchange.answer(replies)
+
+    async def _converse(self, connection: AsyncConnection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
+        """Send the packet once and read all its replies, errors among them. The connection is closed where that breaks off."""
+        replies: list[Any] = []
+        limit_s = connection.socket_timeout
+        try:
+            if check_health:
+                await connection.check_health()
+            # One timeout round the whole exchange: redis-py's own, round each reply, cost as much as the replies.
+            connection.socket_timeout = None
+            # What a transport has taken in leaves even after it was closed, so from here on nobody knows.
+            exchange.maybe_executed = True
+            exchange.sent_at = time.monotonic()
+            async with timeout(limit_s):
+                await connection.send_packed_command(self._packet(exchange), check_health=False)
+                await self._read(connection, exchange, replies)
+            exchange.received_at = time.monotonic()
+            if exchange.unfinished(replies):
+                await connection.disconnect(nowait=True)
+        except asyncio.TimeoutError as error:
+            await connection.disconnect(nowait=True)
+            raise RedisTimeoutError(f"no answer within {limit_s} s") from error
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            # A server that announces maintenance makes redis-py set a longer one meanwhile, which stays.
+            if connection.socket_timeout is None:
+                connection.socket_timeout = limit_s
+        self.commands += len(replies)
+        self.round_trips += 1
+        return replies
+
+    async def _read(self, connection: AsyncConnection, exchange: Exchange, replies: list[Any]) -> None:
+        read = connection.read_response
+        for _ in exchange.chunks:
+            try:
+                replies.append(await read(disable_decoding=True))
+            except ResponseError as refusal:
+                replies.append(refusal.with_traceback(None))
+
+    def _packet(self, exchange: Exchange) -> list[bytes]:
+        return [b"".join(exchange.chunks)]
+
+    async def _unpin(self, pin: Pin[AsyncConnection]) -> None:
+        """Give the connection back without its watches: with them, EXEC of its next user would do nothing."""
+        try:
+            await self._exchange_pinned(make.unwatch(), pin)
+        except RedisormError:
+            return  # the connection was closed and given back: nothing is watched any more
+        await self._release(pin)
+
+    async def _drop(self, pin: Pin[AsyncConnection]) -> None:
+        if pin.connection is not None:
+            await pin.connection.disconnect(nowait=True)
+            await self._release(pin)
+
+    async def _release(self, pin: Pin[AsyncConnection]) -> None:
+        connection, pin.connection = pin.connection, None
+        if connection is not None:
+            await self._give_back(connection)
+
+    async def _give_back(self, connection: AsyncConnection) -> None:
+        try:
+            await self._pool.release(connection)
+        except asyncio.CancelledError:
+            # Cancelled while it waited for the pool's lock: without a second try the pool would be one connection short.
+            with suppress(KeyError):
+                await self._pool.release(connection)
+            raise
+
+    async def _greet(self) -> None:
+        async with self._greeting:
+            if self._greeted:
+                return
+            greeting = make.greeting()
+            if not make.introduce(self._server, greeting, await self._exchange(greeting)):
+                self._server.introduce_by_info((await self._exchange(make.info()))[0])
+            self._greeted = True
+
+    async def _now_ms(self) -> int:
+        now = self._server.clock.now_ms(time.monotonic())
+        if now is not None:
+            return now
+        question = make.time_of()
+        make.learn_time(self._server, question, (await self._exchange(question))[0])
+        return self._server.clock.at_ms(time.monotonic())
+
+    def _question(self, command: str) -> Exchange:
+        return make.known(command)
+
+    async def _supports(self, command: str) -> bool:
+        known = self._server.commands.get(command)
+        if known is None:
+            known = make.is_known(await self._exchange(self._question(command)))
+            if known is None:
+                known = bool(make.is_known(await self._exchange(make.probe(command))))
+            self._server.commands[command] = known
+        return known

@@ -1,0 +1,250 @@
+"""The blocking driver: performs a flow's requests over the connections of a `redis.Redis`.
+
+It takes connections from the client's own pool and speaks to them through redis-py's public names, so that TLS,
+authentication, retries, health checks and reconnecting are redis-py's. Packets are made and replies are read apart in
+`exchange`; this module only waits. `awaiting` is its twin: a change here is a change there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from random import random
+from typing import Any, TypeVar, cast
+
+import redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+
+from redisorm.commands import Batch, Clock, Flow, Request, Supports, Watch, WatchLimit
+from redisorm.drivers import exchange as make
+from redisorm.drivers.exchange import Exchange, Pin
+from redisorm.drivers.server import KnownServer
+from redisorm.drivers.wire import Connection, Pool
+from redisorm.errors import RedisormError
+
+__all__ = ["BlockingDriver"]
+
+R = TypeVar("R")
+
+
+def _connect_once(connection: Any) -> None:
+    # connect() would run the retry policy once more inside each of its attempts; a caching connection has nothing else.
+    if hasattr(connection, "connect_check_health"):
+        connection.connect_check_health(retry_socket_connect=False)
+    else:
+        connection.connect()
+
+
+class BlockingDriver:
+    """Runs flows to their end, each in the calling thread. Safe to share between threads.
+
+    Attributes:
+        commands: How many commands were sent; MULTI, EXEC and WATCH count. Counted without a lock.
+        round_trips: How many packets were sent and answered.
+    """
+
+    def __init__(self, client: redis.Redis, server: KnownServer) -> None:
+        self._pool = cast("Pool", client.connection_pool)
+        self._server = server
+        self._greeted = False
+        self._greeting = threading.Lock()
+        self.commands = 0
+        self.round_trips = 0
+
+    def run(self, flow: Flow[R]) -> R:
+        """Perform a flow and return its result.
+
+        Raises:
+            RedisormError: What the flow raises, or lets through of the errors thrown into it.
+        """
+        pin = self._new_pin()
+        try:
+            request = next(flow)
+            while True:
+                try:
+                    answer = self._answer(request, pin)
+                except BaseException as error:  # noqa: BLE001 - an interrupt, too, must reach the flow's `finally`
+                    request = flow.throw(error)
+                else:
+                    request = flow.send(answer)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        finally:
+            flow.close()
+            if pin.connection is not None:
+                self._unpin(pin)
+
+    def _new_pin(self) -> Pin[Connection]:
+        return Pin()
+
+    def _answer(self, request: Request, pin: Pin[Connection]) -> Any:
+        if not self._greeted:
+            self._greet()
+        if isinstance(request, Batch):
+            return self._batch(request, pin)
+        if isinstance(request, Watch):
+            return self._watch(request, pin)
+        if isinstance(request, Clock):
+            return self._now_ms()
+        if isinstance(request, Supports):
+            return self._supports(request.command.upper())
+        if isinstance(request, WatchLimit):
+            return self._server.watch_limit
+        time.sleep(random() * request.limit_s)
+        return None
+
+    def _batch(self, request: Batch, pin: Pin[Connection]) -> Any:
+        exchange = make.batch(request, self._server)
+        if request.atomic and pin.watches:
+            return self._commit(exchange, pin)
+        return self._exchange(exchange) if pin.connection is None else self._exchange_pinned(exchange, pin)
+
+    def _watch(self, request: Watch, pin: Pin[Connection]) -> Any:
+        exchange = make.watch(request)
+        try:
+            if pin.connection is None:
+                pin.watches = [request]
+                return self._exchange(exchange, pin)
+            pin.watches.append(request)
+            return self._exchange_pinned(exchange, pin)
+        except RedisormError:
+            self._drop(pin)  # nobody knows what is watched now, so no commit may rely on it
+            raise
+
+    def _commit(self, exchange: Exchange, pin: Pin[Connection]) -> Any:
+        if pin.connection is None:
+            raise pin.broken()
+        exchange.resend = False  # a new connection would watch nothing
+        try:
+            return self._exchange_pinned(exchange, pin)
+        finally:
+            pin.watches = []
+            self._release(pin)
+
+    def _exchange(self, exchange: Exchange, pin: Pin[Connection] | None = None) -> Any:
+        """Converse over a free connection and give it back, or leave it in the pin."""
+        connection = None
+        try:
+            connection = self._pool.get_connection()
+            replies = self._reach(connection, exchange)
+            if pin is not None:
+                pin.connection, connection = connection, None
+        except (RedisError, OSError) as error:
+            self._server.clock.doubt()
+            raise exchange.failure(error) from error
+        finally:
+            if connection is not None:
+                self._pool.release(connection)
+        return exchange.answer(replies)
+
+    def _reach(self, connection: Connection, exchange: Exchange) -> list[Any]:
+        """Converse, again over a new connection as the client's retry policy says where that is harmless."""
+        if not exchange.resend:
+            return self._converse(connection, exchange)
+
+        def attempt() -> list[Any]:
+            if not connection.is_connected:
+                _connect_once(connection)
+            return self._converse(connection, exchange)
+
+        def failed(_: Exception) -> None:
+            self._server.clock.doubt()
+
+        return connection.retry.call_with_retry(attempt, failed)
+
+    def _exchange_pinned(self, exchange: Exchange, pin: Pin[Connection]) -> Any:
+        """Converse over the pinned connection as long as it is the one that watches."""
+        try:
+            connection = pin.connection
+            if connection is None or not connection.is_connected:
+                # redis-py would connect anew, and EXEC would no longer depend on the watched keys.
+                raise RedisConnectionError("the connection was closed while it watched")
+            replies = self._converse(connection, exchange, check_health=False)
+        except BaseException as error:
+            self._drop(pin)
+            if isinstance(error, (RedisError, OSError)):
+                self._server.clock.doubt()
+                raise exchange.failure(error) from error
+            raise
+        return exchange.answer(replies)
+
+    def _converse(self, connection: Connection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
+        """Send the packet once and read all its replies, errors among them. The connection is closed where that breaks off."""
+        replies: list[Any] = []
+        try:
+            if check_health:
+                connection.check_health()
+            exchange.maybe_executed = not exchange.all_or_nothing
+            exchange.sent_at = time.monotonic()
+            connection.send_packed_command(self._packet(exchange), check_health=False)
+            exchange.maybe_executed = True
+            self._read(connection, exchange, replies)
+            exchange.received_at = time.monotonic()
+            if exchange.unfinished(replies):
+                connection.disconnect()
+        except BaseException:
+            connection.disconnect()
+            raise
+        self.commands += len(replies)
+        self.round_trips += 1
+        return replies
+
+    def _read(self, connection: Connection, exchange: Exchange, replies: list[Any]) -> None:
+        read = connection.read_response
+        for _ in exchange.chunks:
+            try:
+                replies.append(read(disable_decoding=True))
+            except ResponseError as refusal:
+                replies.append(refusal.with_traceback(None))
+
+    def _packet(self, exchange: Exchange) -> list[bytes]:
+        return [b"".join(exchange.chunks)]
+
+    def _unpin(self, pin: Pin[Connection]) -> None:
+        """Give the connection back without its watches: with them, EXEC of its next user would do nothing."""
+        try:
+            self._exchange_pinned(make.unwatch(), pin)
+        except RedisormError:
+            return  # the connection was closed and given back: nothing is watched any more
+        self._release(pin)
+
+    def _drop(self, pin: Pin[Connection]) -> None:
+        if pin.connection is not None:
+            pin.connection.disconnect()
+            self._release(pin)
+
+    def _release(self, pin: Pin[Connection]) -> None:
+        connection, pin.connection = pin.connection, None
+        if connection is not None:
+            self._pool.release(connection)
+
+    def _greet(self) -> None:
+        with self._greeting:
+            if self._greeted:
+                return
+            greeting = make.greeting()
+            if not make.introduce(self._server, greeting, self._exchange(greeting)):
+                self._server.introduce_by_info(self._exchange(make.info())[0])
+            self._greeted = True
+
+    def _now_ms(self) -> int:
+        now = self._server.clock.now_ms(time.monotonic())
+        if now is not None:
+            return now
+        question = make.time_of()
+        make.learn_time(self._server, question, self._exchange(question)[0])
+        return self._server.clock.at_ms(time.monotonic())
+
+    def _question(self, command: str) -> Exchange:
+        return make.known(command)
+
+    def _supports(self, command: str) -> bool:
+        known = self._server.commands.get(command)
+        if known is None:
+            known = make.is_known(self._exchange(self._question(command)))
+            if known is None:
+                known = bool(make.is_known(self._exchange(make.probe(command))))
+            self._server.commands[command] = known
+        return known

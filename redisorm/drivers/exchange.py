@@ -1,0 +1,283 @@
+"""One packet to the server and what its replies mean: all of a driver that performs no I/O, shared by both colours.
+
+It knows commands, bytes and errors; sockets, pools and waiting belong to `blocking` and `awaiting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+from hiredis import pack_command
+
+from redisorm.commands import Argument, Batch, Command, Watch
+from redisorm.drivers.server import KnownServer
+from redisorm.drivers.translate import code_of, said, translate
+from redisorm.errors import BackendError, CommitUnknownError, ConnectionFailedError, RedisormError, UnsupportedServerError
+
+__all__ = [
+    "Exchange",
+    "Pin",
+    "batch",
+    "greeting",
+    "info",
+    "introduce",
+    "is_known",
+    "known",
+    "learn_time",
+    "probe",
+    "time_of",
+    "unwatch",
+    "watch",
+]
+
+C = TypeVar("C")
+
+# hiredis annotates a tuple of one word.
+_pack = cast("Callable[[tuple[Argument, ...]], bytes]", pack_command)
+_MULTI = b"*1\r\n$5\r\nMULTI\r\n"
+_EXEC = b"*1\r\n$4\r\nEXEC\r\n"
+_QUEUED = b"QUEUED"
+_NOTHING = "nothing was executed"
+
+
+class Pin(Generic[C]):
+    """The connection that a flow keeps while it watches keys.
+
+    Attributes:
+        connection: The connection, or `None` while there is none.
+        watches: What the next atomic batch depends on. Without a connection it broke, and that batch must not be sent.
+    """
+
+    __slots__ = ("connection", "watches")
+
+    def __init__(self) -> None:
+        self.connection: C | None = None
+        self.watches: list[Watch] = []
+
+    def broken(self) -> ConnectionFailedError:
+        """Return the error of a commit whose watching connection broke before."""
+        keys = [key for watch in self.watches for key in watch.keys]
+        return ConnectionFailedError(
+            f"the connection that watched {len(keys)} keys broke before EXEC; nothing was executed; read again and commit again",
+            command="EXEC",
+            key=keys[0] if keys else None,
+        )
+
+
+class Exchange:
+    """Commands that go out as one packet, and the reading apart of their replies.
+
+    Attributes:
+        chunks: The packed commands in order; each is answered by one reply.
+        resend: Whether the packet may be sent again over a new connection.
+        maybe_executed: Whether from now on a broken connection leaves it open what was executed. The driver sets it.
+        sent_at: When the packet left, in monotonic seconds. The driver sets it.
+        received_at: When the last reply had come, likewise.
+    """
+
+    __slots__ = ("_commands", "chunks", "maybe_executed", "received_at", "resend", "sent_at")
+
+    def __init__(self, commands: Sequence[Command], *, resend: bool) -> None:
+        self._commands = commands
+        self.chunks = [_pack(tuple(command)) for command in commands]
+        self.resend = resend
+        self.maybe_executed = False
+        self.sent_at = self.received_at = 0.0
+
+    @property
+    def all_or_nothing(self) -> bool:
+        """Whether a packet that did not leave in full has executed nothing."""
+        return len(self.chunks) == 1
+
+    def unfinished(self, replies: list[Any]) -> bool:
+        """Whether the connection is left inside MULTI and must be closed."""
+        return False
+
+    def answer(self, replies: list[Any]) -> Any:
+        """Return what the flow is sent for these replies.
+
+        Raises:
+            BackendError: A command was refused; the first of them is told.
+        """
+        for command, reply in zip(self._commands, replies, strict=True):
+            if isinstance(reply, Exception):
+                raise translate(reply, command, "the other commands sent with it were executed" if len(replies) > 1 else "")
+        return replies
+
+    def failure(self, error: Exception) -> RedisormError:
+        """Return the error that the flow meets because the conversation broke off with this one."""
+        command = self._commands[0] if self._commands else None
+        if code_of(error) is not None:
+            return translate(error, command)
+        if self.resend:
+            return translate(error, command)
+        if not self.maybe_executed:
+            return translate(error, command, _NOTHING)
+        unknown = CommitUnknownError(
+            f"the connection broke after {self._name()} was sent and before the answer came ({said(error)}): it was executed "
+            "once or not at all and is not sent again by itself; read the rows again to find out",
+            command=None if command is None else str(command[0]),
+        )
+        unknown.__cause__ = error
+        return unknown
+
+    def _name(self) -> str:
+        return str(self._commands[0][0]) if len(self._commands) == 1 else f"a batch of {len(self._commands)} commands"
+
+
+class Transaction(Exchange):
+    """Commands inside MULTI and EXEC."""
+
+    __slots__ = ()
+
+    def __init__(self, commands: Sequence[Command], *, resend: bool) -> None:
+        super().__init__(commands, resend=resend)
+        self.chunks.insert(0, _MULTI)
+        self.chunks.append(_EXEC)
+
+    @property
+    def all_or_nothing(self) -> bool:
+        """A transaction always is: without EXEC the server drops it."""
+        return True
+
+    def unfinished(self, replies: list[Any]) -> bool:
+        """Whether EXEC was refused for a reason of its own, and MULTI is still open."""
+        return isinstance(replies[-1], Exception) and code_of(replies[-1]) != "EXECABORT"
+
+    def answer(self, replies: list[Any]) -> list[Any] | None:
+        """Return the replies of the commands, or `None` where a watched key had changed."""
+        result = replies[-1]
+        if replies[0] != b"OK" or replies.count(_QUEUED) != len(self._commands) or isinstance(result, Exception):
+            raise self._refused(replies)
+        if result is None:
+            return None
+        results: list[Any] = result
+        for command, reply in zip(self._commands, results, strict=True):
+            if isinstance(reply, Exception):
+                raise translate(reply, command, "the other commands of the transaction were applied")
+        return results
+
+    def _refused(self, replies: list[Any]) -> RedisormError:
+        multi, result = replies[0], replies[-1]
+        if isinstance(multi, Exception):
+            return translate(multi, ("MULTI",), "the commands after it ran one by one; this user cannot commit atomically")
+        for command, reply in zip(self._commands, replies[1:-1], strict=True):
+            if isinstance(reply, Exception):
+                return translate(reply, command, _NOTHING)
+        if isinstance(result, Exception):
+            return translate(result, ("EXEC",), _NOTHING)
+        strange = next(reply for reply in replies[1:-1] if reply != _QUEUED)
+        return BackendError(f"the server answered {strange!r} to a command inside MULTI where QUEUED was due; look for a proxy in between")
+
+    def _name(self) -> str:
+        return f"EXEC of {len(self._commands)} commands"
+
+
+class Watching(Exchange):
+    """WATCH of keys, and reads after it."""
+
+    __slots__ = ("_reads",)
+
+    def __init__(self, keys: Sequence[str], commands: Sequence[Command]) -> None:
+        # WATCH without a key is an error of the server; a flow whose keys turned out to be none still wants its reads.
+        words: list[Command] = [("WATCH", *keys), *commands] if keys else list(commands)
+        super().__init__(words, resend=True)
+        self._reads = len(commands)
+
+    def answer(self, replies: list[Any]) -> list[Any]:
+        """Return the replies of the reads."""
+        told: list[Any] = super().answer(replies)
+        return told[len(told) - self._reads :]
+
+
+def batch(request: Batch, server: KnownServer) -> Exchange:
+    """Pack a batch.
+
+    Raises:
+        TypeError: A word is no str, bytes or int. Nothing was sent.
+        UnicodeEncodeError: A str has no UTF-8 form. Nothing was sent.
+        BackendError: The batch is atomic, and this user may not use transactions. Nothing was sent.
+    """
+    if not request.atomic:
+        return Exchange(request.commands, resend=request.resend)
+    if server.denies_transactions is not None:
+        raise translate(server.denies_transactions, ("MULTI",), _NOTHING)
+    return Transaction(request.commands, resend=request.resend)
+
+
+def watch(request: Watch) -> Exchange:
+    """Pack WATCH and its reads."""
+    return Watching(request.keys, request.commands)
+
+
+class Answers(Exchange):
+    """Commands whose refusals are answers too: the driver's own questions."""
+
+    __slots__ = ()
+
+    def answer(self, replies: list[Any]) -> list[Any]:
+        """Return the replies, errors among them."""
+        return replies
+
+
+def greeting() -> Exchange:
+    """Ask who the server is and what time it is there, and whether this user may use transactions."""
+    return Answers((("HELLO",), ("TIME",), ("MULTI",), ("EXEC",)), resend=True)
+
+
+def introduce(server: KnownServer, asked: Exchange, replies: list[Any]) -> bool:
+    """Take in the replies to `greeting`; `False` where HELLO was refused and INFO must tell.
+
+    Raises:
+        UnsupportedServerError: The server is too old.
+    """
+    hello, now, multi, _ = replies
+    if not isinstance(now, Exception):
+        learn_time(server, asked, now)
+    # Refused, the commands after MULTI would run one by one: so it is found out while nothing hangs on it.
+    server.denies_transactions = multi if isinstance(multi, Exception) else None
+    if isinstance(hello, Exception):
+        return False
+    server.introduce(hello)
+    return True
+
+
+def learn_time(server: KnownServer, asked: Exchange, now: Sequence[bytes]) -> None:
+    """Take in the reply to TIME."""
+    server.clock.learn(asked.sent_at, asked.received_at, int(now[0]) + int(now[1]) / 1_000_000)
+
+
+def info() -> Exchange:
+    """Ask who the server is where HELLO is denied."""
+    return Exchange((("INFO", "server"),), resend=True)
+
+
+def time_of() -> Exchange:
+    """Ask for the server's time."""
+    return Exchange((("TIME",),), resend=True)
+
+
+def unwatch() -> Exchange:
+    """Forget all watched keys."""
+    return Exchange((("UNWATCH",),), resend=False)
+
+
+def known(command: str) -> Exchange:
+    """Ask whether the server knows a command."""
+    return Answers((("COMMAND", "INFO", command),), resend=True)
+
+
+def probe(command: str) -> Exchange:
+    """Ask the same by queueing the bare command and dropping it, for users who may not send COMMAND."""
+    return Answers((("MULTI",), tuple(command.replace("|", " ").split()), ("DISCARD",)), resend=True)
+
+
+def is_known(replies: list[Any]) -> bool | None:
+    """Read the replies to `known` or `probe`; `None` where COMMAND INFO was refused."""
+    if len(replies) == 1:
+        return None if isinstance(replies[0], Exception) else bool(replies[0]) and replies[0][0] is not None
+    refusal = replies[1]
+    if not isinstance(refusal, Exception):
+        return True
+    return code_of(refusal) != "NOPERM" and not isinstance(translate(refusal, ("",)), UnsupportedServerError)

@@ -1,0 +1,249 @@
+"""`memory://`: the same drivers over fakeredis, a Redis in this process.
+
+What differs from a server is here and nowhere else: packets go in command by command, texts become bytes, the clock is
+this machine's, and a guarded section (from `Watch` to its atomic batch) runs alone on its store, because fakeredis does not abort
+EXEC when a watched key has expired meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import redis
+import redis.asyncio
+from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
+
+from redisorm.commands import Batch, Watch
+from redisorm.drivers import exchange as make
+from redisorm.drivers.awaiting import AwaitingDriver
+from redisorm.drivers.blocking import BlockingDriver
+from redisorm.drivers.exchange import Exchange, Pin
+from redisorm.drivers.server import KnownServer
+from redisorm.drivers.wire import AsyncConnection, Connection
+from redisorm.errors import BackendTimeoutError
+
+__all__ = ["AwaitingMemoryDriver", "BlockingMemoryDriver", "Store", "store_named"]
+
+C = TypeVar("C")
+
+_RETRY_S = 0.0005
+# Lua is an extra of fakeredis and differs from a server's: what runs as a script on servers has a way without one.
+_NO_SCRIPTS = ("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "SCRIPT", "FCALL", "FCALL_RO", "FUNCTION")
+
+
+class Store:
+    """The data of one `memory://` URL, shared by both colours.
+
+    Attributes:
+        guard: Held during a guarded section.
+        known: What is known of fakeredis.
+    """
+
+    def __init__(self) -> None:
+        self._server = FakeServer(version=(7, 4))
+        self.guard = threading.Lock()
+        self.known = KnownServer()
+        self.known.name, self.known.version = "memory", "7.4"
+        self.known.watch_limit = None
+        self.known.commands = dict.fromkeys(_NO_SCRIPTS, False)
+
+    def client(self, max_connections: int, pool_timeout: float, **options: Any) -> redis.Redis:
+        """Make a blocking client of this store."""
+        pool: Any = partial(cast("Any", redis.BlockingConnectionPool), timeout=pool_timeout)
+        return FakeRedis(server=self._server, connection_pool_class=pool, max_connections=max_connections, socket_timeout=None, **options)
+
+    def async_client(self, max_connections: int, pool_timeout: float, **options: Any) -> redis.asyncio.Redis:
+        """Make a client of this store for the running event loop."""
+        pool: Any = partial(cast("Any", redis.asyncio.BlockingConnectionPool), timeout=pool_timeout)
+        return FakeAsyncRedis(
+            server=self._server, connection_pool_class=pool, max_connections=max_connections, socket_timeout=None, **options
+        )
+
+
+_named: dict[str, Store] = {}
+_naming = threading.Lock()
+
+
+def store_named(name: str | None) -> Store:
+    """Return the store of that name in this process, or with `None` a new one of its own."""
+    if name is None:
+        return Store()
+    with _naming:
+        if name not in _named:
+            _named[name] = Store()
+        return _named[name]
+
+
+def _bytes(reply: Any) -> Any:
+    if isinstance(reply, str):
+        return reply.encode()
+    if isinstance(reply, list):
+        return [_bytes(item) for item in reply]
+    if isinstance(reply, dict):
+        return {_bytes(name): _bytes(value) for name, value in reply.items()}
+    return reply
+
+
+class _GuardedPin(Pin[C]):
+    """A pin that holds its store while it watches.
+
+    Attributes:
+        held: Whether it does.
+        alive: How many of the watched keys were there when they were watched.
+    """
+
+    __slots__ = ("alive", "held")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = False
+        self.alive = 0
+
+    def counting(self, request: Watch) -> Watch:
+        """Return the request with a count of its keys as the first read."""
+        return Watch(request.keys, (("EXISTS", *request.keys), *request.commands))
+
+    def recount(self) -> Exchange:
+        """Count the keys once more: fewer than before means that one has expired; fakeredis sees everything else itself."""
+        return make.batch(Batch((("EXISTS", *(key for watch in self.watches for key in watch.keys)),)), KnownServer())
+
+    def let_go(self, guard: threading.Lock) -> None:
+        if self.held:
+            self.held, self.alive = False, 0
+            guard.release()
+
+
+def _too_long(wait_s: float) -> BackendTimeoutError:
+    return BackendTimeoutError(f"WATCH: other commits held this memory:// store for {wait_s} s; do less between reading and committing")
+
+
+class BlockingMemoryDriver(BlockingDriver):
+    """The blocking driver over a store in this process.
+
+    Args:
+        client: A client of the store.
+        store: The store.
+        wait_s: How long a guarded section waits for those of others, in seconds.
+    """
+
+    def __init__(self, client: redis.Redis, store: Store, wait_s: float) -> None:
+        super().__init__(client, store.known)
+        self._guard = store.guard
+        self._wait_s = wait_s
+        self._greeted = True
+
+    def _new_pin(self) -> _GuardedPin[Connection]:
+        return _GuardedPin()
+
+    def _watch(self, request: Watch, pin: Pin[Connection]) -> Any:
+        assert isinstance(pin, _GuardedPin)
+        if not pin.held and not self._guard.acquire(timeout=self._wait_s):
+            raise _too_long(self._wait_s)
+        pin.held = True
+        try:
+            if not request.keys:
+                return super()._watch(request, pin)
+            alive, *answers = super()._watch(pin.counting(request), pin)
+        except BaseException:
+            pin.let_go(self._guard)
+            raise
+        pin.alive += alive
+        self.commands -= 1  # no server is asked this
+        return answers
+
+    def _commit(self, exchange: Exchange, pin: Pin[Connection]) -> Any:
+        assert isinstance(pin, _GuardedPin)
+        if pin.connection is not None and pin.alive and self._converse(pin.connection, pin.recount()) != [pin.alive]:
+            pin.watches = []
+            self._unpin(pin)
+            return None
+        return super()._commit(exchange, pin)
+
+    def _release(self, pin: Pin[Connection]) -> None:
+        assert isinstance(pin, _GuardedPin)
+        pin.let_go(self._guard)
+        super()._release(pin)
+
+    def _converse(self, connection: Connection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
+        return [_bytes(reply) for reply in super()._converse(connection, exchange, check_health=check_health)]
+
+    def _packet(self, exchange: Exchange) -> list[bytes]:
+        return exchange.chunks  # fakeredis takes a long packet apart in quadratic time
+
+    def _question(self, command: str) -> Exchange:
+        return make.probe(command)  # fakeredis tells nothing of itself
+
+    def _now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+class AwaitingMemoryDriver(AwaitingDriver):
+    """The awaiting driver over a store in this process. A guarded section never waits, so no other task meets it half way.
+
+    Args:
+        client: A client of the store, for the running event loop.
+        store: The store.
+        wait_s: How long a guarded section waits for those of other threads, in seconds.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, store: Store, wait_s: float) -> None:
+        super().__init__(client, store.known)
+        self._guard = store.guard
+        self._wait_s = wait_s
+        self._greeted = True
+
+    def _new_pin(self) -> _GuardedPin[AsyncConnection]:
+        return _GuardedPin()
+
+    async def _watch(self, request: Watch, pin: Pin[AsyncConnection]) -> Any:
+        assert isinstance(pin, _GuardedPin)
+        if not pin.held:
+            await self._hold(pin)
+        try:
+            if not request.keys:
+                return await super()._watch(request, pin)
+            alive, *answers = await super()._watch(pin.counting(request), pin)
+        except BaseException:
+            pin.let_go(self._guard)
+            raise
+        pin.alive += alive
+        self.commands -= 1  # no server is asked this
+        return answers
+
+    async def _hold(self, pin: _GuardedPin[AsyncConnection]) -> None:
+        deadline = time.monotonic() + self._wait_s
+        while not self._guard.acquire(blocking=False):
+            # The holder may be a task of this loop: a thread's wait would keep it from ever letting go.
+            if time.monotonic() > deadline:
+                raise _too_long(self._wait_s)
+            await asyncio.sleep(_RETRY_S)
+        pin.held = True
+
+    async def _commit(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> Any:
+        assert isinstance(pin, _GuardedPin)
+        if pin.connection is not None and pin.alive and await self._converse(pin.connection, pin.recount()) != [pin.alive]:
+            pin.watches = []
+            await self._unpin(pin)
+            return None
+        return await super()._commit(exchange, pin)
+
+    async def _release(self, pin: Pin[AsyncConnection]) -> None:
+        assert isinstance(pin, _GuardedPin)
+        pin.let_go(self._guard)
+        await super()._release(pin)
+
+    async def _converse(self, connection: AsyncConnection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
+        return [_bytes(reply) for reply in await super()._converse(connection, exchange, check_health=check_health)]
+
+    def _packet(self, exchange: Exchange) -> list[bytes]:
+        return exchange.chunks  # fakeredis takes a long packet apart in quadratic time
+
+    def _question(self, command: str) -> Exchange:
+        return make.probe(command)  # fakeredis tells nothing of itself
+
+    async def _now_ms(self) -> int:
+        return time.time_ns() // 1_000_000

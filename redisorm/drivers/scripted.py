@@ -1,0 +1,113 @@
+"""A driver without a server, for tests of flows: it hands out prepared answers and records what was asked.
+
+It knows requests only. Anything that runs flows can be given one in place of a real driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, TypeVar
+
+from redisorm.commands import Batch, Clock, Command, Flow, Pause, Request, Supports, Watch, WatchLimit
+
+__all__ = ["Script", "ScriptedDriver"]
+
+R = TypeVar("R")
+
+Script: TypeAlias = Iterable[Any] | Callable[[Batch | Watch], Any]
+"""The answers to `Batch` and `Watch` in order, or a function that makes each. An exception is thrown into the flow."""
+
+
+class ScriptedDriver:
+    """Runs flows against prepared answers.
+
+    ::
+
+        driver = ScriptedDriver([[b"Ann"], None])
+        assert driver.run(flow) == "Ann"
+        assert driver.commands == [("HGET", "user:1", "name")]
+        driver.done()
+
+    `Clock` is answered with `now_ms`, `Supports` from `supports` (`True` where it says nothing), `WatchLimit` with `watch_limit`,
+    `Pause` at once.
+
+    Attributes:
+        requests: Everything that was asked, in order.
+        now_ms: The server's time, in milliseconds since 1970.
+        supports: By upper-case command name, whether the server has it.
+        watch_limit: How many keys may be watched, or `None` for any number.
+    """
+
+    def __init__(
+        self,
+        script: Script = (),
+        *,
+        now_ms: int = 1_700_000_000_000,
+        supports: dict[str, bool] | None = None,
+        watch_limit: int | None = None,
+    ) -> None:
+        self._answer_of = script if callable(script) else None
+        self._answers = [] if callable(script) else list(script)
+        self.requests: list[Request] = []
+        self.now_ms = now_ms
+        self.supports = dict(supports or {})
+        self.watch_limit = watch_limit
+
+    @property
+    def commands(self) -> list[Command]:
+        """All commands that were sent, in order, without WATCH, MULTI and EXEC."""
+        return [command for request in self.requests if isinstance(request, (Batch, Watch)) for command in request.commands]
+
+    @property
+    def round_trips(self) -> int:
+        """How many batches and watches were sent."""
+        return sum(isinstance(request, (Batch, Watch)) for request in self.requests)
+
+    def run(self, flow: Flow[R]) -> R:
+        """Perform a flow and return its result.
+
+        Raises:
+            AssertionError: The flow asks for more answers than were prepared.
+        """
+        try:
+            request = next(flow)
+            while True:
+                answer = self._answer(request)
+                request = flow.throw(answer) if isinstance(answer, BaseException) else flow.send(answer)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        finally:
+            flow.close()
+
+    async def arun(self, flow: Flow[R]) -> R:
+        """Perform a flow and return its result, as `run` does."""
+        return self.run(flow)
+
+    def done(self) -> None:
+        """Check that every answer was asked for.
+
+        Raises:
+            AssertionError: Some are left over.
+        """
+        if self._answers:
+            raise AssertionError(
+                f"{len(self._answers)} answers were not asked for, the first is {self._answers[0]!r}; the flow sent "
+                f"{self.round_trips} batches: {self.commands!r}"
+            )
+
+    def _answer(self, request: Request) -> Any:
+        self.requests.append(request)
+        if isinstance(request, Clock):
+            return self.now_ms
+        if isinstance(request, Supports):
+            return self.supports.get(request.command.upper(), True)
+        if isinstance(request, WatchLimit):
+            return self.watch_limit
+        if isinstance(request, Pause):
+            return None
+        if self._answer_of is not None:
+            return self._answer_of(request)
+        if not self._answers:
+            raise AssertionError(f"no answer is left for {request!r}, the request number {len(self.requests)}; add one to the script")
+        return self._answers.pop(0)

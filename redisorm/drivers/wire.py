@@ -1,0 +1,80 @@
+"""What the drivers use of redis-py: these public names of its connections and pools, and no others.
+
+redis-py's own annotations say little here. Both colours are written out, so that a type checker holds the drivers to them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.retry import Retry
+
+__all__ = ["AsyncConnection", "AsyncPool", "Connection", "Pool"]
+
+
+class Connection(Protocol):
+    """A `redis.connection.AbstractConnection`, or the one that caches."""
+
+    retry: Retry
+    is_connected: bool
+
+    def check_health(self) -> None:
+        """PING where `health_check_interval` is over."""
+
+    def connect(self) -> None:
+        """Connect as often as the retry policy says, unless connected."""
+
+    def disconnect(self) -> None:
+        """Close the socket; nothing happens where it is closed."""
+
+    def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None:
+        """Hand all bytes to the kernel; connects where there is no socket."""
+
+    def read_response(self, disable_decoding: bool = ...) -> Any:
+        """Wait for one reply; an error reply is raised."""
+
+
+class Pool(Protocol):
+    """A `redis.ConnectionPool`."""
+
+    def get_connection(self) -> Connection:
+        """Wait for a free connection and see that it is connected."""
+        ...
+
+    def release(self, connection: Connection) -> None:
+        """Take a connection back."""
+
+
+class AsyncConnection(Protocol):
+    """A `redis.asyncio.connection.AbstractConnection`."""
+
+    retry: AsyncRetry
+    is_connected: bool
+    socket_timeout: float | None
+
+    async def check_health(self) -> None:
+        """PING where `health_check_interval` is over."""
+
+    async def connect_check_health(self, *, retry_socket_connect: bool = ...) -> None:
+        """Connect, unless connected."""
+
+    async def disconnect(self, nowait: bool = ...) -> None:
+        """Close the socket; nothing happens where it is closed."""
+
+    async def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None:
+        """Hand all bytes to the transport; connects where there is none."""
+
+    async def read_response(self, disable_decoding: bool = ...) -> Any:
+        """Wait for one reply; an error reply is raised."""
+
+
+class AsyncPool(Protocol):
+    """A `redis.asyncio.ConnectionPool`."""
+
+    async def get_connection(self) -> AsyncConnection:
+        """Wait for a free connection and see that it is connected."""
+        ...
+
+    async def release(self, connection: AsyncConnection) -> None:
+        """Take a connection back."""
