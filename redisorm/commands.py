@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["Argument", "Batch", "Clock", "Command", "Flow", "Pause", "Reply", "Request", "Supports", "Watch"]
+__all__ = ["Argument", "Batch", "Clock", "Command", "Flow", "Pause", "Reply", "Request", "Supports", "Watch", "WatchLimit"]
 
 R = TypeVar("R")
 
@@ -63,13 +63,18 @@ class Supports:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchLimit:
+    """Ask how many keys a transaction may watch before that itself blocks the server: an int, or `None` for any number."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Sleep for a random part of `limit_s` seconds; the answer is `None`."""
 
     limit_s: float
 
 
-Request: TypeAlias = Batch | Watch | Clock | Supports | Pause
+Request: TypeAlias = Batch | Watch | Clock | Supports | WatchLimit | Pause
 
 Flow: TypeAlias = Generator[Request, Any, R]
 """A conversation with the server that ends in an `R`."""

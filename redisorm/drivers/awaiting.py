@@ -24,7 +24,7 @@ from redisorm.commands import Batch, Clock, Flow, Request, Supports, Watch, Watc
 from redisorm.drivers import exchange as make
 from redisorm.drivers.exchange import Exchange, Pin
 from redisorm.drivers.server import KnownServer
-from redisorm.drivers.wire import AsyncConnection
+from redisorm.drivers.wire import AsyncConnection, AsyncPool
 from redisorm.errors import RedisormError
 
 if sys.version_info >= (3, 11):

@@ -1,0 +1,76 @@
+"""redisorm: a declarative, typed object mapper for Redis and Valkey."""
+
+from .asyncio.model import AsyncRedisModel
+from .asyncio.session import AsyncSession
+from .drivers.database import Database, connect
+from .errors import (
+    AlreadyExistsError,
+    BackendError,
+    BackendTimeoutError,
+    CommitUnknownError,
+    ConcurrentUpdateError,
+    ConflictError,
+    ConnectionFailedError,
+    CrossSlotError,
+    DecodeError,
+    DetachedInstanceError,
+    IndexValueError,
+    LockLost,
+    LockTimeout,
+    MappingError,
+    MultipleFoundError,
+    NotFoundError,
+    NotIndexedError,
+    QueryError,
+    RateLimitExceeded,
+    RedisormError,
+    SessionError,
+    SessionInUseError,
+    StaleObjectError,
+    UniqueViolationError,
+    UnsupportedServerError,
+    WrongTypeError,
+)
+from .flows.committing import CommitResult
+from .mapping.fields import Field
+from .mapping.sortedset import SortedSet
+from .sync.model import RedisModel
+from .sync.session import Session
+
+__all__ = [
+    "AlreadyExistsError",
+    "AsyncRedisModel",
+    "AsyncSession",
+    "BackendError",
+    "BackendTimeoutError",
+    "CommitResult",
+    "CommitUnknownError",
+    "ConcurrentUpdateError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "CrossSlotError",
+    "Database",
+    "DecodeError",
+    "DetachedInstanceError",
+    "Field",
+    "IndexValueError",
+    "LockLost",
+    "LockTimeout",
+    "MappingError",
+    "MultipleFoundError",
+    "NotFoundError",
+    "NotIndexedError",
+    "QueryError",
+    "RateLimitExceeded",
+    "RedisModel",
+    "RedisormError",
+    "Session",
+    "SessionError",
+    "SessionInUseError",
+    "SortedSet",
+    "StaleObjectError",
+    "UniqueViolationError",
+    "UnsupportedServerError",
+    "WrongTypeError",
+    "connect",
+]

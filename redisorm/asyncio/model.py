@@ -1,0 +1,210 @@
+"""The awaited model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, cast
+
+from typing_extensions import Self
+
+from ..drivers.database import Database, default_database
+from ..drivers.place import here
+from ..errors import SessionError
+from ..mapping.base import MappedModel, linked_state, mapper_of
+from ..unitofwork import stack, verbs
+from .session import AsyncSession
+
+__all__ = ["AsyncRedisModel"]
+
+
+class AsyncRedisModel(MappedModel, abstract=True):
+    """A Pydantic model stored as a Redis hash, with lists, sets and sorted sets beside it.
+
+    ::
+
+        class User(AsyncRedisModel, prefix="user", ttl=3600):
+            id: int                     # HSET user:1 id 1 name Ann
+            name: str
+            tags: set[str] = set()      # SADD user:1:tags admin staff
+
+    Inside an open session of this colour the verbs join it: reads use its identity map, writes wait for its commit.
+    """
+
+    @classmethod
+    def _database(cls) -> Database:
+        own = mapper_of(cls).options.database
+        return default_database() if own is None else cast("Database", own)
+
+    @classmethod
+    def _joined(cls) -> AsyncSession | None:
+        """The session that verbs of this class join here."""
+        if not stack.has_entries():
+            return None
+        return cast("AsyncSession | None", stack.innermost(AsyncSession, here(), mapper_of(cls).options.database))
+
+    def _own_session(self) -> AsyncSession | None:
+        """The session this object belongs to, or that it joins here as a stored one."""
+        own = verbs.session_of(self)
+        if own is not None:
+            return cast("AsyncSession", own)
+        session = self._joined()
+        state = linked_state(self)
+        if session is not None and state is not None and state.snapshot is not None:
+            session.add(self)
+        return session
+
+    @classmethod
+    async def get(cls, pk: object) -> Self | None:
+        """Return the object of a row; `None` where no row is.
+
+        One round trip, and one more where the row was not found.
+
+        Raises:
+            DecodeError: A stored value does not fit its field.
+            ValidationError: The key does not fit its field.
+        """
+        return (await cls.get_many((pk,)))[0]
+
+    @classmethod
+    async def get_one(cls, pk: object) -> Self:
+        """Return the object of a row that must be there, as `get` does.
+
+        Raises:
+            NotFoundError: No row has this key.
+        """
+        session = cls._joined()
+        if session is not None:
+            return await session.get_one(cls, pk)
+        database = cls._database()
+        return await database.arun(verbs.get_one(cls, pk, database.namespace))
+
+    @classmethod
+    async def get_many(cls, pks: Iterable[object]) -> list[Self | None]:
+        """Return the objects of many rows in the order of their keys; `None` for each that is not there.
+
+        One round trip and one consistent view for up to 1,000 rows; each further 1,000 are another.
+        """
+        session = cls._joined()
+        if session is not None:
+            return await session.get_many(cls, pks)
+        database = cls._database()
+        return await database.arun(verbs.get_many(cls, pks, database.namespace))
+
+    @classmethod
+    async def exists(cls, pk: object) -> bool:
+        """Tell whether a row is there. One round trip."""
+        session = cls._joined()
+        if session is not None:
+            return await session.exists(cls, pk)
+        database = cls._database()
+        return await database.arun(verbs.exists(cls, pk, database.namespace))
+
+    @classmethod
+    async def create(cls, **values: Any) -> Self:
+        """Make an object and store it where no row is yet. In a session it is stored, or refused, by its commit.
+
+        Raises:
+            AlreadyExistsError: A row is there.
+            ValidationError: A value does not fit its field.
+        """
+        obj = cls(**values)
+        session = cls._joined()
+        if session is not None:
+            session._add_new(obj)
+            return obj
+        database = cls._database()
+        await database.arun(verbs.create(obj, database.namespace))
+        return obj
+
+    async def save(self, ttl: float | timedelta | None = None) -> Self:
+        """Insert the object, or update what changed, and return it. No round trip where nothing changed.
+
+        A new object replaces a row that is there: fields the class does not know are left alone.
+
+        Args:
+            ttl: A life of its own for the row, in seconds, remembered with it; `None` says nothing.
+
+        Raises:
+            StaleObjectError: The row was deleted or has expired, or, of a versioned class, was changed by another writer.
+            ValidationError: A changed value does not fit its field. Nothing was sent.
+        """
+        session = verbs.session_of(self) or self._joined()
+        if session is not None:
+            session.add(self, ttl)
+            return self
+        database = self._database()
+        await database.arun(verbs.save(self, ttl, database.namespace))
+        return self
+
+    async def delete(self) -> bool | None:
+        """Delete the row and all that belongs to it; tell whether it was there, or `None` in a session, before its commit."""
+        session = verbs.session_of(self) or self._joined()
+        if session is not None:
+            session.delete(self)
+            return None
+        database = self._database()
+        return await database.arun(verbs.delete(self, database.namespace))
+
+    async def refresh(self) -> None:
+        """Read the object again in place, dropping its changes.
+
+        Raises:
+            NotFoundError: The row is gone.
+        """
+        session = verbs.session_of(self)
+        if isinstance(session, AsyncSession):
+            await session.refresh(self)
+            return
+        if session is not None:
+            raise SessionError(f"this {type(self).__name__} belongs to a Session: call its refresh()", model=type(self), pk=self.pk)
+        database = self._database()
+        await database.arun(verbs.refresh(self, database.namespace))
+
+    async def increment(self, field: str, by: float = 1) -> int | float | None:
+        """Add to a number at the server, atomically; set and return the new value, or `None` in a session, before its commit.
+
+        Raises:
+            StaleObjectError: The row is gone.
+            ValidationError: The new value breaks a constraint of the field. Nothing was written.
+            TypeError: The field is not a number of the row itself.
+        """
+        session = self._own_session()
+        if session is not None:
+            session.increment(self, field, by)
+            return None
+        database = self._database()
+        return cast("int | float", await database.arun(verbs.increment(self, field, by, database.namespace)))
+
+    async def expire(self, ttl: float | timedelta | None) -> None:
+        """Give the row a life of its own, in seconds, remembered with it; `None` makes it permanent.
+
+        Raises:
+            StaleObjectError: The row is gone.
+            ValueError: The life is zero or less.
+        """
+        session = self._own_session()
+        if session is not None:
+            session.expire(self, ttl)
+            return
+        database = self._database()
+        await database.arun(verbs.expire(self, ttl, database.namespace))
+
+    async def time_to_live(self) -> timedelta | None:
+        """Ask how long the row will live; `None` for ever. One round trip.
+
+        Raises:
+            NotFoundError: The row is gone.
+        """
+        database = self._database()
+        return await database.arun(verbs.time_to_live(self, database.namespace))
+
+    @classmethod
+    def key_of(cls, pk: object) -> str:
+        """Spell the key of a row. Sends nothing.
+
+        Raises:
+            ValidationError: The key does not fit its field.
+        """
+        mapper = mapper_of(cls)
+        return mapper.keyspace(cls._database().namespace).row(mapper.pk_text(pk))

@@ -1,0 +1,145 @@
+"""The awaited session."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import TypeVar
+
+from typing_extensions import Self
+
+from ..commands import Flow
+from ..drivers.database import Database, default_database
+from ..drivers.place import here
+from ..flows.committing import CommitResult
+from ..mapping.base import MappedModel
+from ..unitofwork.beginning import Begin
+from ..unitofwork.retrying import pause, worth_retrying
+from ..unitofwork.session import BaseSession
+
+__all__ = ["AsyncSession"]
+
+M = TypeVar("M", bound=MappedModel)
+R = TypeVar("R")
+
+
+class AsyncSession(BaseSession):
+    """A unit of work: objects are loaded once, and everything that changed is committed in one MULTI/EXEC.
+
+    Leaving the block without a commit discards, and puts objects back to what was loaded.
+
+    Args:
+        db: The database; the default one where it is left out.
+    """
+
+    database: Database
+
+    def __init__(self, db: Database | None = None) -> None:
+        super().__init__(default_database() if db is None else db)
+
+    async def __aenter__(self) -> Self:
+        self._enter(here())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._leave(failed=kind is not None)
+
+    async def _run(self, flow: Flow[R]) -> R:
+        with self._alone():
+            return await self.database.arun(flow)
+
+    @asynccontextmanager
+    async def _beginning(self) -> AsyncIterator[Self]:
+        try:
+            yield self
+        except BaseException:
+            self.rollback()
+            raise
+        await self.commit()
+
+    @classmethod
+    @asynccontextmanager
+    async def _begun(cls, db: Database | None = None) -> AsyncIterator[Self]:
+        async with cls(db) as session:
+            yield session
+            await session.commit()
+
+    begin = Begin(_begun, _beginning)
+    """Commit at the end of the block; an exception discards. `AsyncSession.begin(db)` makes the session, `session.begin()` uses it."""
+
+    async def get(self, model: type[M], pk: object) -> M | None:
+        """Return the object of a row, the same one however often it is asked for; `None` where no row is.
+
+        One round trip, and one more where the row was not found; none for an object already loaded.
+
+        Raises:
+            DecodeError: A stored value does not fit its field.
+            ValidationError: The key does not fit its field.
+        """
+        return await self._run(self._get(model, pk))
+
+    async def get_one(self, model: type[M], pk: object) -> M:
+        """Return the object of a row that must be there, as `get` does.
+
+        Raises:
+            NotFoundError: No row has this key.
+        """
+        return await self._run(self._get_one(model, pk))
+
+    async def get_many(self, model: type[M], pks: Iterable[object]) -> list[M | None]:
+        """Return the objects of many rows in the order of their keys; `None` for each that is not there.
+
+        One round trip and one consistent view for up to 1,000 rows; each further 1,000 are another.
+        """
+        return await self._run(self._get_many(model, pks))
+
+    async def exists(self, model: type[MappedModel], pk: object) -> bool:
+        """Tell whether a row is there, as it will be after the commit. Sends nothing for an object of this session."""
+        return await self._run(self._exists(model, pk))
+
+    async def refresh(self, obj: MappedModel) -> None:
+        """Read an object again in place, dropping its changes.
+
+        Raises:
+            NotFoundError: The row is gone.
+            DetachedInstanceError: The object is not in this session.
+        """
+        await self._run(self._refresh(obj))
+
+    async def commit(self, batch: int | None = None, per_slot: bool = False) -> CommitResult:
+        """Write everything that waits in one MULTI/EXEC, or nothing.
+
+        Afterwards objects stay as they are; nothing is reread. After a failed commit nothing has moved: commit again, or
+        `rollback()`. One round trip without guards, two with them, none where nothing waits.
+
+        Args:
+            batch: Objects of one transaction: the commit is then several, each atomic, the whole not.
+            per_slot: Commit slot by slot on a cluster. One server is one slot.
+
+        Raises:
+            ValidationError: A changed value does not fit its field. Nothing was sent.
+            StaleObjectError: A row that was changed here is gone, or another writer changed its version.
+            AlreadyExistsError: `create` found a row.
+            ConcurrentUpdateError: Other writers won the race too many times.
+            CommitUnknownError: The connection broke after EXEC was sent and before its answer came.
+        """
+        return await self._run(self._commit(batch))
+
+    @classmethod
+    async def retry(cls, fn: Callable[[Self], Awaitable[R]], db: Database | None = None, attempts: int = 10) -> R:
+        """Call `fn(session)`, commit and return its result; again with a fresh session on a conflict that trying again can cure.
+
+        Raises:
+            ConflictError: The last attempt failed too, or the conflict would come again: a row or a unique value that exists.
+        """
+        store = default_database() if db is None else db
+        for attempt in range(1, attempts + 1):
+            try:
+                async with cls(store) as session:
+                    result = await fn(session)
+                    await session.commit()
+                    return result
+            except worth_retrying(attempt < attempts):
+                await store.arun(pause(attempt))
+        raise ValueError(f"retry(attempts={attempts}): at least one attempt is needed")

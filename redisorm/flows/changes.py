@@ -1,0 +1,129 @@
+"""What a commit is asked to do: one `Change` per object, made by a session, turned into commands by the flows.
+
+A change is data. The flows fill in what the server decided (`Outcome`); states move only after that.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..keys import Keyspace
+from ..mapping.layout import Leaf
+from ..mapping.mapper import Mapper
+from ..mapping.snapshot import Difference
+
+__all__ = ["KEEP", "PERMANENT", "Change", "Increment", "Keep", "Kind", "Outcome", "life_ms", "life_text"]
+
+PERMANENT = -1
+"""A life without end, as Redis spells it in the answer to TTL."""
+
+
+class Keep(enum.Enum):
+    """A change that says nothing about the life of its row."""
+
+    KEEP = "keep"
+
+
+KEEP = Keep.KEEP
+
+
+class Kind(enum.Enum):
+    """What happens to the row of a change."""
+
+    INSERT = "insert"
+    """Write everything, over whatever row is there."""
+    CREATE = "create"
+    """Write everything, only where no row is."""
+    UPDATE = "update"
+    """Write what changed, only where the row still is."""
+    DELETE = "delete"
+    """Remove the row and its companions, there or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """Add to the number stored in one hash field."""
+
+    leaf: Leaf
+    by: Any
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the server made of a change.
+
+    Attributes:
+        version: The version the row has now, for a versioned class.
+        life: The life of its own the row has now, in milliseconds; `PERMANENT`, or `None` for that of its class.
+        numbers: What the incremented fields hold now, by field.
+        was_there: Whether a deleted row had been there.
+    """
+
+    version: int | None = None
+    life: int | None = None
+    numbers: dict[str, Any] = field(default_factory=dict)
+    was_there: bool | None = None
+
+
+@dataclass(slots=True)
+class Change:
+    """What is to happen to one row.
+
+    Attributes:
+        pk: The primary key; `None` for an automatic one not given yet.
+        key: The key of the row, or empty for an automatic one not given yet.
+        difference: What to write; `None` for a delete or where only numbers or the life change.
+        fresh: The key was just made at random, so that no row can be there.
+        version: The version the row is expected to have; `None` where it is not versioned or new.
+        life: The life to give the row, in milliseconds, or `PERMANENT`; `KEEP` says nothing.
+        touch: Only restart the life, as a read does: no new version.
+        numbered: The primary key came from the counter of the class in this commit.
+    """
+
+    mapper: Mapper[Any]
+    keyspace: Keyspace
+    kind: Kind
+    pk: Any
+    key: str
+    difference: Difference | None = None
+    fresh: bool = False
+    version: int | None = None
+    life: int | Keep = KEEP
+    touch: bool = False
+    numbered: bool = False
+    increments: list[Increment] = field(default_factory=list)
+    outcome: Outcome = field(default_factory=Outcome)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the whole object is written."""
+        return self.kind in (Kind.INSERT, Kind.CREATE)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether the change depends on what the server holds."""
+        if self.kind is Kind.DELETE:
+            return self.mapper.options.versioned
+        return not (self.fresh and self.kind is Kind.INSERT)
+
+    def companion_keys(self) -> list[str]:
+        """The keys of all companions of the row."""
+        return [self.keyspace.companion(self.key, companion.name) for companion in self.mapper.companions]
+
+
+def life_text(life: int) -> str:
+    """Spell a life in milliseconds as seconds: `60`, `1.5`; `-1` for one without end."""
+    return "-1" if life == PERMANENT else f"{life / 1000:.3f}".rstrip("0").rstrip(".")
+
+
+def life_ms(text: bytes | None) -> int | None:
+    """Read a life back; `None` where a row has none of its own. Text that is no number counts as none."""
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return PERMANENT if seconds < 0 else round(seconds * 1000)

@@ -1,0 +1,171 @@
+"""What a commit relies on: the reads that go with its WATCH, and what follows from their replies.
+
+Whatever can fail at run time is found out here, before the first write, since EXEC does not roll back: rows that are
+gone, versions that moved, keys of another Redis type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..commands import Command, Reply
+from ..errors import AlreadyExistsError, DecodeError, StaleObjectError, WrongTypeError
+from ..keys import LIFE, VERSION
+from .changes import Change, Kind, life_ms
+
+__all__ = ["Observed", "Read", "absence", "decide", "incremented", "observe", "reads", "types"]
+
+
+@dataclass(slots=True)
+class Observed:
+    """What the server holds under the key of a change.
+
+    Attributes:
+        exists: Whether the row is there.
+        version: Its version, or `None`.
+        life: The life of its own, in milliseconds, `PERMANENT`, or `None`.
+        deadline_ms: When it expires in the server's time; `None` for never or where nobody asked.
+        numbers: The stored texts of the fields to increment, by field.
+    """
+
+    exists: bool
+    version: int | None = None
+    life: int | None = None
+    deadline_ms: int | None = None
+    numbers: dict[str, bytes | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The reads that one change needs: the row's own fields, then the types of companions, then its deadline."""
+
+    change: Change
+    fields: tuple[str, ...]
+    typed: tuple[tuple[str, str], ...]
+    deadline: bool
+
+    def commands(self) -> list[Command]:
+        """The commands, in the order `observe` expects their replies."""
+        commands: list[Command] = [("HMGET", self.change.key, *self.fields)]
+        commands += [("TYPE", key) for key, _ in self.typed]
+        if self.deadline:
+            commands.append(("PEXPIRETIME", self.change.key))
+        return commands
+
+
+def reads(change: Change) -> Read | None:
+    """What to read for a change that expects its row; `None` for a new row, whose absence many share one EXISTS for."""
+    if not change.is_guarded or change.is_new:
+        return None
+    fields = [change.mapper.pk_name, LIFE]
+    if change.mapper.options.versioned:
+        fields.append(VERSION)
+    fields += [increment.leaf.name for increment in change.increments]
+    touched = change.difference.companions if change.difference else []
+    typed = [(change.keyspace.companion(change.key, one.companion.name), one.companion.kind) for one in touched]
+    return Read(change, tuple(fields), tuple(typed), deadline=bool(touched))
+
+
+def observe(read: Read, replies: Sequence[Reply]) -> Observed:
+    """Make sense of the replies to a read. `exists` is still open where every field was absent."""
+    texts = dict(zip(read.fields, replies[0], strict=True))
+    for (key, needed), found in zip(read.typed, replies[1:], strict=False):
+        _refuse_type(key, needed, found)
+    deadline = replies[-1] if read.deadline else -1
+    version = texts.get(VERSION)
+    if version is not None and not version.isdigit():
+        raise DecodeError(f"{read.change.key}: the stored {VERSION!r} is not a number: found {version!r}", key=read.change.key, field=VERSION, value=version)
+    return Observed(
+        exists=any(text is not None for text in texts.values()),
+        version=None if version is None else int(version),
+        life=life_ms(texts[LIFE]),
+        deadline_ms=None if deadline < 0 else deadline,
+        numbers={increment.leaf.name: texts[increment.leaf.name] for increment in read.change.increments},
+    )
+
+
+def absence(changes: Sequence[Change]) -> list[str]:
+    """The keys of rows and companions that would have to be absent for new rows to be written without a look at them."""
+    return [key for change in changes if change.is_new and change.is_guarded for key in (change.key, *change.companion_keys())]
+
+
+def types(change: Change, found: dict[str, bytes]) -> Observed:
+    """Check the types under the keys of a new row, where some of them are there.
+
+    Raises:
+        WrongTypeError: A key of another type is in the way.
+    """
+    _refuse_type(change.key, "hash", found[change.key])
+    for key, companion in zip(change.companion_keys(), change.mapper.companions, strict=True):
+        _refuse_type(key, companion.kind, found[key])
+    leftovers = any(found[key] != b"none" for key in change.companion_keys())
+    return Observed(exists=found[change.key] != b"none" or leftovers)
+
+
+def _refuse_type(key: str, needed: str, found: bytes) -> None:
+    if found not in (b"none", needed.encode()):
+        kind = found.decode()
+        raise WrongTypeError(
+            f"{key} is a {kind} where a {needed} is needed; nothing was written: move or delete that key, or take another prefix",
+            key=key,
+            expected=needed,
+            found=kind,
+        )
+
+
+def decide(change: Change, seen: Observed) -> None:
+    """Raise what the server's state makes of a change; return where it may be written.
+
+    Raises:
+        AlreadyExistsError: `create` found a row.
+        StaleObjectError: The row is gone, or its version is not the one the object was loaded with.
+    """
+    if change.touch:  # a deadline moves only where there is one
+        return
+    name, versioned = change.mapper.model.__name__, change.mapper.options.versioned
+    about: dict[str, Any] = {"model": change.mapper.model, "pk": change.pk, "key": change.key}
+    if change.kind is Kind.CREATE and seen.exists:
+        raise AlreadyExistsError(f"{name} {change.pk!r} is already there, under {change.key}: get it and change it, or save() over it", **about)
+    if change.kind is Kind.INSERT:
+        if versioned and seen.exists:
+            raise StaleObjectError(
+                f"{name} {change.pk!r} is new here, but a row is already there, under {change.key}: get it and change it", expected=None, found="a row", **about
+            )
+        return
+    if change.kind is Kind.UPDATE and not seen.exists:
+        raise StaleObjectError(f"{name} {change.pk!r} is gone: {change.key} was deleted or has expired since it was loaded", expected="a row", found=None, **about)
+    if versioned and seen.exists and seen.version != change.version:
+        raise StaleObjectError(
+            f"{name} {change.pk!r} was changed by another writer since it was loaded: version {change.version} was expected under {change.key}, "
+            f"{seen.version} found; refresh() it and try again",
+            expected=change.version,
+            found=seen.version,
+            **about,
+        )
+
+
+def incremented(change: Change, seen: Observed) -> dict[str, Any]:
+    """Compute the new values of incremented fields from what is stored, or else the default, checked against the field.
+
+    Raises:
+        DecodeError: The stored text is no number.
+        ValidationError: The new value breaks a constraint of the field.
+    """
+    numbers: dict[str, Any] = {}
+    for increment in change.increments:
+        leaf, text = increment.leaf, seen.numbers[increment.leaf.name]
+        try:
+            value = change.mapper.model.model_fields[leaf.name].get_default(call_default_factory=True) if text is None else leaf.codec.read_many([text])[0]
+        except (ValidationError, UnicodeDecodeError) as error:
+            message = f"{change.key}: the stored {leaf.name!r} is no number to increment: found {text!r}"
+            raise DecodeError(message, model=change.mapper.model, key=change.key, field=leaf.name, value=text) from error
+        start = numbers.get(leaf.name, 0 if value is None else value)
+        try:
+            numbers[leaf.name] = leaf.codec.check(start + increment.by)
+        except ValidationError as error:
+            raise change.mapper.encoder.invalid(error, leaf.name, change.key) from None
+    return numbers

@@ -1,0 +1,159 @@
+"""Reading rows: one atomic batch brings a row with its companions, so that an object is never torn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+from ..commands import Batch, Command, Flow, Reply
+from ..errors import DecodeError
+from ..keys import VERSION, Keyspace
+from ..mapping.base import MappedModel
+from ..mapping.mapper import Mapper
+from ..mapping.snapshot import Snapshot, snapshot_of_row
+from .changes import life_ms
+
+__all__ = ["BATCH", "Loaded", "exists", "load", "time_to_live"]
+
+M = TypeVar("M", bound=MappedModel)
+
+BATCH = 1000
+"""Rows of one atomic read."""
+
+_READS = {"list": "LRANGE", "set": "SMEMBERS", "zset": "ZRANGE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[M]):
+    """An object as it was read, with what its session has to remember.
+
+    Attributes:
+        key: The key of its row.
+        snapshot: Its values and texts.
+        version: The version of a versioned row; `None` where the row was written without one.
+        life: The life of its own, in milliseconds, `PERMANENT`, or `None`.
+        deadline_ms: When it expires in the server's time, `-1` for never; `None` where nobody asked.
+    """
+
+    obj: M
+    key: str
+    snapshot: Snapshot
+    version: int | None
+    life: int | None
+    deadline_ms: int | None
+
+
+def load(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str]) -> Flow[list[Loaded[M] | None]]:
+    """Load rows in the order of their keys; `None` where no row is.
+
+    One round trip for each 1,000 rows, each of them atomic, and one more where a row was not found: HMGET cannot tell
+    an absent row from one that has no declared field.
+
+    Raises:
+        DecodeError: A stored value does not fit its field.
+    """
+    found: list[Loaded[M] | None] = []
+    for start in range(0, len(pk_texts), BATCH):
+        part = pk_texts[start : start + BATCH]
+        keys = [keyspace.row(text) for text in part]
+        commands = [command for key in keys for command in _reads(mapper, key)]
+        replies = yield Batch(commands, atomic=len(commands) > 1, resend=True)
+        rows = list(_rows(mapper, replies, len(keys)))
+        empty = [key for key, row in zip(keys, rows, strict=True) if row.empty]
+        present = (yield from _present(empty)) if empty else frozenset()
+        for key, text, row in zip(keys, part, rows, strict=True):
+            absent = row.empty and key not in present
+            found.append(None if absent else _loaded(mapper, key, text, row))
+    return found
+
+
+def exists(keys: Sequence[str]) -> Flow[frozenset[str]]:
+    """Tell which rows are there. One round trip."""
+    replies = yield Batch([("EXISTS", key) for key in keys], resend=True)
+    return frozenset(key for key, reply in zip(keys, replies, strict=True) if reply)
+
+
+def time_to_live(key: str) -> Flow[int]:
+    """Ask how long a row will live, in milliseconds; -1 for ever, -2 where it is not there. One round trip."""
+    (reply,) = yield Batch([("PTTL", key)], resend=True)
+    return int(reply)
+
+
+def _present(keys: list[str]) -> Flow[frozenset[str]]:
+    (count,) = yield Batch([("EXISTS", *keys)], resend=True)
+    return (yield from exists(keys)) if count else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    texts: Sequence[bytes | None]
+    companions: Sequence[Any]
+    extra: Mapping[str, bytes]
+    deadline_ms: int | None
+
+    @property
+    def empty(self) -> bool:
+        return not self.extra and self.texts.count(None) == len(self.texts)
+
+
+def _reads(mapper: Mapper[Any], key: str) -> Iterator[Command]:
+    """The commands that read one row."""
+    yield ("HGETALL", key) if mapper.open else ("HMGET", key, *mapper.fields)
+    for companion in mapper.companions:
+        command = (_READS[companion.kind], Keyspace.companion(key, companion.name))
+        if companion.kind == "list":
+            command = (*command, 0, -1)  # type: ignore[assignment]
+        elif companion.kind == "zset":
+            command = (*command, 0, -1, "WITHSCORES")  # type: ignore[assignment]
+        yield command
+    if mapper.options.ttl_refresh == "read":
+        yield ("PEXPIRETIME", key)
+
+
+def _rows(mapper: Mapper[Any], replies: Sequence[Reply], count: int) -> Iterator[_Row]:
+    rest = iter(replies)
+    for _ in range(count):
+        texts, extra = next(rest), {}
+        if mapper.open:
+            texts, extra = _declared(mapper, texts)
+        companions = [_elements(companion.kind, next(rest)) for companion in mapper.companions]
+        deadline_ms = next(rest) if mapper.options.ttl_refresh == "read" else None
+        yield _Row(texts, companions, extra, deadline_ms)
+
+
+def _declared(mapper: Mapper[Any], reply: Reply) -> tuple[list[bytes | None], dict[str, bytes]]:
+    """Part the declared fields from the others; a class that keeps undeclared ones reads with HGETALL."""
+    pairs = dict(reply) if isinstance(reply, dict) else dict(zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True))
+    texts = [pairs.pop(name.encode(), None) for name in mapper.fields]
+    computed = {leaf.name.encode() for leaf in mapper.slots.computed}
+    extra = {name.decode("utf-8", "surrogateescape"): text for name, text in pairs.items() if name not in computed and not name.startswith(b":")}
+    return texts, extra
+
+
+def _elements(kind: str, reply: Reply) -> Any:
+    """The elements of a companion in one shape, whichever protocol brought them."""
+    if kind == "list":
+        return list(reply)
+    if kind == "set":
+        return dict.fromkeys(reply)
+    if reply and not isinstance(reply[0], (list, tuple)):  # RESP2: member, score, member, score, …
+        reply = zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True)
+    return {member: float(score) for member, score in reply}
+
+
+def _loaded(mapper: Mapper[M], key: str, pk_text: str, row: _Row) -> Loaded[M]:
+    obj = mapper.decoder.row(row.texts, row.companions, key, pk_text, row.extra)
+    slots = len(mapper.slots.names)
+    version = _version(mapper, key, row.texts[slots + 1]) if mapper.options.versioned else None
+    snapshot = snapshot_of_row(mapper, obj, row.texts, row.companions, row.extra)
+    return Loaded(obj, key, snapshot, version, life_ms(row.texts[slots]), row.deadline_ms)
+
+
+def _version(mapper: Mapper[Any], key: str, text: bytes | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdigit():
+        raise DecodeError(f"{key}: the stored {VERSION!r} is not a number: found {text!r}", model=mapper.model, key=key, field=VERSION, value=text)
+    return int(text)

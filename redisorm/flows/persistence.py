@@ -1,0 +1,144 @@
+"""From changes to commands: the one place where objects are written. Plain functions that never yield.
+
+Companions are written by the smallest commands: members added and removed, an appended or removed end of a list, or
+the whole list where neither fits. Deadlines are one instant for the row and all its companions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..commands import Command
+from ..keys import LIFE, VERSION
+from ..mapping.encoder import as_bytes
+from ..mapping.layout import Leaf
+from ..mapping.snapshot import CompanionChange
+from .changes import KEEP, PERMANENT, Change, Keep, Kind, life_text
+from .guards import Observed
+
+__all__ = ["short_lived", "writes"]
+
+CHUNK = 3000
+"""Arguments of one command at most: scripts cannot unpack more than about 8,000."""
+
+
+def writes(change: Change, seen: Observed, numbers: dict[str, Any], *, now_ms: int, version: int) -> list[Command]:
+    """Spell a change as commands, given what the server holds.
+
+    Args:
+        numbers: The new values of incremented fields.
+        now_ms: The server's time.
+        version: The version the row will have, for a versioned class.
+    """
+    if change.kind is Kind.DELETE:
+        return [("UNLINK", change.key), *_unlink(change.companion_keys())]
+    fields = list(change.difference.sets) if change.difference else []
+    unsets = list(change.difference.unsets) if change.difference else []
+    for increment in change.increments:
+        fields += (increment.leaf.name, increment.leaf.codec.spell(numbers[increment.leaf.name]))
+    if change.mapper.options.versioned and not change.touch:
+        fields += (VERSION, version)
+    life = _life(change, seen)
+    if not isinstance(change.life, Keep):
+        fields += (LIFE, life_text(change.life))
+    commands: list[Command] = []
+    if change.is_new and seen.exists:
+        unsets += _unset_of_former(change, fields)
+        commands += _unlink(change.companion_keys())
+    if fields:
+        commands += [("HSET", change.key, *fields[start : start + CHUNK]) for start in range(0, len(fields), CHUNK)]
+    if unsets:
+        commands += [("HDEL", change.key, *unsets[start : start + CHUNK]) for start in range(0, len(unsets), CHUNK)]
+    for one in change.difference.companions if change.difference else ():
+        commands += _companion(change.keyspace.companion(change.key, one.companion.name), one)
+    commands += _field_deadlines(change, fields, now_ms)
+    commands += _deadlines(change, seen, life, now_ms)
+    return commands
+
+
+def short_lived(change: Change) -> dict[str, Leaf]:
+    """The fields of a change that have a life of their own."""
+    if change.difference is None:
+        return {}
+    set_here = set(change.difference.sets[::2])
+    return {leaf.name: leaf for leaf in change.mapper.slots.order if isinstance(leaf, Leaf) and leaf.ttl_ms is not None and leaf.name in set_here}
+
+
+def _unlink(keys: list[str]) -> list[Command]:
+    return [("UNLINK", *keys)] if keys else []
+
+
+def _unset_of_former(change: Change, fields: list[Any]) -> list[str]:
+    """The declared fields of the row that is replaced which the new one does not have. Undeclared ones are left alone."""
+    declared = (*change.mapper.fields, *(leaf.name for leaf in change.mapper.slots.computed))
+    present = set(fields[::2])
+    return [name for name in declared if name not in present]
+
+
+# ---- life --------------------------------------------------------------------------------------------------------------
+
+
+def _life(change: Change, seen: Observed) -> int | None:
+    """The life a row has after the change: given now, remembered with the row, or that of its class; `None` for none."""
+    if not isinstance(change.life, Keep):
+        return change.life
+    if not change.is_new and seen.life is not None:
+        return seen.life
+    return change.mapper.options.ttl_ms
+
+
+def _deadlines(change: Change, seen: Observed, life: int | None, now_ms: int) -> Iterator[Command]:
+    keys = [change.key, *change.companion_keys()]
+    restarts = change.is_new or change.touch or change.life is not KEEP or change.mapper.options.ttl_refresh != "never"
+    if life is not None and life != PERMANENT and restarts:
+        yield from (("PEXPIREAT", key, now_ms + life) for key in keys)
+    elif seen.exists and (change.is_new or change.life == PERMANENT):
+        yield from (("PERSIST", key) for key in keys)
+    elif change.difference is not None and seen.deadline_ms is not None:
+        for one in change.difference.companions:  # a key made anew has no deadline yet
+            yield ("PEXPIREAT", change.keyspace.companion(change.key, one.companion.name), seen.deadline_ms)
+
+
+def _field_deadlines(change: Change, fields: list[Any], now_ms: int) -> Iterator[Command]:
+    by_life: dict[int, list[str]] = {}
+    for leaf in short_lived(change).values():
+        by_life.setdefault(leaf.ttl_ms or 0, []).append(leaf.name)
+    for ttl_ms, names in by_life.items():
+        yield ("HPEXPIREAT", change.key, now_ms + ttl_ms, "FIELDS", len(names), *names)
+
+
+# ---- companions ---------------------------------------------------------------------------------------------------------
+
+
+def _companion(key: str, change: CompanionChange) -> list[Command]:
+    if not change.after:
+        return [("UNLINK", key)]
+    if change.companion.kind == "list":
+        return _list(key, list(change.before), change.after)
+    if change.companion.kind == "set":
+        added = [text for text in change.after if text not in change.before]
+        removed = [text for text in change.before if text not in change.after]
+        return [*_chunks("SADD", key, added), *_chunks("SREM", key, removed)]
+    before = change.before or {}
+    scored = [word for text, score in change.after.items() if before.get(text) != score for word in (repr(score), text)]
+    removed = [text for text in before if text not in change.after]
+    return [*_chunks("ZADD", key, scored), *_chunks("ZREM", key, removed)]
+
+
+def _list(key: str, before: list[bytes], after: list[bytes]) -> list[Command]:
+    """The smallest commands for a list: push to an end, trim an end, or write it anew."""
+    kept, size = len(before), len(after)
+    if after[:kept] == before:
+        return _chunks("RPUSH", key, after[kept:])
+    if before[:size] == after:
+        return [("LTRIM", key, 0, size - kept - 1)]
+    if before[kept - size :] == after:
+        return [("LTRIM", key, kept - size, -1)]
+    if kept and after[size - kept :] == before:
+        return _chunks("LPUSH", key, after[: size - kept][::-1])
+    return [("UNLINK", key), *_chunks("RPUSH", key, after)]
+
+
+def _chunks(name: str, key: str, words: list[Any]) -> list[Command]:
+    return [(name, key, *map(as_bytes, words[start : start + CHUNK])) for start in range(0, len(words), CHUNK)]

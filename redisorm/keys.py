@@ -1,0 +1,110 @@
+"""The only room where a key is spelled.
+
+========================  =================  =====================================================================
+key                       type               holds
+========================  =================  =====================================================================
+``user:1``                hash               the fields of a row as text; ``:version`` and ``:ttl`` where used
+``user:1:tags``           list, set, zset    a companion of the row
+``user::id:next``         string             the counter of automatic primary keys
+========================  =================  =====================================================================
+
+A namespace goes before all of them (``shop:user:1``). What begins ``prefix::`` is the library's own. Primary keys are
+escaped, so that none can forge another key. This room knows text, and nothing of models or values.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from .errors import MappingError
+
+__all__ = ["LIFE", "VERSION", "Keyspace", "check_namespace", "check_prefix", "claim_prefix", "escape", "unescape"]
+
+VERSION = ":version"
+"""The hash field that counts the writes of a versioned row."""
+
+LIFE = ":ttl"
+"""The hash field that remembers the life a row was given of its own: seconds as text, `-1` for one that never ends."""
+
+_SPECIAL = re.compile(r"[:%{}\0]")
+_EMPTY = "%"
+
+_refused: dict[str, set[str]] = {}
+"""Prefix → escaped primary keys that would spell another class's prefix. Keyed by prefix alone: namespaces share it."""
+_prefixes: set[str] = set()
+
+
+def escape(text: str) -> str:
+    """Percent-encode what has a meaning in keys: `:`, `%`, `{`, `}` and NUL. The empty text is `%`."""
+    if not text:
+        return _EMPTY
+    if _SPECIAL.search(text) is None:
+        return text
+    return _SPECIAL.sub(lambda found: f"%{ord(found.group()):02X}", text)
+
+
+def unescape(text: str) -> str:
+    """Undo `escape`."""
+    if text == _EMPTY:
+        return ""
+    return unquote_to_bytes(text).decode("utf-8", "surrogateescape") if "%" in text else text
+
+
+def check_namespace(namespace: str) -> str:
+    """Return the namespace, or raise `ValueError` where it holds braces (hash tags of a cluster) or NUL."""
+    if not isinstance(namespace, str) or re.search(r"[{}\0]", namespace):
+        raise ValueError(f"namespace {namespace!r} must be text without braces (they are hash tags on a cluster) and without NUL")
+    return namespace
+
+
+def check_prefix(prefix: str, owner: str) -> str:
+    """Return the prefix, or raise `MappingError` where keys made with it could be mistaken for others."""
+    if not isinstance(prefix, str) or not prefix or re.search(r"[{}\0]|::|^:|:$", prefix):
+        raise MappingError(
+            f"{owner}: prefix {prefix!r} must be text that is not empty, without braces (hash tags on a cluster), NUL or '::' "
+            "(reserved for the library), and must not begin or end with ':'"
+        )
+    return prefix
+
+
+def claim_prefix(prefix: str) -> None:
+    """Make a prefix known, so that the primary key of an outer prefix that would fall into it is refused."""
+    if prefix in _prefixes:
+        return
+    _prefixes.add(prefix)
+    outer, separator, last = prefix.rpartition(":")
+    if separator:
+        _refused.setdefault(outer, set()).add(last)
+
+
+class Keyspace:
+    """The keys of one class in one namespace."""
+
+    __slots__ = ("_head", "_refused", "counter", "prefix")
+
+    def __init__(self, namespace: str, prefix: str) -> None:
+        lead = f"{namespace}:" if namespace else ""
+        self.prefix = prefix
+        self._head = f"{lead}{prefix}:"
+        self._refused = _refused.setdefault(prefix, set())
+        self.counter = f"{self._head}:id:next"
+
+    def row(self, pk_text: str) -> str:
+        """Spell the key of a row. A primary key that would fall into a longer prefix is a `ValueError`."""
+        text = escape(pk_text)
+        if text in self._refused:
+            raise ValueError(
+                f"primary key {pk_text!r} of prefix {self.prefix!r} would spell the prefix of another class, "
+                f"{self.prefix}:{text}: choose another key, or another prefix for one of the two"
+            )
+        return self._head + text
+
+    def pk_text(self, key: str) -> str:
+        """Read the primary key back out of the key of a row."""
+        return unescape(key[len(self._head) :])
+
+    @staticmethod
+    def companion(row: str, field: str) -> str:
+        """Spell the key of a companion of a row."""
+        return f"{row}:{field}"

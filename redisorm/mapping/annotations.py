@@ -1,0 +1,246 @@
+"""What an annotation stores: a type without the user's own validators and serializers, and what it is made of.
+
+A validator that hashes a password must not run again on what is loaded, and a serializer that masks a secret must not
+decide what is stored. So a class is read and written through *documents*: models with the same annotations and
+constraints but none of the user's functions, whose core schemas make instances of the user's own classes.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Annotated, Any, ClassVar, ForwardRef, Literal, TypeVar, Union, get_args, get_origin
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainSerializer, RootModel, TypeAdapter, create_model
+from pydantic import Field as PydanticField
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticUndefined, SchemaSerializer, SchemaValidator
+
+from .fields import FieldOptions, unalias
+
+__all__ = ["DOCUMENT", "Row", "members", "row_class", "serializer", "split_optional", "stored", "stored_field", "validator"]
+
+DOCUMENT = ConfigDict(
+    ser_json_bytes="base64",
+    val_json_bytes="base64",
+    ser_json_inf_nan="constants",
+    protected_namespaces=(),
+    revalidate_instances="always",
+)
+"""How JSON text is written and read: bytes as base64, floats exactly, infinities and NaN as they are."""
+
+_USER_FUNCTIONS = (
+    pydantic.AfterValidator,
+    pydantic.BeforeValidator,
+    pydantic.PlainValidator,
+    pydantic.WrapValidator,
+    pydantic.PlainSerializer,
+    pydantic.WrapSerializer,
+)
+_REPLACED: dict[Any, Any] = {
+    # checks against the clock, or of a mailbox, belong to input: a date that was in the future need not stay there
+    pydantic.FutureDate: date,
+    pydantic.PastDate: date,
+    pydantic.FutureDatetime: datetime,
+    pydantic.PastDatetime: datetime,
+    pydantic.EmailStr: str,
+    # their serializers mask the value
+    pydantic.SecretStr: Annotated[pydantic.SecretStr, PlainSerializer(pydantic.SecretStr.get_secret_value)],
+    pydantic.SecretBytes: Annotated[pydantic.SecretBytes, PlainSerializer(pydantic.SecretBytes.get_secret_value)],
+}
+
+
+class Row(BaseModel):
+    """The base of all documents. Its core schema makes instances of the class it stands for."""
+
+    model_config = DOCUMENT
+    stands_for: ClassVar[type[BaseModel]] = BaseModel
+    alone: ClassVar[bool] = False
+
+    def __init_subclass__(cls, stands_for: type[BaseModel], alone: bool = False, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.stands_for = stands_for
+        cls.alone = alone
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        model: dict[str, Any] = handler.resolve_ref_schema(schema)  # type: ignore[assignment]
+        model["cls"] = cls.stands_for
+        post_init = getattr(cls.stands_for, "__pydantic_post_init__", None)
+        if post_init and not cls.alone:  # the mapper itself calls it, when the companions are there too
+            model["post_init"] = post_init
+        return schema
+
+
+def validator(annotation: Any) -> SchemaValidator:
+    """Compile a validator. Never with the prebuilt parts of the user's classes, which run the user's functions."""
+    adapter: TypeAdapter[Any] = _adapter(annotation)
+    return SchemaValidator(adapter.core_schema, DOCUMENT, _use_prebuilt=False)  # type: ignore[arg-type]
+
+
+def serializer(annotation: Any) -> SchemaSerializer:
+    """Compile a serializer, likewise."""
+    adapter: TypeAdapter[Any] = _adapter(annotation)
+    return SchemaSerializer(adapter.core_schema, DOCUMENT, _use_prebuilt=False)  # type: ignore[arg-type]
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=DOCUMENT)
+    except PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":
+            raise
+        return TypeAdapter(annotation)  # a model, dataclass or typed dict brings its own configuration
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union; a tuple of the annotation alone where it is none."""
+    annotation = unalias(annotation)
+    if get_origin(annotation) in (Union, types.UnionType):
+        return get_args(annotation)
+    return (annotation,)
+
+
+def split_optional(annotation: Any) -> tuple[Any, bool]:
+    """Take `None` out of a union: what remains, and whether it was there. `Any` may be `None` and remains itself."""
+    annotation = unalias(annotation)
+    if annotation is Any or annotation is None or annotation is type(None):
+        return Any, True
+    if get_origin(annotation) is Annotated:
+        inner, *metadata = get_args(annotation)
+        inner, optional = split_optional(inner)
+        return Annotated[(inner, *metadata)], optional
+    if get_origin(annotation) is Literal and None in get_args(annotation):
+        return Literal[tuple(value for value in get_args(annotation) if value is not None)], True
+    parts = members(annotation)
+    rest = tuple(part for part in parts if part is not type(None))
+    if len(rest) == len(parts):
+        return annotation, False
+    return (Union[rest] if rest else Any), True
+
+
+def _is_document(annotation: Any) -> bool:
+    """Whether a class is an ordinary model: one that Pydantic, and nothing of its own, knows how to make."""
+    return (
+        isinstance(annotation, type)
+        and issubclass(annotation, BaseModel)
+        and not issubclass(annotation, RootModel)
+        and annotation is not BaseModel
+        and "__get_pydantic_core_schema__" not in {name for base in annotation.__mro__[:-1] if base is not BaseModel for name in vars(base)}
+    )
+
+
+_documents: dict[type[BaseModel], type[Row]] = {}
+_unfinished: dict[type[BaseModel], str] = {}
+
+
+def stored(annotation: Any) -> Any:
+    """Rewrite an annotation to what is stored of it: without the user's functions, with documents for models."""
+    annotation = unalias(annotation)
+    if isinstance(annotation, TypeVar):
+        return stored(annotation.__bound__) if annotation.__bound__ else Any
+    if annotation in _replaced_keys:
+        return _REPLACED[annotation]
+    if _is_document(annotation):
+        return _document(annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _annotated(arguments[0], arguments[1:])
+    if origin in (Union, types.UnionType):
+        return Union[tuple(stored(member) for member in arguments)]
+    if origin is None or origin is Literal or not arguments or isinstance(arguments[0], list):
+        return annotation
+    rewritten = tuple(argument if argument is Ellipsis else stored(argument) for argument in arguments)
+    return annotation if rewritten == arguments else origin[rewritten]
+
+
+_replaced_keys = frozenset(_REPLACED)
+
+
+def _annotated(inner: Any, metadata: tuple[Any, ...]) -> Any:
+    kept = tuple(_kept(metadata))
+    plain = any(isinstance(item, (pydantic.PlainValidator, pydantic.WrapValidator)) for item in metadata)
+    if plain and not _mappable(inner):
+        return Annotated[(inner, *metadata)]  # the functions are what makes this type known to Pydantic at all
+    base = stored(inner)
+    return Annotated[(base, *kept)] if kept else base
+
+
+def _mappable(annotation: Any) -> bool:
+    try:
+        TypeAdapter(annotation)
+    except PydanticSchemaGenerationError:
+        return False
+    return True
+
+
+def _kept(metadata: Any) -> Iterator[Any]:
+    """The metadata that says what a value is: constraints, but no functions, no strictness, no JSON wrapping."""
+    for item in metadata:
+        if isinstance(item, FieldInfo):
+            yield from _kept(item.metadata)
+            if item.discriminator is not None:
+                yield PydanticField(discriminator=item.discriminator)
+        elif not isinstance(item, (*_USER_FUNCTIONS, FieldOptions, pydantic.Strict, pydantic.Json)) and item is not pydantic.Json:
+            yield item
+
+
+def stored_field(info: FieldInfo) -> Any:
+    """The stored annotation of a field with the constraints given beside it."""
+    metadata = tuple(info.metadata)
+    if info.discriminator is not None:
+        metadata = (*metadata, PydanticField(discriminator=info.discriminator))
+    return _annotated(info.annotation, metadata)
+
+
+def row_class(model: type[BaseModel], fields: dict[str, Any], *, alone: bool = False) -> type[Row]:
+    """Make the document of a model from annotations; each field keeps its default.
+
+    One that is `alone` reads the hash of a row: its instances are not finished yet, so `model_post_init` waits.
+    """
+    definitions: dict[str, Any] = {}
+    for name, annotation in fields.items():
+        info = model.model_fields[name]
+        default: dict[str, Any] = {}
+        if info.default_factory is not None:
+            default["default_factory"] = info.default_factory
+        elif info.default is not PydanticUndefined:
+            default["default"] = info.default
+        elif split_optional(info.annotation)[1]:
+            default["default"] = None  # an absent field is None where it may be
+        definitions[name] = (annotation, PydanticField(**default))
+    inherited = {key: model.model_config[key] for key in ("use_enum_values", "extra") if key in model.model_config}  # type: ignore[literal-required]
+    if inherited.get("extra") == "forbid":
+        inherited["extra"] = "ignore"  # a rule for input; what lies in a row beside the fields is none of ours
+    options = {"stands_for": model, "alone": alone}
+    base = types.new_class("StoredRow", (Row,), options, lambda body: body.update(model_config={**DOCUMENT, **inherited}, __module__=__name__))
+    return create_model(model.__name__, __base__=base, __cls_kwargs__=options, **definitions)
+
+
+def _document(model: type[BaseModel]) -> Any:
+    """The document of a nested model, made once; inside its own definition a forward reference to it."""
+    if model in _documents:
+        return _documents[model]
+    if model in _unfinished:
+        return ForwardRef(_unfinished[model])
+    outermost = not _unfinished
+    _unfinished[model] = f"Document{len(_unfinished)}Of{model.__name__}".replace("[", "_").replace("]", "_").replace(",", "_").replace(" ", "")
+    try:
+        model.model_rebuild()
+        _documents[model] = row_class(model, {name: stored_field(info) for name, info in model.model_fields.items()})
+        if outermost:
+            namespace = {name: _documents[made] for made, name in _unfinished.items()}
+            for made in _unfinished:
+                _documents[made].model_rebuild(force=True, _types_namespace=namespace)
+    except BaseException:
+        for made in _unfinished:
+            _documents.pop(made, None)
+        raise
+    finally:
+        if outermost:
+            _unfinished.clear()
+    return _documents[model]

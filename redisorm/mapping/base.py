@@ -1,0 +1,189 @@
+"""`MappedModel`: the Pydantic class behind every model, and the one metaclass.
+
+The metaclass takes the class options and compiles the mapper as soon as every annotation is known; for type checkers it
+carries `dataclass_transform`, so that a `Field(...)` without a default is a required argument. Models are plain data
+here: no verb, no session, no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic.fields import FieldInfo
+from pydantic.fields import PrivateAttr as PydanticPrivateAttr
+from typing_extensions import dataclass_transform
+
+from ..errors import MappingError, SessionError
+from ..keys import check_prefix, claim_prefix
+from .fields import Field
+from .layout import seconds_ms
+from .mapper import Mapper, Options, Refresh
+
+__all__ = ["RESERVED", "MappedModel", "ModelMeta", "linked_state", "mapper_of", "link_state"]
+
+RESERVED = frozenset(
+    "create delete exists expire find get get_by get_many get_one increment key_of pk refresh save time_to_live".split()
+)
+"""The verbs of models, which no field may be named like."""
+
+_UNSAID: Any = object()
+_OPTIONS = ("ttl", "ttl_refresh", "versioned", "database")
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field, FieldInfo, PydanticPrivateAttr))
+class ModelMeta(type(BaseModel)):  # type: ignore[misc]
+    """Takes the class options out of a class statement and leaves the rest to Pydantic."""
+
+    def __new__(
+        mcs,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        prefix: str | None = None,
+        ttl: int | timedelta | None = _UNSAID,
+        ttl_refresh: Refresh = _UNSAID,
+        versioned: bool = _UNSAID,
+        database: Any = _UNSAID,
+        abstract: bool = False,
+        unique_together: tuple[tuple[str, ...], ...] = (),
+        **options: Any,
+    ) -> Any:
+        _refuse_verbs(name, namespace.get("__annotations__", {}))
+        if unique_together:
+            raise MappingError(f"{name}: unique_together= is not available in this version; leave it out")
+        said = {key: value for key, value in zip(_OPTIONS, (ttl, ttl_refresh, versioned, database), strict=True) if value is not _UNSAID}
+        inherited: dict[str, Any] = {}
+        for base in reversed(bases):
+            inherited.update(getattr(base, "__redisorm_options__", {}))
+        namespace["__redisorm_options__"] = {**inherited, **said}
+        namespace["__redisorm_prefix__"] = prefix
+        namespace["__redisorm_abstract__"] = abstract
+        namespace["__redisorm_mapper__"] = None
+        try:
+            return super().__new__(mcs, name, bases, namespace, **options)
+        except PydanticSchemaGenerationError as error:
+            raise MappingError(f"{name}: {error.message.splitlines()[0]}") from error
+
+
+def _refuse_verbs(owner: str, names: Any) -> None:
+    for name in names:
+        if name in RESERVED:
+            raise MappingError(f"{owner}.{name}: a field cannot be named like a verb of models; name it {name}_ with an alias, or otherwise", field=name)
+
+
+class MappedModel(BaseModel, metaclass=ModelMeta, abstract=True):
+    """A Pydantic model that maps to a Redis hash and its companions."""
+
+    __slots__ = ("__redisorm_state__",)
+    model_config = ConfigDict(validate_assignment=True)
+
+    if TYPE_CHECKING:
+        __redisorm_options__: ClassVar[dict[str, Any]]
+        __redisorm_prefix__: ClassVar[str | None]
+        __redisorm_abstract__: ClassVar[bool]
+        __redisorm_mapper__: ClassVar[Any]
+
+    @classmethod
+    def __pydantic_on_complete__(cls) -> None:
+        if not cls.__redisorm_abstract__:
+            _refuse_verbs(cls.__name__, cls.model_fields)
+            cls.__redisorm_mapper__ = Mapper(cls, _options(cls))
+
+    @property
+    def pk(self) -> Any:
+        """The value of the primary key; `None` before an automatic one is given."""
+        return getattr(self, mapper_of(type(self)).pk_name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        mapper = type(self).__redisorm_mapper__
+        state = linked_state(self)
+        if state is not None and mapper is not None and name == mapper.pk_name and state.snapshot is not None and value != self.__dict__[name]:
+            raise SessionError(
+                f"{type(self).__name__}.{name} is the primary key of a stored object and cannot be assigned: "
+                "make a model_copy(update=...) with the new key, save it, and delete this one",
+                model=type(self),
+                pk=self.__dict__[name],
+                field=name,
+                value=value,
+            )
+        super().__setattr__(name, value)
+
+    def __del__(self) -> None:
+        # An object of an open session may be dropped by its user while it holds changes made in place: its session keeps it.
+        state = linked_state(self)
+        if state is not None and state.session is not None:
+            state.session.keep_if_changed(self)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = linked_state(self)
+        return {**super().__getstate__(), "__redisorm_state__": None if state is None else state.detached_copy()}
+
+    def __setstate__(self, content: dict[Any, Any]) -> None:
+        super().__setstate__(content)
+        if content.get("__redisorm_state__") is not None:
+            link_state(self, content["__redisorm_state__"])
+
+
+_slot: Any = MappedModel.__dict__["__redisorm_state__"]
+link_state: Callable[[MappedModel, Any], None] = _slot.__set__
+"""Link an object with what its session knows of it."""
+
+
+def linked_state(obj: MappedModel) -> Any:
+    """What a session knows of an object; `None` for one that was never stored or added."""
+    try:
+        return _slot.__get__(obj)
+    except AttributeError:
+        return None
+
+
+def mapper_of(model: type[Any]) -> Mapper[Any]:
+    """The mapper of a class, compiled now where a forward reference had kept it from being so.
+
+    Raises:
+        MappingError: The class has no keys (`abstract=True`), or a name in its annotations is still not defined.
+    """
+    mapper = getattr(model, "__redisorm_mapper__", None)
+    if mapper is not None:
+        return cast("Mapper[Any]", mapper)
+    if not (isinstance(model, type) and issubclass(model, MappedModel)):
+        raise MappingError(f"{model!r} is not a RedisModel: derive the class from RedisModel or AsyncRedisModel")
+    if model.__redisorm_abstract__:
+        raise MappingError(f"{model.__name__} is abstract and has no keys: use a class derived from it", model=model)
+    try:
+        model.model_rebuild()
+    except PydanticUndefinedAnnotation as error:
+        raise MappingError(
+            f"{model.__name__}: {error.name!r} in its annotations is not defined yet: define it, then call {model.__name__}.model_rebuild()", model=model
+        ) from error
+    return cast("Mapper[Any]", model.__redisorm_mapper__)
+
+
+def _options(model: type[MappedModel]) -> Options:
+    said = model.__redisorm_options__
+    name = model.__name__
+    prefix = model.__redisorm_prefix__
+    origin = model.__pydantic_generic_metadata__["origin"]
+    if prefix is None and origin is not None:  # Box[int] of a class Box with a prefix: one keyspace for each parametrisation
+        outer = getattr(origin, "__redisorm_prefix__", None) or _snake_case(origin.__name__)
+        prefix = outer + name[len(origin.__name__) :].replace("::", ":")
+    prefix = check_prefix(prefix if prefix is not None else _snake_case(name), name)
+    ttl, refresh = said.get("ttl"), said.get("ttl_refresh", "write")
+    if refresh not in ("write", "read", "never"):
+        raise MappingError(f"{name}: ttl_refresh={refresh!r} must be 'write', 'read' or 'never'", model=model)
+    try:
+        ttl_ms = None if ttl is None else seconds_ms(ttl, name)
+    except (TypeError, ValueError) as error:
+        raise MappingError(str(error), model=model) from error
+    claim_prefix(prefix)
+    return Options(prefix=prefix, ttl_ms=ttl_ms, ttl_refresh=refresh, versioned=bool(said.get("versioned", False)), database=said.get("database"))
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -1,0 +1,282 @@
+"""One value and its text: how a field of each kind of type is spelled in Redis, and read back exactly.
+
+Scalars are readable text (`30`, `1`, an ISO date, the digits of a Decimal), compound values and unions JSON. A codec is
+compiled once per field. Nothing here knows of hashes, keys or rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from functools import cached_property
+from typing import Annotated, Any, Literal, get_args, get_origin
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, Json, PlainValidator, SecretBytes, SecretStr, TypeAdapter
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
+from pydantic_core import SchemaSerializer, SchemaValidator, to_jsonable_python
+
+from .annotations import members, serializer, split_optional, stored, unalias, validator
+
+__all__ = ["Codec", "Text", "codec_of", "strip_annotated"]
+
+Text = str | bytes | int
+"""What a value is spelled as: one argument of a command."""
+
+_TRUTH = {True: "1", False: "0"}
+_OFFSET_OF_SECONDS = frozenset((28, 35, 42))
+"""Lengths of ISO datetimes whose offset has seconds, which Pydantic does not read; such an instant is spelled in UTC."""
+
+
+def _spell_datetime(value: datetime) -> str:
+    text = value.isoformat()
+    return value.astimezone(timezone.utc).isoformat() if len(text) in _OFFSET_OF_SECONDS else text
+
+
+def _spell_timedelta(value: timedelta) -> str:
+    return str(to_jsonable_python(value))
+
+
+_SPELLINGS: dict[type, Callable[[Any], Text]] = {
+    str: str.__str__,
+    int: int.__repr__,
+    float: float.__repr__,
+    bool: _TRUTH.__getitem__,
+    bytes: bytes,
+    Decimal: Decimal.__str__,
+    datetime: _spell_datetime,
+    date: date.isoformat,
+    time: time.isoformat,
+    timedelta: _spell_timedelta,
+    UUID: UUID.__str__,
+}
+_AS_IT_IS = frozenset((str, int, bytes))
+_PLAIN_JSON = frozenset((str, int, float, bool))
+
+
+class Codec:
+    """How values of one annotation are spelled, checked and read.
+
+    Attributes:
+        reads: The annotation that reads the text, for a validator in strings mode.
+        exact: The types whose values need no check before they are spelled: nobody but a validator makes them here.
+        spell: The text of a value.
+        encode: The same for values of an exact type, or `None` where such a value is its own text.
+        mutable: Whether a value can change in place.
+        json: Whether the text is JSON.
+        binary: Whether the text is bytes of any value rather than Unicode.
+        accepts_text: Whether text that is not JSON is read as a `str`, as other programs write it.
+    """
+
+    __slots__ = ("__dict__", "accepts_text", "binary", "encode", "exact", "json", "mutable", "reads", "spell", "stored")
+
+    def __init__(
+        self,
+        stored: Any,
+        reads: Any,
+        spell: Callable[[Any], Text],
+        *,
+        exact: frozenset[type] = frozenset(),
+        as_it_is: bool = False,
+        mutable: bool = False,
+        json: bool = False,
+        binary: bool = False,
+        accepts_text: bool = False,
+    ) -> None:
+        self.stored = stored
+        self.reads = reads
+        self.spell = spell
+        self.exact = exact
+        self.encode = None if as_it_is else spell
+        self.mutable = mutable
+        self.json = json
+        self.binary = binary
+        self.accepts_text = accepts_text
+
+    @cached_property
+    def _checker(self) -> SchemaValidator:
+        return validator(self.stored)
+
+    def check(self, value: Any) -> Any:
+        """Return the value as its annotation and constraints have it, or raise Pydantic's `ValidationError`."""
+        return self._checker.validate_python(value)
+
+    @cached_property
+    def _reader(self) -> SchemaValidator:
+        return validator(list[self.reads])  # type: ignore[name-defined]
+
+    def read_many(self, texts: Sequence[bytes]) -> list[Any]:
+        """Read many texts in one call; `ValidationError` or `UnicodeDecodeError` where one does not fit."""
+        if self.binary:
+            return [bytes(text) for text in texts]
+        words = list(map(bytes.decode, texts))
+        if self.stored is str:
+            return words
+        values: list[Any] = self._reader.validate_python(words)
+        return values
+
+
+def strip_annotated(annotation: Any) -> Any:
+    """The annotation inside all `Annotated` layers and aliases."""
+    annotation = unalias(annotation)
+    while get_origin(annotation) is Annotated:
+        annotation = unalias(get_args(annotation)[0])
+    return annotation
+
+
+def codec_of(annotation: Any, *, inline: bool = False, raw_enums: bool = False) -> Codec:
+    """Compile the codec of a stored annotation that has no `None` at its top.
+
+    Raises:
+        PydanticSchemaGenerationError: Pydantic does not know the type, so nobody could read it back.
+    """
+    bare = strip_annotated(annotation)
+    if inline:
+        return _json_codec(annotation)
+    if bare in _SPELLINGS:
+        return _scalar_codec(annotation, bare)
+    if get_origin(bare) is Literal:
+        return _choice_codec(annotation, get_args(bare), raw_enums=raw_enums)
+    if isinstance(bare, type):
+        if issubclass(bare, Enum):
+            return _choice_codec(annotation, tuple(bare), raw_enums=raw_enums)
+        if issubclass(bare, (SecretStr, SecretBytes)):
+            return _secret_codec(annotation, bare)
+        for kind in (str, int, float, Decimal, UUID):
+            if issubclass(bare, kind):
+                return Codec(annotation, annotation, _SPELLINGS[kind], exact=frozenset((bare,)))
+        if not issubclass(bare, BaseModel) and _is_text(annotation):
+            write: SchemaSerializer = serializer(annotation)
+            return Codec(annotation, annotation, lambda value: str(write.to_python(value, mode="json")), exact=frozenset((bare,)))
+    return _json_codec(annotation)
+
+
+def _scalar_codec(annotation: Any, kind: type) -> Codec:
+    spell = _SPELLINGS[kind]
+    if kind is bytes:  # text that comes from the driver is decoded as latin-1, which keeps every byte
+        reads = Annotated[bytes, PlainValidator(lambda text: text.encode("latin-1"))]
+        return Codec(annotation, reads, spell, exact=frozenset((bytes,)), as_it_is=True, binary=True)
+    return Codec(annotation, annotation, spell, exact=frozenset((kind,)), as_it_is=kind in _AS_IT_IS)
+
+
+def _secret_codec(annotation: Any, kind: type[SecretStr | SecretBytes]) -> Codec:
+    reads = annotation
+    if issubclass(kind, SecretBytes):
+        reads = Annotated[kind, BeforeValidator(lambda text: text.encode("latin-1"))]
+    return Codec(annotation, reads, lambda value: value.get_secret_value(), exact=frozenset((kind,)), binary=issubclass(kind, SecretBytes))
+
+
+def _choice_text(value: Any) -> Text:
+    plain = value.value if isinstance(value, Enum) else value
+    return _SPELLINGS[type(plain)](plain) if type(plain) in _SPELLINGS else ""
+
+
+def _choice_codec(annotation: Any, choices: tuple[Any, ...], *, raw_enums: bool) -> Codec:
+    """An enum or a literal: the text of the value, where every value has one of its own; else JSON."""
+    texts = [_choice_text(choice) for choice in choices]
+    words = [text.decode("latin-1") if isinstance(text, bytes) else text for text in texts]
+    scalars = all(type(choice.value if isinstance(choice, Enum) else choice) in _SPELLINGS for choice in choices)
+    if not scalars or len(set(words)) < len(words):
+        return _json_codec(annotation)
+    by_text = {word: choice.value if raw_enums and isinstance(choice, Enum) else choice for word, choice in zip(words, choices, strict=True)}
+
+    def read(text: str) -> Any:
+        try:
+            return by_text[text]
+        except KeyError:
+            raise ValueError(f"not one of {', '.join(map(repr, by_text))}") from None
+
+    binary = any(isinstance(text, bytes) for text in texts)
+    exact = frozenset(map(type, by_text.values()))
+    return Codec(annotation, Annotated[Any, PlainValidator(read)], _choice_text, exact=exact, binary=binary)
+
+
+def _is_text(annotation: Any) -> bool:
+    """Whether Pydantic spells the type as one text in JSON: URLs, IP addresses, paths, patterns and their like."""
+    try:
+        return TypeAdapter(annotation).json_schema(mode="serialization").get("type") == "string"
+    except (PydanticInvalidForJsonSchema, PydanticSchemaGenerationError):
+        return False
+
+
+def _is_immutable(annotation: Any) -> bool:
+    bare = strip_annotated(annotation)
+    if bare in _SPELLINGS or bare is type(None) or get_origin(bare) is Literal:
+        return True
+    parts = members(bare)
+    if len(parts) > 1:
+        return all(map(_is_immutable, parts))
+    if get_origin(bare) in (tuple, frozenset):
+        return all(_is_immutable(argument) for argument in get_args(bare) if argument is not Ellipsis)
+    return isinstance(bare, type) and issubclass(bare, (Enum, UUID, str, int, float))
+
+
+def _is_ambiguous(annotation: Any) -> bool:
+    """Whether JSON alone may not tell which member of a union a value was."""
+    bare = strip_annotated(annotation)
+    parts = [strip_annotated(part) for part in members(bare) if part is not type(None)]
+    if len(parts) > 1:
+        return not set(parts) <= _PLAIN_JSON
+    return any(_is_ambiguous(argument) for argument in get_args(bare) if not isinstance(argument, (str, int, list)) and argument is not Ellipsis)
+
+
+def _json_codec(annotation: Any) -> Codec:
+    write = serializer(annotation)
+
+    def spell(value: Any) -> Text:
+        return write.to_json(value, warnings="error")
+
+    bare = strip_annotated(annotation)
+    parts = [strip_annotated(part) for part in members(bare)]
+    reads: Any = Annotated[annotation, Json]
+    union = len(parts) > 1
+    if _is_ambiguous(annotation):
+        tagged = _Tagged(annotation if union else None, spell, reads)
+        spell, reads = tagged.spell, tagged.reads
+    scalars = frozenset(part for part in parts if part in _SPELLINGS)
+    exact = scalars if union and len(scalars) == len(parts) else frozenset()
+    accepts_text = str in parts or bare is Any
+    return Codec(annotation, reads, spell, exact=exact, json=True, mutable=not _is_immutable(annotation), accepts_text=accepts_text)
+
+
+class _Tagged:
+    """JSON of a union that says which member it is where the JSON alone would be read as another.
+
+    `datetime | str` holding the text `2026-01-01T00:00:00` is stored as `{"$str": "2026-01-01T00:00:00"}`.
+    """
+
+    def __init__(self, union: Any, spell: Callable[[Any], Text], reads: Any) -> None:
+        self._plain = spell
+        self._back = validator(reads)
+        self._members: dict[str, tuple[Any, SchemaSerializer, SchemaValidator]] = {}
+        for part in members(strip_annotated(union)) if union is not None else ():
+            bare = strip_annotated(part)
+            name = "$" + getattr(bare, "__name__", str(bare))
+            self._members[name] = (get_origin(bare) or bare, serializer(part), validator(Annotated[part, Json]))
+        self.reads = Annotated[Any, PlainValidator(self.read)]
+
+    def spell(self, value: Any) -> Text:
+        text = self._plain(value)
+        back = self._back.validate_python(text)
+        if type(back) is type(value) and back == value:
+            return text
+        for name, (kind, write, _) in self._members.items():
+            if type(value) is kind:
+                inner = write.to_json(value, warnings="error").decode()
+                return f'{{"{name}":{inner}}}'
+        raise ValueError(f"{value!r} would come back from its JSON as {back!r}: give the union a discriminator, or split the field")
+
+    def read(self, text: str) -> Any:
+        found = re.match(r'\{("\$[^"]+"):(.*)\}\Z', text, re.DOTALL)
+        if found and found[1].strip('"') in self._members:
+            return self._members[found[1].strip('"')][2].validate_python(found[2])
+        return self._back.validate_python(text)
+
+
+def element_codec(annotation: Any) -> Codec:
+    """The codec of an element of a companion: as of a field, but `None` is spelled (as JSON `null`), since nothing can be absent."""
+    inner, optional = split_optional(annotation)
+    return _json_codec(stored(annotation)) if optional or inner is Any else codec_of(stored(annotation))

@@ -1,0 +1,154 @@
+"""From objects to text: what a row and its companions are written as, checked on the way.
+
+Values of one shape (one tuple of types) are spelled by one plan, so that the common path looks at no field twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticSerializationError, to_json
+
+from .codec import Text
+from .layout import NULL, Branch, Companion, Leaf
+from .slots import ABSENT, Slots, inside
+
+__all__ = ["Encoder", "as_bytes"]
+
+MOST_PLANS = 256
+"""Plans kept per class; beyond it they are made anew, so that odd data cannot fill the memory."""
+
+
+class Plan:
+    """How to spell the values of one shape, that is of one tuple of types."""
+
+    __slots__ = ("checked", "encoders", "names", "places", "whole")
+
+    def __init__(self, encoder: Encoder, values: tuple[Any, ...]) -> None:
+        self.places: list[int] = []
+        self.encoders: list[tuple[int, Callable[[Any], Text]]] = []
+        self.checked: list[tuple[int, int, Leaf | Branch]] = []
+        names: list[str] = []
+        for place, (slot, value) in enumerate(zip(encoder.slots.order, values, strict=True)):
+            exact = isinstance(slot, Leaf) and not slot.checked and type(value) in slot.codec.exact
+            if not exact and encoder.spell(slot, values, place, "") is None:
+                continue  # whether a value is absent follows from its type, and from the types beside it
+            position = 2 * len(names) + 1
+            names.append(encoder.slots.names[place])
+            self.places.append(place)
+            if not exact:
+                self.checked.append((position, place, slot))
+            elif isinstance(slot, Leaf) and slot.codec.encode is not None:
+                self.encoders.append((position, slot.codec.encode))
+        self.names = tuple(names)
+        self.whole = len(names) == len(values)
+
+
+class Encoder:
+    """Spells the objects of one class."""
+
+    def __init__(self, slots: Slots, companions: tuple[Companion, ...]) -> None:
+        self.slots = slots
+        self._model = slots.level.model
+        self._plans: dict[tuple[type, ...], Plan] = {}
+        self._extra = self._model.model_config.get("extra") == "allow"
+        self._taken = {*slots.names, *(leaf.name for leaf in slots.computed), *(companion.name for companion in companions)}
+        self._branches = tuple(f"{slot.marker}." for slot in slots.order if isinstance(slot, Branch))
+
+    def row(self, values: tuple[Any, ...], key: str) -> tuple[list[Text], dict[int, bytes]]:
+        """Spell values as `field, text, field, text, …` without what is absent.
+
+        Returns:
+            The words, and the texts of the mutable leaves by place, for noticing changes later.
+
+        Raises:
+            ValidationError: A value does not fit its annotation.
+        """
+        shape = tuple(map(type, values))
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = Plan(self, values)
+            if len(self._plans) < MOST_PLANS:
+                self._plans[shape] = plan
+        words: list[Any] = [None] * (2 * len(plan.places))
+        words[::2] = plan.names
+        words[1::2] = values if plan.whole else [values[place] for place in plan.places]
+        for position, encode in plan.encoders:
+            words[position] = encode(words[position])
+        texts: dict[int, bytes] = {}
+        for position, place, slot in plan.checked:
+            text = words[position] = self.spell(slot, values, place, key)
+            if isinstance(slot, Leaf) and slot.codec.mutable:
+                texts[place] = as_bytes(text)
+        return words, texts
+
+    def spell(self, slot: Leaf | Branch, values: tuple[Any, ...], place: int, key: str) -> Any:
+        """Spell one value that must be checked first; `None` where nothing is stored for it."""
+        value = values[place]
+        if isinstance(slot, Branch):
+            return self._mark(slot, values, place)
+        if value is ABSENT or (value is None and slot.optional):
+            return NULL if value is None and slot.null else None
+        if type(value) in slot.codec.exact and not slot.checked:
+            return slot.codec.spell(value)
+        try:
+            return slot.codec.spell(slot.codec.check(value))
+        except ValidationError as error:
+            raise self.invalid(error, slot.name, key) from None
+        except (PydanticSerializationError, ValueError) as error:
+            raise self.refuse(slot.name, value, str(error), key) from error
+
+    def _mark(self, branch: Branch, values: tuple[Any, ...], place: int) -> str | None:
+        """The marker of a nested model: `{}` where it is there and stores nothing, `null` where its absence must be said."""
+        if values[place] is None:
+            return NULL if branch.null else None
+        if values[place] is ABSENT:
+            return None
+        return None if any(_stores(self.slots.order[i], values[i]) for i in inside(branch, place)) else "{}"
+
+    def invalid(self, error: ValidationError, field: str, key: str) -> ValidationError:
+        details = [
+            InitErrorDetails(type=PydanticCustomError(line["type"], cast("Any", line["msg"])), loc=(field, *line["loc"]), input=line["input"])
+            for line in error.errors(include_url=False, include_context=False)
+        ]
+        return ValidationError.from_exception_data(f"{self._model.__name__} {key}".rstrip(), details)
+
+    def refuse(self, field: str, value: object, message: str, key: str) -> ValidationError:
+        """Make the error for a value that cannot be stored."""
+        kind = PydanticCustomError("not_storable", cast("Any", message))
+        return ValidationError.from_exception_data(f"{self._model.__name__} {key}".rstrip(), [InitErrorDetails(type=kind, loc=(field,), input=value)])
+
+    def companion(self, companion: Companion, value: Any, key: str) -> Any:
+        """Spell the elements: a list of texts, a dict of text to `None` (a set), or a dict of text to score."""
+        try:
+            checked = companion.whole.validate_python(value)
+            spell = companion.codec.encode or companion.codec.spell
+            if companion.kind == "zset":
+                return {as_bytes(spell(member)): score for member, score in dict.items(checked)}
+            texts = [as_bytes(spell(element)) for element in checked]
+        except ValidationError as error:
+            raise self.invalid(error, companion.name, key) from None
+        except (PydanticSerializationError, ValueError) as error:
+            raise self.refuse(companion.name, value, str(error), key) from error
+        return texts if companion.kind == "list" else dict.fromkeys(texts)
+
+    def extra(self, obj: BaseModel, key: str) -> dict[str, bytes]:
+        """Spell what a class with `extra="allow"` was given beside its fields, as JSON."""
+        extra = obj.__pydantic_extra__ or {}
+        for name in extra:
+            if name in self._taken or name.startswith((":", *self._branches)):
+                raise self.refuse(name, extra[name], "an extra field must not have the name of a stored one", key)
+        return {name: to_json(value) for name, value in extra.items()} if self._extra else {}
+
+
+def _stores(slot: Leaf | Branch, value: Any) -> bool:
+    if value is None:
+        return slot.null or (isinstance(slot, Leaf) and not slot.optional)
+    return value is not ABSENT
+
+
+def as_bytes(text: Text) -> bytes:
+    """The bytes a text is sent as."""
+    return text if isinstance(text, bytes) else str(text).encode()

@@ -1,0 +1,120 @@
+"""The mapper of a class: its immutable plan, from objects to text and back.
+
+It is compiled once, when the class is defined or its last forward reference resolved. It makes lists of words, and
+knows neither commands nor connections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import MappingError
+from ..keys import LIFE, VERSION, Keyspace
+from .annotations import split_optional
+from .decoder import Decoder
+from .encoder import Encoder
+from .fields import FieldOptions, options_of
+from .layout import Companion, lay_out
+from .slots import Slots
+
+if TYPE_CHECKING:
+    from .base import MappedModel
+
+__all__ = ["Mapper", "Options", "Refresh"]
+
+M = TypeVar("M", bound="MappedModel")
+Refresh = Literal["write", "read", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of a class statement."""
+
+    prefix: str
+    ttl_ms: int | None = None
+    ttl_refresh: Refresh = "write"
+    versioned: bool = False
+    database: Any = None
+
+
+class Mapper(Generic[M]):
+    """How one class is stored.
+
+    Attributes:
+        slots: The values of an object, in one order.
+        companions: The keys beside the hash.
+        encoder: From objects to text.
+        decoder: From text to objects.
+        fields: What a load asks HMGET for: the fields of the slots, the life of the row and, where it has one, its version.
+        pk_name: The field that is the primary key.
+        automatic: Whether the primary key comes from a counter where none is given.
+        generated: Whether the primary key comes from a default factory where none is given.
+    """
+
+    def __init__(self, model: type[M], options: Options) -> None:
+        self.model = model
+        self.options = options
+        level, row = lay_out(model)
+        self.slots = Slots(level)
+        self.companions: tuple[Companion, ...] = tuple(level.companions)
+        self._find_key()
+        self.encoder = Encoder(self.slots, self.companions)
+        self.decoder: Decoder[M] = Decoder(model, row, self.slots, self.companions, self.pk_name)
+        self.fields = (*self.slots.names, LIFE, VERSION) if options.versioned else (*self.slots.names, LIFE)
+        self.open = model.model_config.get("extra") == "allow"
+        self._keyspaces: dict[str, Keyspace] = {}
+
+    def values(self, obj: BaseModel) -> tuple[Any, ...]:
+        """The values of an object in the order of the slots."""
+        return self.slots.take(obj.__dict__)
+
+    def _find_key(self) -> None:
+        model, fields = self.model, self.model.model_fields
+        marked = [name for name, info in fields.items() if options_of(info).primary_key]
+        if len(marked) > 1:
+            raise MappingError(
+                f"{model.__name__}: two primary keys, {' and '.join(marked)}: keep one, and join the values in it", model=model, field=marked[1]
+            )
+        name = marked[0] if marked else "id"
+        if name not in fields:
+            raise MappingError(f"{model.__name__} has no primary key: name a field `id`, or give one Field(primary_key=True)", model=model)
+        leaf = next((leaf for leaf in self.slots.level.leaves if leaf.name == name and not leaf.computed), None)
+        info = fields[name]
+        kind, optional = split_optional(info.annotation)
+        self.automatic = optional and info.default is None and not info.is_required() and kind is int
+        if leaf is None or leaf.codec.json or leaf.ttl_ms is not None or (optional and not self.automatic):
+            raise MappingError(
+                f"{model.__name__}.{name}: {info.annotation!r} cannot be a primary key: take a text, a number, a date or a UUID, "
+                "or `int | None = None` for automatic numbers",
+                model=model,
+                field=name,
+            )
+        self.pk_name, self.pk_leaf = name, leaf
+        self.generated = info.default_factory is not None
+        constrained = any(not isinstance(item, FieldOptions) for item in info.metadata)
+        self._checked_pk = frozenset() if constrained else leaf.codec.exact
+
+    def keyspace(self, namespace: str) -> Keyspace:
+        """The keys of this class in a namespace."""
+        keyspace = self._keyspaces.get(namespace)
+        if keyspace is None:
+            keyspace = self._keyspaces[namespace] = Keyspace(namespace, self.options.prefix)
+        return keyspace
+
+    def pk_text(self, pk: object) -> str:
+        """Spell a primary key, checked against its field; `ValidationError` where it does not fit."""
+        codec = self.pk_leaf.codec
+        if type(pk) not in self._checked_pk:
+            try:
+                pk = codec.check(pk)
+            except ValidationError as error:
+                raise self.encoder.invalid(error, self.pk_name, "") from None
+        text = codec.spell(pk)
+        return text.decode("latin-1") if isinstance(text, bytes) else str(text)
+
+    def pk_value(self, text: str) -> Any:
+        """Read a primary key from its text."""
+        return self.pk_leaf.codec.read_many([text.encode("latin-1" if self.pk_leaf.codec.binary else "utf-8", "surrogateescape")])[0]

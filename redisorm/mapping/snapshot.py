@@ -1,0 +1,223 @@
+"""What an object was when the server last agreed with it, and what has changed since.
+
+Values that cannot change in place are compared by identity, never by `==` (`1 == True`, and equal instants differ in
+their offset); what can change in place is spelled again and compared as text. A snapshot also restores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import is_
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from .codec import Text
+from .encoder import as_bytes
+from .layout import Branch, Companion, Leaf, Level
+from .mapper import Mapper
+from .slots import ABSENT
+
+__all__ = ["CompanionChange", "Difference", "Snapshot", "difference", "restore", "snapshot_of_row", "whole"]
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """An object as the server has it.
+
+    Attributes:
+        values: The values of the slots.
+        texts: The texts of the mutable slots by place; absent ones are left out.
+        companions: For each companion the texts of its elements: a list, or a dict of text to `None` or score.
+        extra: The texts of fields beside the declared ones, for a class that allows them.
+    """
+
+    values: tuple[Any, ...]
+    texts: Mapping[int, bytes] = field(default_factory=dict)
+    companions: Sequence[Any] = ()
+    extra: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CompanionChange:
+    """One companion whose elements differ."""
+
+    companion: Companion
+    before: Any
+    after: Any
+
+
+@dataclass(slots=True)
+class Difference:
+    """What a commit has to write of one object.
+
+    Attributes:
+        sets: `field, text, field, text, …`
+        unsets: Fields to remove.
+        companions: Companions whose elements differ.
+        after: The object as it will be when the server has agreed.
+    """
+
+    after: Snapshot
+    sets: list[Text] = field(default_factory=list)
+    unsets: list[str] = field(default_factory=list)
+    companions: list[CompanionChange] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.sets or self.unsets or self.companions)
+
+
+def snapshot_of_row(mapper: Mapper[Any], obj: BaseModel, texts: Sequence[bytes | None], companions: Sequence[Any], extra: Mapping[str, bytes]) -> Snapshot:
+    """Take the snapshot of an object just made from a row, keeping the texts as they were stored."""
+    mutable = {place: text for place in mapper.slots.mutable if (text := texts[place]) is not None} if mapper.slots.mutable else _NONE
+    return Snapshot(mapper.values(obj), mutable, companions, extra)
+
+
+_NONE: dict[int, bytes] = {}
+
+
+def whole(mapper: Mapper[Any], obj: BaseModel, key: str) -> Difference:
+    """Spell everything of an object, as for a row that is not there.
+
+    Raises:
+        ValidationError: A value does not fit its annotation.
+    """
+    values = mapper.values(obj)
+    sets, texts = mapper.encoder.row(values, key)
+    for leaf in mapper.slots.computed:
+        text = _computed(mapper, leaf, obj, key)
+        if text is not None:
+            sets += (leaf.name, text)
+    extra = mapper.encoder.extra(obj, key) if mapper.open else {}
+    for name, text in extra.items():
+        sets += (name, text)
+    after = Snapshot(values, texts, (), extra)
+    if not mapper.companions:
+        return Difference(after, sets)
+    elements = [mapper.encoder.companion(companion, obj.__dict__[companion.name], key) for companion in mapper.companions]
+    after.companions = elements
+    changes = [CompanionChange(companion, (), now) for companion, now in zip(mapper.companions, elements, strict=True) if now]
+    return Difference(after, sets, [], changes)
+
+
+def difference(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, key: str) -> Difference | None:
+    """Find what changed in an object since a snapshot; `None` where nothing did.
+
+    Raises:
+        ValidationError: A changed value does not fit its annotation.
+    """
+    values = mapper.values(obj)
+    changed = [] if all(map(is_, values, before.values)) else [i for i, (now, was) in enumerate(zip(values, before.values, strict=True)) if now is not was]
+    if not changed and not mapper.slots.mutable and not mapper.companions and not mapper.open:
+        return None
+    found = Difference(Snapshot(values, dict(before.texts), list(before.companions), before.extra))
+    for place in sorted({*changed, *mapper.slots.mutable}):
+        _compare(mapper, values, before, place, found, key)
+    _compare_companions(mapper, obj, before, found, key)
+    if mapper.open:
+        _compare_extra(mapper, obj, before, found, key)
+    if found and mapper.slots.computed:
+        _compare_computed(mapper, obj, before, found, key)
+    return found or None
+
+
+def _compare(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, place: int, found: Difference, key: str) -> None:
+    slot, name = mapper.slots.order[place], mapper.slots.names[place]
+    now = mapper.encoder.spell(slot, values, place, key)
+    mutable = isinstance(slot, Leaf) and slot.codec.mutable
+    was = before.texts.get(place) if mutable else mapper.encoder.spell(slot, before.values, place, key)
+    if mutable and isinstance(found.after.texts, dict):
+        now = None if now is None else as_bytes(now)
+        found.after.texts.pop(place, None)
+        if now is not None:
+            found.after.texts[place] = now
+    if now == was or (mutable and now is not None and was is not None and now == _respelled(slot, was)):
+        return
+    if now is None:
+        found.unsets.append(name)
+    else:
+        found.sets += (name, now)
+
+
+def _respelled(slot: Leaf | Branch, text: bytes) -> bytes | None:
+    """How this library would have spelled a stored text: another program may use other spaces."""
+    assert isinstance(slot, Leaf)
+    try:
+        return as_bytes(slot.codec.spell(slot.codec.read_many([text])[0]))
+    except (ValidationError, UnicodeDecodeError):
+        return None
+
+
+def _compare_companions(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, found: Difference, key: str) -> None:
+    after: list[Any] = []
+    for companion, was in zip(mapper.companions, before.companions, strict=True):
+        now = mapper.encoder.companion(companion, obj.__dict__[companion.name], key)
+        after.append(now)
+        if now != was and now != _elements_respelled(companion, was):
+            found.companions.append(CompanionChange(companion, was, now))
+    found.after.companions = after
+
+
+def _elements_respelled(companion: Companion, was: Any) -> Any:
+    spelled = [as_bytes(companion.codec.spell(value)) for value in companion.codec.read_many(list(was))]
+    if companion.kind == "list":
+        return spelled
+    return dict(zip(spelled, was.values(), strict=True))
+
+
+def _compare_extra(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, found: Difference, key: str) -> None:
+    now = mapper.encoder.extra(obj, key)
+    for name, text in now.items():
+        if before.extra.get(name) != text:
+            found.sets += (name, text)
+    found.unsets += [name for name in before.extra if name not in now]
+    found.after.extra = now
+
+
+def _compare_computed(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, found: Difference, key: str) -> None:
+    former = obj.model_copy()
+    restore(mapper, former, before)
+    for leaf in mapper.slots.computed:
+        now, was = _computed(mapper, leaf, obj, key), _computed(mapper, leaf, former, key)
+        if now != was:
+            if now is None:
+                found.unsets.append(leaf.name)
+            else:
+                found.sets += (leaf.name, now)
+
+
+def _computed(mapper: Mapper[Any], leaf: Leaf, obj: BaseModel, key: str) -> Text | None:
+    text: Text | None = mapper.encoder.spell(leaf, (getattr(obj, leaf.local),), 0, key)
+    return text
+
+
+def restore(mapper: Mapper[Any], obj: BaseModel, before: Snapshot) -> None:
+    """Put an object back to a snapshot, in place: nested models keep their identity, collections are made anew."""
+    fields = dict(obj.__dict__)
+    rest = iter(range(len(before.values)))
+    fields.update(_restored(mapper.slots.level, before, rest))
+    for companion, texts in zip(mapper.companions, before.companions, strict=True):
+        fields[companion.name] = mapper.decoder.companion(companion, texts, "")
+    object.__setattr__(obj, "__dict__", fields)
+    if mapper.open:
+        object.__setattr__(obj, "__pydantic_extra__", mapper.decoder.extra(before.extra))
+
+
+def _restored(level: Level, before: Snapshot, places: Iterator[int]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for leaf in level.leaves:
+        if leaf.computed:
+            continue
+        place = next(places)
+        value = before.values[place]
+        if leaf.codec.mutable and value is not None and value is not ABSENT and place in before.texts:
+            value = leaf.codec.read_many([before.texts[place]])[0]
+        fields[leaf.local] = value
+    for branch in level.branches:
+        inner = _restored(branch.level, before, places)
+        nested = before.values[next(places)]
+        if isinstance(nested, BaseModel):
+            object.__setattr__(nested, "__dict__", {**nested.__dict__, **inner})
+        fields[branch.local] = None if nested is ABSENT else nested
+    return fields

@@ -1,0 +1,56 @@
+"""The identity map: one object for one row, however often it is asked for (Fowler, *Identity Map*).
+
+Clean objects are held weakly, so that a long session does not keep all it has seen. What a commit needs is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from weakref import WeakValueDictionary
+
+from ..mapping.base import MappedModel
+from ..mapping.mapper import Mapper
+
+__all__ = ["Identity", "IdentityMap"]
+
+Identity = tuple["Mapper[MappedModel]", str]
+"""A mapper and the key of a row: two classes may read one key."""
+
+
+class IdentityMap:
+    """Objects by identity: all of them weakly, those with work to do strongly too."""
+
+    def __init__(self) -> None:
+        self._seen: WeakValueDictionary[Identity, MappedModel] = WeakValueDictionary()
+        self._held: dict[Identity, MappedModel] = {}
+
+    def get(self, identity: Identity) -> MappedModel | None:
+        """The object of a row, or `None`."""
+        held = self._held.get(identity)
+        return self._seen.get(identity) if held is None else held
+
+    def put(self, identity: Identity, obj: MappedModel) -> None:
+        """Remember an object."""
+        self._seen[identity] = obj
+
+    def hold(self, identity: Identity, obj: MappedModel) -> None:
+        """Remember an object, and keep it."""
+        self._held[identity] = obj
+        self._seen[identity] = obj
+
+    def loosen(self, identity: Identity) -> None:
+        """Keep an object only as long as somebody else does."""
+        self._held.pop(identity, None)
+
+    def remove(self, identity: Identity) -> None:
+        """Forget an object."""
+        self._held.pop(identity, None)
+        self._seen.pop(identity, None)
+
+    def __iter__(self) -> Iterator[tuple[Identity, MappedModel]]:
+        return iter(list({**dict(self._seen.items()), **self._held}.items()))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._held.clear()
+        self._seen.clear()

@@ -1,0 +1,116 @@
+"""The session without its colour: what it asks of the server, as flows that the faces in `sync` and `asyncio` perform.
+
+Its commit is one transaction; states move only after the server has agreed. This room neither waits nor connects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar, cast
+
+from ..commands import Flow
+from ..flows.changes import Change, Kind
+from ..flows.committing import CommitResult, commit
+from ..flows.loading import exists
+from ..mapping.base import MappedModel, mapper_of
+from ..mapping.mapper import Mapper
+from .state import Phase, state_of
+from .unit import UnitOfWork
+from .work import change_of, deletion_of, loaded_rows, new_version, not_found, require_state, reread, settle
+
+__all__ = ["BaseSession"]
+
+M = TypeVar("M", bound=MappedModel)
+
+
+class BaseSession(UnitOfWork):
+    """What both colours of a session share."""
+
+    # ---- asking -----------------------------------------------------------------------------------------------------------
+
+    def _get_many(self, model: type[M], pks: Iterable[object]) -> Flow[list[M | None]]:
+        mapper = cast("Mapper[M]", mapper_of(model))
+        self._check_database(mapper)
+        keyspace = mapper.keyspace(self.database.namespace)
+        texts = [mapper.pk_text(pk) for pk in pks]
+        keys = [keyspace.row(text) for text in texts]
+        known = {key: self._known(mapper, key) for key in keys}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if known[key] is None}
+        if missing:
+            loaded = yield from loaded_rows(mapper, self.database.namespace, list(missing.values()))
+            for key, obj in zip(missing, loaded, strict=True):
+                if obj is not None:
+                    state = state_of(obj)
+                    state.session, state.phase = self, Phase.PERSISTENT
+                    self._map.put((cast("Any", mapper), key), obj)
+                    known[key] = obj
+        return [self._alive(known[key]) for key in keys]
+
+    def _known(self, mapper: Mapper[M], key: str) -> M | None:
+        return cast("M | None", self._map.get((cast("Any", mapper), key)))
+
+    @staticmethod
+    def _alive(obj: M | None) -> M | None:
+        return None if obj is None or state_of(obj).phase is Phase.DELETED else obj
+
+    def _get(self, model: type[M], pk: object) -> Flow[M | None]:
+        (obj,) = yield from self._get_many(model, (pk,))
+        return cast("M | None", obj)
+
+    def _get_one(self, model: type[M], pk: object) -> Flow[M]:
+        obj = yield from self._get(model, pk)
+        if obj is None:
+            raise not_found(model, pk, self.database.namespace)
+        return obj
+
+    def _exists(self, model: type[MappedModel], pk: object) -> Flow[bool]:
+        mapper = mapper_of(model)
+        self._check_database(mapper)
+        key = mapper.keyspace(self.database.namespace).row(mapper.pk_text(pk))
+        known = self._known(mapper, key)
+        if known is not None:
+            return self._alive(known) is not None
+        return bool((yield from exists([key])))
+
+    def _refresh(self, obj: MappedModel) -> Flow[None]:
+        require_state(obj, self)
+        yield from reread(obj, self.database.namespace)
+
+    # ---- committing -------------------------------------------------------------------------------------------------------
+
+    def _commit(self, batch: int | None = None) -> Flow[CommitResult]:
+        if batch is not None and batch < 1:
+            raise ValueError(f"commit(batch={batch}): a batch has at least one object")
+        work = list(self._work())
+        size = batch or max(len(work), 1)
+        total = CommitResult(0, 0, 0)
+        for start in range(0, len(work), size):
+            part = work[start : start + size]
+            done = yield from commit([change for _, change in part], new_version=new_version)
+            for obj, change in part:
+                self._settle(obj, change)
+            total = CommitResult(*(sum(pair) for pair in zip(total, done, strict=True)))
+        return total
+
+    def _work(self) -> Iterator[tuple[MappedModel, Change]]:
+        namespace = self.database.namespace
+        for obj in self._deleted.values():
+            yield obj, deletion_of(obj, namespace)
+        stored = [obj for _, obj in self._map if state_of(obj).phase is Phase.PERSISTENT]
+        for obj in (*self._new.values(), *stored):
+            change = change_of(obj, namespace, Kind.CREATE if id(obj) in self._created else None)
+            if change is not None:
+                yield obj, change
+
+    def _settle(self, obj: MappedModel, change: Change) -> None:
+        settle(obj, change)
+        state = state_of(obj)
+        if change.kind is Kind.DELETE:
+            self._let_go(obj, state)
+            return
+        self._new.pop(id(obj), None)
+        self._created.discard(id(obj))
+        state.phase = Phase.PERSISTENT
+        identity = self._identity(obj, state.key)
+        self._map.put(identity, obj)
+        self._map.loosen(identity)

@@ -1,0 +1,294 @@
+"""The unit of work: which objects a session holds, and what is to happen to them (Fowler, *Unit of Work*).
+
+Everything here only notes or forgets; nothing asks the server.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from ..errors import SessionError, SessionInUseError
+from ..flows.changes import PERMANENT
+from ..mapping.base import MappedModel, linked_state, mapper_of
+from ..mapping.layout import seconds_ms
+from ..mapping.mapper import Mapper
+from ..mapping.snapshot import difference, restore
+from . import stack
+from .identity import Identity, IdentityMap
+from .state import Phase, State, state_of
+from .work import increment_of, key_of, require_state, wanted_life
+
+__all__ = ["Store", "UnitOfWork"]
+
+_log = logging.getLogger("redisorm")
+
+
+class Store(Protocol):
+    """What a session wants of a database before it is handed to a driver."""
+
+    namespace: str
+
+
+class UnitOfWork:
+    """The objects of a session and what waits for them.
+
+    Attributes:
+        database: The database the session reads and writes.
+    """
+
+    def __init__(self, database: Store) -> None:
+        self.database = database
+        self.is_open = True
+        self._map = IdentityMap()
+        self._new: dict[int, MappedModel] = {}
+        self._created: set[int] = set()
+        self._deleted: dict[int, MappedModel] = {}
+        self._revived: list[MappedModel] = []
+        self._idle = [None]  # popping is atomic, so that two threads never both find it
+
+    # ---- who may use it, and when -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the session for one operation."""
+        try:
+            self._idle.pop()
+        except IndexError:
+            raise SessionInUseError(
+                "this session is in use by another thread or task: give each its own session, or use one after the other"
+            ) from None
+        try:
+            if not self.is_open:
+                raise SessionError("this session is closed: open a new one")
+            yield
+        finally:
+            self._idle.append(None)
+
+    def _enter(self, place: Hashable) -> None:
+        if not self.is_open:
+            raise SessionError("this session is closed: open a new one")
+        stack.entered(self, place)
+
+    def _leave(self, failed: bool) -> None:
+        """Discard what was not committed and let go of every object."""
+        if not self.is_open:
+            return
+        waiting = (0, 0, 0) if failed else (len(self._new), len(self._dirty()), len(self._deleted))
+        if any(waiting):
+            _log.warning("a session was left with uncommitted work, which is discarded: %d new, %d changed, %d to delete; call commit()", *waiting)
+        self.close()
+
+    def close(self) -> None:
+        """Discard what was not committed, put objects back to what was loaded, and let go of them. Closing twice is no error."""
+        if not self.is_open:
+            return
+        self.rollback()
+        with self._alone():
+            for _, obj in self._map:
+                state = state_of(obj)
+                state.session, state.phase = None, Phase.DETACHED
+            self._map.clear()
+            self._revived.clear()
+            self.is_open = False
+        stack.left(self)
+
+    # ---- what it holds ----------------------------------------------------------------------------------------------------
+
+    @property
+    def new(self) -> list[MappedModel]:
+        """Added objects that the next commit stores."""
+        return list(self._new.values())
+
+    @property
+    def dirty(self) -> list[MappedModel]:
+        """Stored objects with changes that the next commit writes."""
+        return self._dirty()
+
+    @property
+    def deleted(self) -> list[MappedModel]:
+        """Objects whose rows the next commit deletes."""
+        return list(self._deleted.values())
+
+    def __contains__(self, obj: object) -> bool:
+        state = linked_state(obj) if isinstance(obj, MappedModel) else None
+        return state is not None and state.session is self and state.phase is not Phase.DELETED
+
+    def _dirty(self) -> list[MappedModel]:
+        return [obj for _, obj in self._map if state_of(obj).phase is Phase.PERSISTENT and self._has_work(obj)]
+
+    def _has_work(self, obj: MappedModel) -> bool:
+        state = state_of(obj)
+        if state.snapshot is None or state.increments or state.wanted_life is not None:
+            return True
+        try:
+            return difference(mapper_of(type(obj)), obj, state.snapshot, state.key) is not None
+        except ValidationError:
+            return True  # it was changed, and the commit will say what is wrong with it
+
+    def keep_if_changed(self, obj: MappedModel) -> None:
+        """Hold an object that its user is dropping with changes in it. Called by the object as it goes."""
+        state = state_of(obj)
+        if state.session is self and self.is_open and state.phase is Phase.PERSISTENT and self._has_work(obj):
+            self._revived.append(obj)  # it will not be asked a second time
+            self._map.put(self._identity(obj, state.key), obj)
+
+    def _identity(self, obj: MappedModel, key: str) -> Identity:
+        return mapper_of(type(obj)), key
+
+    # ---- noting -----------------------------------------------------------------------------------------------------------
+
+    def add(self, obj: MappedModel, ttl: float | timedelta | None = None) -> None:
+        """Take an object in: the next commit stores a new one, or writes what changed of a stored one.
+
+        Args:
+            ttl: A life of its own for the row, in seconds; `None` says nothing.
+
+        Raises:
+            SessionError: It belongs to another open session, its class to another database, or its row is held by another
+                object of this session.
+        """
+        with self._alone():
+            self._add(obj, wanted_life(ttl, type(obj).__name__))
+
+    def _add_new(self, obj: MappedModel) -> None:
+        """Take in an object that may only be stored where no row is."""
+        with self._alone():
+            self._add(obj, None)
+            self._created.add(id(obj))
+
+    def add_all(self, objects: Iterable[MappedModel], ttl: float | timedelta | None = None) -> None:
+        """Take in many objects, as `add` does."""
+        with self._alone():
+            life = wanted_life(ttl, type(self).__name__)
+            for obj in objects:
+                self._add(obj, life)
+
+    def delete(self, obj: MappedModel) -> None:
+        """Delete the object's row and all that belongs to it at the next commit; an object only added is forgotten.
+
+        Raises:
+            SessionError: As of `add`.
+        """
+        with self._alone():
+            state = state_of(obj)
+            if state.session is self and state.phase is Phase.PENDING:
+                self._let_go(obj, state)
+                return
+            self._attach(obj, state)
+            state.phase = Phase.DELETED
+            self._deleted[id(obj)] = obj
+
+    def increment(self, obj: MappedModel, field: str, by: float = 1) -> None:
+        """Add to a number at the server in the next commit; the object then has the server's value.
+
+        Raises:
+            DetachedInstanceError: The object is not in this session.
+            TypeError: The field is not a number of the row itself.
+        """
+        with self._alone():
+            state = require_state(obj, self)
+            increment = increment_of(obj, field, by)
+            if state.phase is Phase.PENDING:
+                setattr(obj, field, getattr(obj, field) + by)
+                return
+            state.increments.append(increment)
+            self._map.hold(self._identity(obj, state.key), obj)
+
+    def expire(self, obj: MappedModel, ttl: float | timedelta | None) -> None:
+        """Give the object's row a life of its own from the next commit on, in seconds; `None` makes it permanent.
+
+        Raises:
+            DetachedInstanceError: The object is not in this session.
+            ValueError: The life is zero or less.
+        """
+        with self._alone():
+            state = require_state(obj, self)
+            state.wanted_life = PERMANENT if ttl is None else seconds_ms(ttl, type(obj).__name__)
+            if state.phase is Phase.PERSISTENT:
+                self._map.hold(self._identity(obj, state.key), obj)
+
+    def expunge(self, obj: MappedModel) -> None:
+        """Let go of an object as it is; what waits for it is not done.
+
+        Raises:
+            DetachedInstanceError: The object is not in this session.
+        """
+        with self._alone():
+            self._let_go(obj, require_state(obj, self))
+
+    def rollback(self) -> None:
+        """Discard all that waits and put objects back to what was loaded. Sends nothing."""
+        with self._alone():
+            for obj in self.new:
+                self._let_go(obj, state_of(obj))
+            for obj in self.deleted:
+                state = state_of(obj)
+                if state.snapshot is None:
+                    self._let_go(obj, state)
+                else:
+                    state.phase = Phase.PERSISTENT
+                    self._map.put(self._identity(obj, state.key), obj)
+            self._deleted.clear()
+            for identity, obj in self._map:
+                state = state_of(obj)
+                if self._has_work(obj) and state.snapshot is not None:
+                    restore(identity[0], obj, state.snapshot)
+                state.forget_wishes()
+                self._map.loosen(identity)
+
+    def _add(self, obj: MappedModel, life: int | None) -> None:
+        state = state_of(obj)
+        if state.session is not self or state.phase is Phase.DELETED:
+            self._attach(obj, state)
+            self._deleted.pop(id(obj), None)
+            state.phase = Phase.PENDING if state.snapshot is None else Phase.PERSISTENT
+            if state.phase is Phase.PENDING:
+                self._new[id(obj)] = obj
+        if life is not None:
+            state.wanted_life = life
+        if state.phase is Phase.PERSISTENT and state.key:
+            self._map.hold(self._identity(obj, state.key), obj)
+
+    def _attach(self, obj: MappedModel, state: State) -> None:
+        """Make an object one of this session's, or say why it cannot be."""
+        mapper, name = mapper_of(type(obj)), type(obj).__name__
+        if state.session is not None and state.session is not self and state.session.is_open:
+            raise SessionError(f"this {name} ({obj.pk!r}) belongs to another open session: expunge() it there first", model=type(obj), pk=obj.pk)
+        self._check_database(mapper)
+        key = key_of(mapper, mapper.keyspace(self.database.namespace), obj)
+        if state.snapshot is not None and state.key != key:
+            raise SessionError(f"this {name} was stored under {state.key}, which is {key} here: model_copy() it to store it there too", model=type(obj), key=key)
+        if key:
+            self._claim(obj, (mapper, key))
+        state.session, state.key = self, key
+
+    def _check_database(self, mapper: Mapper[Any]) -> None:
+        if mapper.options.database is not None and mapper.options.database is not self.database:
+            raise SessionError(f"{mapper.model.__name__} has a database of its own: use a session on {mapper.options.database!r}", model=mapper.model)
+
+    def _claim(self, obj: MappedModel, identity: Identity) -> None:
+        other = self._map.get(identity)
+        if other is not None and other is not obj and state_of(other).phase is not Phase.DELETED:
+            raise SessionError(
+                f"the session has another object for {identity[1]}: change that one, or delete or expunge it first",
+                model=type(obj),
+                pk=obj.pk,
+                key=identity[1],
+            )
+        self._map.hold(identity, obj)
+
+    def _let_go(self, obj: MappedModel, state: State) -> None:
+        self._new.pop(id(obj), None)
+        self._created.discard(id(obj))
+        self._deleted.pop(id(obj), None)
+        identity = self._identity(obj, state.key)
+        if self._map.get(identity) is obj:
+            self._map.remove(identity)
+        state.session, state.phase = None, Phase.TRANSIENT if state.snapshot is None else Phase.DETACHED
+        state.forget_wishes()

@@ -1,0 +1,130 @@
+"""The verbs of models as flows, for objects that belong to no open session: each is a commit of one object.
+
+The faces perform them; inside a session the same verbs only note what is to happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+from ..commands import Flow
+from ..errors import SessionError
+from ..flows.changes import PERMANENT, Change, Kind
+from ..flows.committing import commit
+from ..flows.loading import exists as rows_there
+from ..flows.loading import time_to_live as remaining
+from ..mapping.base import MappedModel, linked_state, mapper_of
+from ..mapping.layout import seconds_ms
+from .state import Phase, state_of
+from .unit import UnitOfWork
+from .work import change_of, deletion_of, increment_of, key_of, loaded_rows, new_version, not_found, reread, settle, wanted_life
+
+__all__ = ["create", "delete", "exists", "expire", "get_many", "get_one", "increment", "refresh", "save", "session_of", "time_to_live"]
+
+M = TypeVar("M", bound=MappedModel)
+
+
+def session_of(obj: MappedModel) -> UnitOfWork | None:
+    """The open session an object belongs to."""
+    state = linked_state(obj)
+    if state is None or state.session is None or not state.session.is_open:
+        return None
+    return cast("UnitOfWork", state.session)
+
+
+def get_many(model: type[M], pks: Iterable[object], namespace: str) -> Flow[list[M | None]]:
+    """Load rows in the order of their keys."""
+    mapper = mapper_of(model)
+    return (yield from loaded_rows(mapper, namespace, [mapper.pk_text(pk) for pk in pks]))
+
+
+def get_one(model: type[M], pk: object, namespace: str) -> Flow[M]:
+    """Load a row that must be there."""
+    (obj,) = yield from get_many(model, (pk,), namespace)
+    if obj is None:
+        raise not_found(model, pk, namespace)
+    return cast("M", obj)
+
+
+def exists(model: type[MappedModel], pk: object, namespace: str) -> Flow[bool]:
+    """Tell whether a row is there."""
+    mapper = mapper_of(model)
+    return bool((yield from rows_there([mapper.keyspace(namespace).row(mapper.pk_text(pk))])))
+
+
+def create(obj: MappedModel, namespace: str) -> Flow[None]:
+    """Store a new object only where no row is."""
+    yield from _write(obj, change_of(obj, namespace, Kind.CREATE))
+
+
+def save(obj: MappedModel, ttl: float | timedelta | None, namespace: str) -> Flow[None]:
+    """Insert an object, or update what changed; no round trip where nothing did."""
+    state = state_of(obj)
+    state.wanted_life = wanted_life(ttl, type(obj).__name__)
+    try:
+        yield from _write(obj, change_of(obj, namespace))
+    finally:
+        state.forget_wishes()
+
+
+def delete(obj: MappedModel, namespace: str) -> Flow[bool]:
+    """Delete an object's row and all that belongs to it; tell whether it was there."""
+    change = deletion_of(obj, namespace)
+    yield from commit([change], new_version=new_version)
+    settle(obj, change)
+    state_of(obj).phase = Phase.TRANSIENT
+    return bool(change.outcome.was_there)
+
+
+def refresh(obj: MappedModel, namespace: str) -> Flow[None]:
+    """Read an object again in place."""
+    yield from reread(obj, namespace)
+
+
+def increment(obj: MappedModel, field: str, by: float, namespace: str) -> Flow[Any]:
+    """Add to a number at the server and set the new value."""
+    change = _bare_update(obj, namespace)
+    change.increments.append(increment_of(obj, field, by))
+    yield from _write(obj, change)
+    return obj.__dict__[field]
+
+
+def expire(obj: MappedModel, ttl: float | timedelta | None, namespace: str) -> Flow[None]:
+    """Give a row a life of its own, or none."""
+    change = _bare_update(obj, namespace)
+    change.life = PERMANENT if ttl is None else seconds_ms(ttl, type(obj).__name__)
+    yield from _write(obj, change)
+
+
+def time_to_live(obj: MappedModel, namespace: str) -> Flow[timedelta | None]:
+    """Ask how long a row will live; `None` for ever."""
+    milliseconds = yield from remaining(_key(obj, namespace))
+    if milliseconds == -2:
+        raise not_found(type(obj), obj.pk, namespace)
+    return None if milliseconds == -1 else timedelta(milliseconds=milliseconds)
+
+
+def _key(obj: MappedModel, namespace: str) -> str:
+    mapper = mapper_of(type(obj))
+    key = state_of(obj).key or key_of(mapper, mapper.keyspace(namespace), obj)
+    if not key:
+        raise SessionError(f"this {type(obj).__name__} has no primary key yet: save() it first", model=type(obj))
+    return key
+
+
+def _bare_update(obj: MappedModel, namespace: str) -> Change:
+    """An update that writes nothing of what changed in the object."""
+    mapper = mapper_of(type(obj))
+    return Change(mapper, mapper.keyspace(namespace), Kind.UPDATE, obj.pk, _key(obj, namespace), version=state_of(obj).version)
+
+
+def _write(obj: MappedModel, change: Change | None) -> Flow[None]:
+    if change is None:
+        return
+    yield from commit([change], new_version=new_version)
+    settle(obj, change)
+    state = state_of(obj)
+    if state.snapshot is not None:
+        state.phase = Phase.DETACHED

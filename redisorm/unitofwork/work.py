@@ -1,0 +1,177 @@
+"""From the state of an object to a change for the flows, and back: what moves only after the server has agreed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import getrandbits
+from typing import Any, TypeVar
+
+from ..commands import Clock, Flow
+from ..errors import DetachedInstanceError, NotFoundError, SessionError
+from ..flows.changes import KEEP, PERMANENT, Change, Increment, Kind
+from ..flows.committing import commit
+from ..flows.loading import Loaded, load
+from ..keys import Keyspace
+from ..mapping.base import MappedModel, link_state, linked_state, mapper_of
+from ..mapping.layout import Leaf, seconds_ms
+from ..mapping.mapper import Mapper
+from ..mapping.snapshot import difference, whole
+from .state import Phase, State, state_of
+
+__all__ = ["adopt", "change_of", "deletion_of", "increment_of", "key_of", "loaded_rows", "new_version", "not_found", "require_state", "reread", "settle", "wanted_life"]
+
+M = TypeVar("M", bound=MappedModel)
+
+
+def new_version() -> int:
+    """A random 48-bit number: a holder from a former life of a key must not be taken for a current one."""
+    return getrandbits(48)
+
+
+def key_of(mapper: Mapper[Any], keyspace: Keyspace, obj: MappedModel) -> str:
+    """The key of an object's row; empty for an automatic primary key not given yet."""
+    pk = obj.__dict__[mapper.pk_name]
+    if pk is None and mapper.automatic:
+        return ""
+    return keyspace.row(mapper.pk_text(pk))
+
+
+def wanted_life(ttl: Any, owner: str) -> int | None:
+    """The life a `ttl=` argument asks for, in milliseconds; `None` says nothing."""
+    return None if ttl is None else seconds_ms(ttl, owner)
+
+
+def change_of(obj: MappedModel, namespace: str, kind: Kind | None = None) -> Change | None:
+    """Find what has to be written of an object; `None` where nothing has.
+
+    Raises:
+        ValidationError: A value does not fit its annotation.
+    """
+    mapper = mapper_of(type(obj))
+    keyspace = mapper.keyspace(namespace)
+    state = state_of(obj)
+    life = KEEP if state.wanted_life is None else state.wanted_life
+    if state.snapshot is None:
+        key = key_of(mapper, keyspace, obj)
+        fresh = mapper.generated and mapper.pk_name not in obj.model_fields_set
+        pk = obj.__dict__[mapper.pk_name]
+        return Change(mapper, keyspace, kind or Kind.INSERT, pk, key, whole(mapper, obj, key), fresh=fresh, life=life)
+    found = difference(mapper, obj, state.snapshot, state.key)
+    if found is None and not state.increments and life is KEEP:
+        return None
+    pk = obj.__dict__[mapper.pk_name]
+    return Change(
+        mapper, keyspace, Kind.UPDATE, pk, state.key, found, version=state.version, life=life, increments=list(state.increments)
+    )
+
+
+def deletion_of(obj: MappedModel, namespace: str) -> Change:
+    """The change that removes an object's row and all that belongs to it."""
+    mapper = mapper_of(type(obj))
+    keyspace = mapper.keyspace(namespace)
+    state = state_of(obj)
+    key = state.key or key_of(mapper, keyspace, obj)
+    if not key:
+        raise SessionError(f"this {type(obj).__name__} has no primary key yet, so there is no row to delete", model=type(obj))
+    return Change(mapper, keyspace, Kind.DELETE, obj.__dict__[mapper.pk_name], key, version=state.version)
+
+
+def increment_of(obj: MappedModel, field: str, by: Any) -> Increment:
+    """Check that a field is a number of the row itself.
+
+    Raises:
+        TypeError: It is not, or is the primary key.
+    """
+    mapper = mapper_of(type(obj))
+    slot = mapper.slots.order[mapper.slots.place(field)] if field in mapper.slots.names else None
+    numeric = isinstance(slot, Leaf) and any(issubclass(kind, (int, float)) or kind.__name__ == "Decimal" for kind in slot.codec.exact if kind is not bool)
+    if not isinstance(slot, Leaf) or not numeric or slot.local != slot.name or field == mapper.pk_name:
+        raise TypeError(f"{type(obj).__name__}.{field} cannot be incremented: name a field of the class itself that holds a number and is not the key")
+    return Increment(slot, by)
+
+
+def settle(obj: MappedModel, change: Change) -> None:
+    """Move the state of an object after the server has agreed to its change."""
+    state, mapper, outcome = state_of(obj), change.mapper, change.outcome
+    if change.kind is Kind.DELETE:
+        state.snapshot, state.version, state.life = None, None, None
+        state.forget_wishes()
+        return
+    if change.numbered:
+        obj.__dict__[mapper.pk_name] = change.pk
+        obj.__pydantic_fields_set__.add(mapper.pk_name)
+    if change.difference is not None:
+        state.snapshot = change.difference.after
+    obj.__dict__.update(outcome.numbers)
+    if outcome.numbers and state.snapshot is not None:
+        values = list(state.snapshot.values)
+        for name, number in outcome.numbers.items():
+            values[mapper.slots.place(name)] = number
+        state.snapshot = replace(state.snapshot, values=tuple(values))
+    state.key, state.version, state.life = change.key, outcome.version, outcome.life
+    state.forget_wishes()
+
+
+def adopt(loaded: Loaded[M]) -> M:
+    """Link an object just read with its state: stored, and in no session yet."""
+    link_state(loaded.obj, State(Phase.DETACHED, None, loaded.key, loaded.snapshot, loaded.version, loaded.life))
+    return loaded.obj
+
+
+def loaded_rows(mapper: Mapper[M], namespace: str, pk_texts: list[str]) -> Flow[list[M | None]]:
+    """Load rows and link them with their states; where a class says so, restart their lives."""
+    keyspace = mapper.keyspace(namespace)
+    found = yield from load(mapper, keyspace, pk_texts)
+    if mapper.options.ttl_refresh == "read":
+        yield from _touch([one for one in found if one is not None], mapper, keyspace)
+    return [None if one is None else adopt(one) for one in found]
+
+
+def _touch(found: list[Loaded[Any]], mapper: Mapper[Any], keyspace: Keyspace) -> Flow[None]:
+    """Restart the lives that a tenth of has passed: reads in a row cost no write each."""
+    now_ms = yield Clock()
+    due: dict[str, Change] = {}
+    for one in found:
+        life = one.life if one.life is not None else mapper.options.ttl_ms
+        if life is None or life == PERMANENT or one.deadline_ms is None or one.deadline_ms < 0:
+            continue
+        if one.deadline_ms - now_ms < life * 0.9:
+            due[one.key] = Change(mapper, keyspace, Kind.UPDATE, one.obj.pk, one.key, version=one.version, touch=True)
+    if due:
+        yield from commit(list(due.values()), new_version=new_version)
+
+
+def require_state(obj: MappedModel, session: object) -> State:
+    """The state of an object of a session.
+
+    Raises:
+        DetachedInstanceError: It does not belong to it.
+    """
+    state: State | None = linked_state(obj)
+    if state is None or state.session is not session:
+        name = type(obj).__name__
+        raise DetachedInstanceError(f"this {name} ({obj.pk!r}) is not in the session: add() it, or get it through the session", model=type(obj), pk=obj.pk)
+    return state
+
+
+def not_found(model: type[Any], pk: object, namespace: str) -> NotFoundError:
+    """The error for a row that is not there."""
+    mapper = mapper_of(model)
+    key = mapper.keyspace(namespace).row(mapper.pk_text(pk))
+    return NotFoundError(f"{model.__name__} {pk!r} is not there: no row under {key}", model=model, pk=pk, key=key)
+
+
+def reread(obj: MappedModel, namespace: str) -> Flow[None]:
+    """Read an object again in place and drop its changes; `NotFoundError` where the row is gone."""
+    mapper, state = mapper_of(type(obj)), state_of(obj)
+    (loaded,) = yield from load(mapper, mapper.keyspace(namespace), [mapper.pk_text(obj.__dict__[mapper.pk_name])])
+    if loaded is None:
+        raise not_found(type(obj), obj.pk, namespace)
+    fresh: MappedModel = loaded.obj
+    object.__setattr__(obj, "__dict__", fresh.__dict__)
+    object.__setattr__(obj, "__pydantic_extra__", fresh.__pydantic_extra__)
+    object.__setattr__(obj, "__pydantic_fields_set__", fresh.__pydantic_fields_set__)
+    state.key, state.snapshot, state.version, state.life = loaded.key, loaded.snapshot, loaded.version, loaded.life
+    if state.session is None:
+        state.phase = Phase.DETACHED
+    state.forget_wishes()
