@@ -8,11 +8,12 @@ from typing import Any, cast
 
 from typing_extensions import Self
 
-from ..drivers.database import Database, default_database
-from ..drivers.place import here
-from ..errors import SessionError
-from ..mapping.base import MappedModel, linked_state, mapper_of
-from ..unitofwork import stack, verbs
+from redisorm.drivers.database import Database, default_database
+from redisorm.drivers.place import here
+from redisorm.errors import SessionError
+from redisorm.mapping.base import MappedModel, linked_state, mapper_of
+from redisorm.unitofwork import stack, verbs
+
 from .session import AsyncSession
 
 __all__ = ["AsyncRedisModel"]

@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from typing_extensions import Self
 
-from ..commands import Flow
-from ..drivers.database import Database, default_database
-from ..drivers.place import here
-from ..flows.committing import CommitResult
-from ..mapping.base import MappedModel
-from ..unitofwork.beginning import Begin
-from ..unitofwork.retrying import pause, worth_retrying
-from ..unitofwork.session import BaseSession
+from redisorm.commands import Flow
+from redisorm.drivers.database import Database, default_database
+from redisorm.drivers.place import here
+from redisorm.flows.committing import CommitResult
+from redisorm.mapping.base import MappedModel
+from redisorm.unitofwork.beginning import Begin
+from redisorm.unitofwork.retrying import pause, worth_retrying
+from redisorm.unitofwork.session import BaseSession
 
 __all__ = ["AsyncSession"]
 

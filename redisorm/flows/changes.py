@@ -9,10 +9,10 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..keys import Keyspace
-from ..mapping.layout import Leaf
-from ..mapping.mapper import Mapper
-from ..mapping.snapshot import Difference
+from redisorm.keys import Keyspace
+from redisorm.mapping.layout import Leaf
+from redisorm.mapping.mapper import Mapper
+from redisorm.mapping.snapshot import Difference
 
 __all__ = ["KEEP", "PERMANENT", "Change", "Increment", "Keep", "Kind", "Outcome", "life_ms", "life_text"]
 

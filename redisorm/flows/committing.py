@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ..commands import Batch, Clock, Command, Flow, Pause, Reply, Supports, Watch, WatchLimit
-from ..errors import ConcurrentUpdateError, UnsupportedServerError
+from redisorm.commands import Batch, Clock, Command, Flow, Pause, Reply, Supports, Watch, WatchLimit
+from redisorm.errors import ConcurrentUpdateError, UnsupportedServerError
+
 from .changes import Change, Kind, Outcome
 from .guards import Observed, Read, absence, decide, incremented, observe, reads, types
 from .persistence import short_lived, writes
@@ -56,7 +57,8 @@ class _Tally:
 @dataclass(slots=True)
 class _Plan:
     """What one attempt reads: one read for each row that must be there, a shared EXISTS for those that may not be, and
-    the counters that explicit numbers may have to raise."""
+    the counters that explicit numbers may have to raise.
+    """
 
     changes: Sequence[Change]
     rows: list[Read]
@@ -85,7 +87,11 @@ class _Plan:
 
     def reads(self) -> list[Command]:
         """What is read, in the order `_observed` takes the replies."""
-        return [*self.shared, *(command for read in self.rows for command in read.commands()), *(("GET", counter) for counter in self.counters)]
+        return [
+            *self.shared,
+            *(command for read in self.rows for command in read.commands()),
+            *(("GET", counter) for counter in self.counters),
+        ]
 
 
 @dataclass(slots=True)
@@ -202,8 +208,15 @@ def _by_script(plan: _Plan, limit: int, tally: _Tally, new_version: Callable[[],
         return False
     spelled = yield from _spelled(plan, seen, new_version)
     certain = len(commands) - len(plan.counters)
-    keys = [*plan.watched, *plan.absent, *(change.key for change in plan.changes), *(key for change in plan.changes for key in change.companion_keys())]
-    answers = yield from run_commit(list(dict.fromkeys([*keys, *plan.counters])), commands[:certain], replies[:certain], [*seen.raises, *_flat(spelled)])
+    keys = [
+        *plan.watched,
+        *plan.absent,
+        *(change.key for change in plan.changes),
+        *(key for change in plan.changes for key in change.companion_keys()),
+    ]
+    answers = yield from run_commit(
+        list(dict.fromkeys([*keys, *plan.counters])), commands[:certain], replies[:certain], [*seen.raises, *_flat(spelled)]
+    )
     tally.add(1)
     return _settled(plan, spelled, answers, len(seen.raises))
 

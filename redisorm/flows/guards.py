@@ -12,9 +12,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..commands import Command, Reply
-from ..errors import AlreadyExistsError, DecodeError, StaleObjectError, WrongTypeError
-from ..keys import LIFE, VERSION
+from redisorm.commands import Command, Reply
+from redisorm.errors import AlreadyExistsError, DecodeError, StaleObjectError, WrongTypeError
+from redisorm.keys import LIFE, VERSION
+
 from .changes import Change, Kind, life_ms
 
 __all__ = ["Observed", "Read", "absence", "decide", "incremented", "observe", "reads", "types"]
@@ -78,7 +79,12 @@ def observe(read: Read, replies: Sequence[Reply]) -> Observed:
     deadline = replies[-1] if read.deadline else -1
     version = texts.get(VERSION)
     if version is not None and not version.isdigit():
-        raise DecodeError(f"{read.change.key}: the stored {VERSION!r} is not a number: found {version!r}", key=read.change.key, field=VERSION, value=version)
+        raise DecodeError(
+            f"{read.change.key}: the stored {VERSION!r} is not a number: found {version!r}",
+            key=read.change.key,
+            field=VERSION,
+            value=version,
+        )
     return Observed(
         exists=any(text is not None for text in texts.values()),
         version=None if version is None else int(version),
@@ -129,15 +135,25 @@ def decide(change: Change, seen: Observed) -> None:
     name, versioned = change.mapper.model.__name__, change.mapper.options.versioned
     about: dict[str, Any] = {"model": change.mapper.model, "pk": change.pk, "key": change.key}
     if change.kind is Kind.CREATE and seen.exists:
-        raise AlreadyExistsError(f"{name} {change.pk!r} is already there, under {change.key}: get it and change it, or save() over it", **about)
+        raise AlreadyExistsError(
+            f"{name} {change.pk!r} is already there, under {change.key}: get it and change it, or save() over it", **about
+        )
     if change.kind is Kind.INSERT:
         if versioned and seen.exists:
             raise StaleObjectError(
-                f"{name} {change.pk!r} is new here, but a row is already there, under {change.key}: get it and change it", expected=None, found="a row", **about
+                f"{name} {change.pk!r} is new here, but a row is already there, under {change.key}: get it and change it",
+                expected=None,
+                found="a row",
+                **about,
             )
         return
     if change.kind is Kind.UPDATE and not seen.exists:
-        raise StaleObjectError(f"{name} {change.pk!r} is gone: {change.key} was deleted or has expired since it was loaded", expected="a row", found=None, **about)
+        raise StaleObjectError(
+            f"{name} {change.pk!r} is gone: {change.key} was deleted or has expired since it was loaded",
+            expected="a row",
+            found=None,
+            **about,
+        )
     if versioned and seen.exists and seen.version != change.version:
         raise StaleObjectError(
             f"{name} {change.pk!r} was changed by another writer since it was loaded: version {change.version} was expected under {change.key}, "
@@ -159,7 +175,11 @@ def incremented(change: Change, seen: Observed) -> dict[str, Any]:
     for increment in change.increments:
         leaf, text = increment.leaf, seen.numbers[increment.leaf.name]
         try:
-            value = change.mapper.model.model_fields[leaf.name].get_default(call_default_factory=True) if text is None else leaf.codec.read_many([text])[0]
+            value = (
+                change.mapper.model.model_fields[leaf.name].get_default(call_default_factory=True)
+                if text is None
+                else leaf.codec.read_many([text])[0]
+            )
         except (ValidationError, UnicodeDecodeError) as error:
             message = f"{change.key}: the stored {leaf.name!r} is no number to increment: found {text!r}"
             raise DecodeError(message, model=change.mapper.model, key=change.key, field=leaf.name, value=text) from error

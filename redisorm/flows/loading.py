@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-from ..commands import Batch, Command, Flow, Reply
-from ..errors import DecodeError
-from ..keys import VERSION, Keyspace
-from ..mapping.base import MappedModel
-from ..mapping.mapper import Mapper
-from ..mapping.snapshot import Snapshot, snapshot_of_row
+from redisorm.commands import Batch, Command, Flow, Reply
+from redisorm.errors import DecodeError
+from redisorm.keys import VERSION, Keyspace
+from redisorm.mapping.base import MappedModel
+from redisorm.mapping.mapper import Mapper
+from redisorm.mapping.snapshot import Snapshot, snapshot_of_row
+
 from .changes import life_ms
 
 __all__ = ["BATCH", "Loaded", "exists", "load", "time_to_live"]
@@ -128,7 +129,9 @@ def _declared(mapper: Mapper[Any], reply: Reply) -> tuple[list[bytes | None], di
     pairs = dict(reply) if isinstance(reply, dict) else dict(zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True))
     texts = [pairs.pop(name.encode(), None) for name in mapper.fields]
     computed = {leaf.name.encode() for leaf in mapper.slots.computed}
-    extra = {name.decode("utf-8", "surrogateescape"): text for name, text in pairs.items() if name not in computed and not name.startswith(b":")}
+    extra = {
+        name.decode("utf-8", "surrogateescape"): text for name, text in pairs.items() if name not in computed and not name.startswith(b":")
+    }
     return texts, extra
 
 
@@ -155,5 +158,7 @@ def _version(mapper: Mapper[Any], key: str, text: bytes | None) -> int | None:
     if text is None:
         return None
     if not text.isdigit():
-        raise DecodeError(f"{key}: the stored {VERSION!r} is not a number: found {text!r}", model=mapper.model, key=key, field=VERSION, value=text)
+        raise DecodeError(
+            f"{key}: the stored {VERSION!r} is not a number: found {text!r}", model=mapper.model, key=key, field=VERSION, value=text
+        )
     return int(text)

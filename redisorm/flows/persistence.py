@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..commands import Command
-from ..keys import LIFE, VERSION
-from ..mapping.encoder import as_bytes
-from ..mapping.layout import Leaf
-from ..mapping.snapshot import CompanionChange
+from redisorm.commands import Command
+from redisorm.keys import LIFE, VERSION
+from redisorm.mapping.encoder import as_bytes
+from redisorm.mapping.layout import Leaf
+from redisorm.mapping.snapshot import CompanionChange
+
 from .changes import KEEP, PERMANENT, Change, Keep, Kind, life_text
 from .guards import Observed
 
@@ -62,7 +63,11 @@ def short_lived(change: Change) -> dict[str, Leaf]:
     if change.difference is None:
         return {}
     set_here = set(change.difference.sets[::2])
-    return {leaf.name: leaf for leaf in change.mapper.slots.order if isinstance(leaf, Leaf) and leaf.ttl_ms is not None and leaf.name in set_here}
+    return {
+        leaf.name: leaf
+        for leaf in change.mapper.slots.order
+        if isinstance(leaf, Leaf) and leaf.ttl_ms is not None and leaf.name in set_here
+    }
 
 
 def _unlink(keys: list[str]) -> list[Command]:

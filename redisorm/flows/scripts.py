@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from ..commands import Batch, Command, Flow, Reply, Supports
-from ..errors import BackendError, ConflictError, UnsupportedServerError
+from redisorm.commands import Batch, Command, Flow, Reply, Supports
+from redisorm.errors import BackendError, ConflictError, UnsupportedServerError
 
 __all__ = ["MOST_ARGUMENTS", "require_scripts", "run_commit"]
 
@@ -32,7 +32,9 @@ def require_scripts(watched: int, limit: int) -> Flow[None]:
         )
 
 
-def run_commit(keys: Sequence[str], read: Sequence[Command], replies: Sequence[Reply], write: Sequence[Command]) -> Flow[list[Reply] | None]:
+def run_commit(
+    keys: Sequence[str], read: Sequence[Command], replies: Sequence[Reply], write: Sequence[Command]
+) -> Flow[list[Reply] | None]:
     """Write where the reads still have the same replies; `None` where one has not, and nothing was written.
 
     Raises:

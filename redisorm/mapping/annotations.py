@@ -32,14 +32,18 @@ DOCUMENT = ConfigDict(
 )
 """How JSON text is written and read: bytes as base64, floats exactly, infinities and NaN as they are."""
 
-_USER_FUNCTIONS = (
+_OF_INPUT: tuple[Any, ...] = (
     pydantic.AfterValidator,
     pydantic.BeforeValidator,
     pydantic.PlainValidator,
     pydantic.WrapValidator,
     pydantic.PlainSerializer,
     pydantic.WrapSerializer,
+    FieldOptions,
+    pydantic.Strict,
+    pydantic.Json,
 )
+"""Metadata for what a user gives: functions, strictness and JSON wrapping say nothing of what is stored."""
 _REPLACED: dict[Any, Any] = {
     # checks against the clock, or of a mailbox, belong to input: a date that was in the future need not stay there
     pydantic.FutureDate: date,
@@ -113,7 +117,7 @@ def split_optional(annotation: Any) -> tuple[Any, bool]:
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
         inner, optional = split_optional(inner)
-        return Annotated[(inner, *metadata)], optional
+        return _with(inner, tuple(metadata)), optional
     if get_origin(annotation) is Literal and None in get_args(annotation):
         return Literal[tuple(value for value in get_args(annotation) if value is not None)], True
     parts = members(annotation)
@@ -165,9 +169,14 @@ def _annotated(inner: Any, metadata: tuple[Any, ...]) -> Any:
     kept = tuple(_kept(metadata))
     plain = any(isinstance(item, (pydantic.PlainValidator, pydantic.WrapValidator)) for item in metadata)
     if plain and not _mappable(inner):
-        return Annotated[(inner, *metadata)]  # the functions are what makes this type known to Pydantic at all
-    base = stored(inner)
-    return Annotated[(base, *kept)] if kept else base
+        return _with(inner, metadata)  # the functions are what makes this type known to Pydantic at all
+    return _with(stored(inner), kept)
+
+
+def _with(annotation: Any, metadata: tuple[Any, ...]) -> Any:
+    """An annotation with metadata; itself where there is none."""
+    parts = (annotation, *metadata)
+    return Annotated[parts] if metadata else annotation
 
 
 def _mappable(annotation: Any) -> bool:
@@ -185,7 +194,7 @@ def _kept(metadata: Any) -> Iterator[Any]:
             yield from _kept(item.metadata)
             if item.discriminator is not None:
                 yield PydanticField(discriminator=item.discriminator)
-        elif not isinstance(item, (*_USER_FUNCTIONS, FieldOptions, pydantic.Strict, pydantic.Json)) and item is not pydantic.Json:
+        elif not isinstance(item, _OF_INPUT) and item is not pydantic.Json:
             yield item
 
 
@@ -217,7 +226,9 @@ def row_class(model: type[BaseModel], fields: dict[str, Any], *, alone: bool = F
     if inherited.get("extra") == "forbid":
         inherited["extra"] = "ignore"  # a rule for input; what lies in a row beside the fields is none of ours
     options = {"stands_for": model, "alone": alone}
-    base = types.new_class("StoredRow", (Row,), options, lambda body: body.update(model_config={**DOCUMENT, **inherited}, __module__=__name__))
+    base = types.new_class(
+        "StoredRow", (Row,), options, lambda body: body.update(model_config={**DOCUMENT, **inherited}, __module__=__name__)
+    )
     return create_model(model.__name__, __base__=base, __cls_kwargs__=options, **definitions)
 
 
@@ -228,7 +239,9 @@ def _document(model: type[BaseModel]) -> Any:
     if model in _unfinished:
         return ForwardRef(_unfinished[model])
     outermost = not _unfinished
-    _unfinished[model] = f"Document{len(_unfinished)}Of{model.__name__}".replace("[", "_").replace("]", "_").replace(",", "_").replace(" ", "")
+    _unfinished[model] = (
+        f"Document{len(_unfinished)}Of{model.__name__}".replace("[", "_").replace("]", "_").replace(",", "_").replace(" ", "")
+    )
     try:
         model.model_rebuild()
         _documents[model] = row_class(model, {name: stored_field(info) for name, info in model.model_fields.items()})

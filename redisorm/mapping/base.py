@@ -10,27 +10,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 from pydantic.fields import FieldInfo
 from pydantic.fields import PrivateAttr as PydanticPrivateAttr
-from typing_extensions import dataclass_transform
+from typing_extensions import Self, dataclass_transform
 
-from ..errors import MappingError, SessionError
-from ..keys import check_prefix, claim_prefix
+from redisorm.errors import MappingError, SessionError
+from redisorm.keys import check_prefix, claim_prefix
+
 from .fields import Field
 from .layout import seconds_ms
 from .mapper import Mapper, Options, Refresh
 
-__all__ = ["RESERVED", "MappedModel", "ModelMeta", "linked_state", "mapper_of", "link_state"]
+__all__ = ["RESERVED", "MappedModel", "ModelMeta", "link_state", "linked_state", "mapper_of"]
 
-RESERVED = frozenset(
-    "create delete exists expire find get get_by get_many get_one increment key_of pk refresh save time_to_live".split()
-)
+RESERVED = frozenset("create delete exists expire find get get_by get_many get_one increment key_of pk refresh save time_to_live".split())
 """The verbs of models, which no field may be named like."""
 
+C = TypeVar("C", bound="MappedModel")
 _UNSAID: Any = object()
 _OPTIONS = ("ttl", "ttl_refresh", "versioned", "database")
 
@@ -74,7 +74,9 @@ class ModelMeta(type(BaseModel)):  # type: ignore[misc]
 def _refuse_verbs(owner: str, names: Any) -> None:
     for name in names:
         if name in RESERVED:
-            raise MappingError(f"{owner}.{name}: a field cannot be named like a verb of models; name it {name}_ with an alias, or otherwise", field=name)
+            raise MappingError(
+                f"{owner}.{name}: a field cannot be named like a verb of models; name it {name}_ with an alias, or otherwise", field=name
+            )
 
 
 class MappedModel(BaseModel, metaclass=ModelMeta, abstract=True):
@@ -103,7 +105,13 @@ class MappedModel(BaseModel, metaclass=ModelMeta, abstract=True):
     def __setattr__(self, name: str, value: Any) -> None:
         mapper = type(self).__redisorm_mapper__
         state = linked_state(self)
-        if state is not None and mapper is not None and name == mapper.pk_name and state.snapshot is not None and value != self.__dict__[name]:
+        if (
+            state is not None
+            and mapper is not None
+            and name == mapper.pk_name
+            and state.snapshot is not None
+            and value != self.__dict__[name]
+        ):
             raise SessionError(
                 f"{type(self).__name__}.{name} is the primary key of a stored object and cannot be assigned: "
                 "make a model_copy(update=...) with the new key, save it, and delete this one",
@@ -126,8 +134,23 @@ class MappedModel(BaseModel, metaclass=ModelMeta, abstract=True):
 
     def __setstate__(self, content: dict[Any, Any]) -> None:
         super().__setstate__(content)
+        _key_is_given(self)
         if content.get("__redisorm_state__") is not None:
             link_state(self, content["__redisorm_state__"])
+
+    def __copy__(self) -> Self:
+        return _key_is_given(super().__copy__())
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return _key_is_given(super().__deepcopy__(memo))
+
+
+def _key_is_given(copied: C) -> C:
+    """Note that the key of a copy was not just made at random for it: the original's row may be there."""
+    mapper = type(copied).__redisorm_mapper__
+    if mapper is not None and mapper.generated:
+        copied.__pydantic_fields_set__.add(mapper.pk_name)
+    return copied
 
 
 _slot: Any = MappedModel.__dict__["__redisorm_state__"]
@@ -160,7 +183,8 @@ def mapper_of(model: type[Any]) -> Mapper[Any]:
         model.model_rebuild()
     except PydanticUndefinedAnnotation as error:
         raise MappingError(
-            f"{model.__name__}: {error.name!r} in its annotations is not defined yet: define it, then call {model.__name__}.model_rebuild()", model=model
+            f"{model.__name__}: {error.name!r} in its annotations is not defined yet: define it, then call {model.__name__}.model_rebuild()",
+            model=model,
         ) from error
     return cast("Mapper[Any]", model.__redisorm_mapper__)
 
@@ -182,7 +206,9 @@ def _options(model: type[MappedModel]) -> Options:
     except (TypeError, ValueError) as error:
         raise MappingError(str(error), model=model) from error
     claim_prefix(prefix)
-    return Options(prefix=prefix, ttl_ms=ttl_ms, ttl_refresh=refresh, versioned=bool(said.get("versioned", False)), database=said.get("database"))
+    return Options(
+        prefix=prefix, ttl_ms=ttl_ms, ttl_refresh=refresh, versioned=bool(said.get("versioned", False)), database=said.get("database")
+    )
 
 
 def _snake_case(name: str) -> str:

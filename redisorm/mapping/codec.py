@@ -181,7 +181,9 @@ def _choice_codec(annotation: Any, choices: tuple[Any, ...], *, raw_enums: bool)
     scalars = all(type(choice.value if isinstance(choice, Enum) else choice) in _SPELLINGS for choice in choices)
     if not scalars or len(set(words)) < len(words):
         return _json_codec(annotation)
-    by_text = {word: choice.value if raw_enums and isinstance(choice, Enum) else choice for word, choice in zip(words, choices, strict=True)}
+    by_text = {
+        word: choice.value if raw_enums and isinstance(choice, Enum) else choice for word, choice in zip(words, choices, strict=True)
+    }
 
     def read(text: str) -> Any:
         try:
@@ -220,7 +222,9 @@ def _is_ambiguous(annotation: Any) -> bool:
     parts = [strip_annotated(part) for part in members(bare) if part is not type(None)]
     if len(parts) > 1:
         return not set(parts) <= _PLAIN_JSON
-    return any(_is_ambiguous(argument) for argument in get_args(bare) if not isinstance(argument, (str, int, list)) and argument is not Ellipsis)
+    return any(
+        _is_ambiguous(argument) for argument in get_args(bare) if not isinstance(argument, (str, int, list)) and argument is not Ellipsis
+    )
 
 
 def _json_codec(annotation: Any) -> Codec:

@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import SchemaValidator, from_json
 
-from ..errors import DecodeError
+from redisorm.errors import DecodeError
+
 from .annotations import Row, validator
 from .layout import Companion, Leaf, Level
 from .slots import Slots
@@ -38,7 +39,9 @@ class Decoder(Generic[M]):
         self._loose = {leaf.name for leaf in leaves if leaf.codec.accepts_text}
         self._flat = not self._binary and len(leaves) == len(slots.order)
 
-    def row(self, texts: Sequence[bytes | None], companions: Sequence[Any], key: str, pk_text: str, extra: Mapping[str, bytes] | None = None) -> M:
+    def row(
+        self, texts: Sequence[bytes | None], companions: Sequence[Any], key: str, pk_text: str, extra: Mapping[str, bytes] | None = None
+    ) -> M:
         """Make an object from the texts of `names` and the replies of its companions.
 
         Raises:

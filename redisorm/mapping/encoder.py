@@ -110,7 +110,9 @@ class Encoder:
 
     def invalid(self, error: ValidationError, field: str, key: str) -> ValidationError:
         details = [
-            InitErrorDetails(type=PydanticCustomError(line["type"], cast("Any", line["msg"])), loc=(field, *line["loc"]), input=line["input"])
+            InitErrorDetails(
+                type=PydanticCustomError(line["type"], cast("Any", line["msg"])), loc=(field, *line["loc"]), input=line["input"]
+            )
             for line in error.errors(include_url=False, include_context=False)
         ]
         return ValidationError.from_exception_data(f"{self._model.__name__} {key}".rstrip(), details)
@@ -118,7 +120,9 @@ class Encoder:
     def refuse(self, field: str, value: object, message: str, key: str) -> ValidationError:
         """Make the error for a value that cannot be stored."""
         kind = PydanticCustomError("not_storable", cast("Any", message))
-        return ValidationError.from_exception_data(f"{self._model.__name__} {key}".rstrip(), [InitErrorDetails(type=kind, loc=(field,), input=value)])
+        return ValidationError.from_exception_data(
+            f"{self._model.__name__} {key}".rstrip(), [InitErrorDetails(type=kind, loc=(field,), input=value)]
+        )
 
     def companion(self, companion: Companion, value: Any, key: str) -> Any:
         """Spell the elements: a list of texts, a dict of text to `None` (a set), or a dict of text to score."""

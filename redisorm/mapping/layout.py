@@ -16,7 +16,8 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, SchemaValidator
 
-from ..errors import MappingError
+from redisorm.errors import MappingError
+
 from .annotations import Row, members, row_class, split_optional, stored, stored_field, validator
 from .codec import Codec, codec_of, element_codec, strip_annotated
 from .fields import FieldOptions, options_of
@@ -138,10 +139,14 @@ def _companion(level: Level, name: str, info: FieldInfo, where: str, *, nested: 
         return False
     if optional:
         raise _refuse(
-            level.model, where, f"a {kind} companion cannot be optional, since an absent key is an empty one: give it an empty default, or inline=True"
+            level.model,
+            where,
+            f"a {kind} companion cannot be optional, since an absent key is an empty one: give it an empty default, or inline=True",
         )
     if nested:
-        raise _refuse(level.model, where, f"a nested model cannot have companion keys of its own ({kind}): Field(inline=True) stores it as JSON text")
+        raise _refuse(
+            level.model, where, f"a nested model cannot have companion keys of its own ({kind}): Field(inline=True) stores it as JSON text"
+        )
     _refuse_options(level.model, where, options, "a companion")
     if options.ttl is not None:
         raise _refuse(level.model, where, "a companion cannot have a life of its own; it lives as long as its row")
@@ -188,7 +193,11 @@ def _leaf(
     annotation, _ = split_optional(stored_field(info))
     codec = codec_of(annotation, inline=bool(options.inline), raw_enums=bool(owner.model_config.get("use_enum_values")))
     if null and _may_be_null(codec):
-        raise _refuse(owner, where, "its None would be stored as the text 'null', which it may also hold: make None the default, or the field not optional")
+        raise _refuse(
+            owner,
+            where,
+            "its None would be stored as the text 'null', which it may also hold: make None the default, or the field not optional",
+        )
     ttl_ms = None
     if options.ttl is not None:
         if info.is_required():
@@ -235,4 +244,6 @@ def _computed(model: type[BaseModel], level: Level) -> None:
     """Computed fields are stored for other readers and never read back."""
     for name, computed in model.model_computed_fields.items():
         annotation, _ = split_optional(Any if computed.return_type is PydanticUndefined else computed.return_type)
-        level.leaves.append(Leaf(name, name, codec_of(stored(annotation)), optional=True, null=False, checked=True, ttl_ms=None, computed=True))
+        level.leaves.append(
+            Leaf(name, name, codec_of(stored(annotation)), optional=True, null=False, checked=True, ttl_ms=None, computed=True)
+        )

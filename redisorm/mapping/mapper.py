@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import MappingError
-from ..keys import LIFE, VERSION, Keyspace
+from redisorm.errors import MappingError
+from redisorm.keys import LIFE, VERSION, Keyspace
+
 from .annotations import split_optional
 from .decoder import Decoder
 from .encoder import Encoder
@@ -76,7 +77,9 @@ class Mapper(Generic[M]):
         marked = [name for name, info in fields.items() if options_of(info).primary_key]
         if len(marked) > 1:
             raise MappingError(
-                f"{model.__name__}: two primary keys, {' and '.join(marked)}: keep one, and join the values in it", model=model, field=marked[1]
+                f"{model.__name__}: two primary keys, {' and '.join(marked)}: keep one, and join the values in it",
+                model=model,
+                field=marked[1],
             )
         name = marked[0] if marked else "id"
         if name not in fields:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any
 
-from ..errors import MappingError
+from redisorm.errors import MappingError
+
 from .layout import Branch, Leaf, Level
 
 __all__ = ["ABSENT", "Absent", "Slots", "inside"]

@@ -68,7 +68,9 @@ class Difference:
         return bool(self.sets or self.unsets or self.companions)
 
 
-def snapshot_of_row(mapper: Mapper[Any], obj: BaseModel, texts: Sequence[bytes | None], companions: Sequence[Any], extra: Mapping[str, bytes]) -> Snapshot:
+def snapshot_of_row(
+    mapper: Mapper[Any], obj: BaseModel, texts: Sequence[bytes | None], companions: Sequence[Any], extra: Mapping[str, bytes]
+) -> Snapshot:
     """Take the snapshot of an object just made from a row, keeping the texts as they were stored."""
     mutable = {place: text for place in mapper.slots.mutable if (text := texts[place]) is not None} if mapper.slots.mutable else _NONE
     return Snapshot(mapper.values(obj), mutable, companions, extra)
@@ -108,7 +110,11 @@ def difference(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, key: str) 
         ValidationError: A changed value does not fit its annotation.
     """
     values = mapper.values(obj)
-    changed = [] if all(map(is_, values, before.values)) else [i for i, (now, was) in enumerate(zip(values, before.values, strict=True)) if now is not was]
+    changed = (
+        []
+        if all(map(is_, values, before.values))
+        else [i for i, (now, was) in enumerate(zip(values, before.values, strict=True)) if now is not was]
+    )
     if not changed and not mapper.slots.mutable and not mapper.companions and not mapper.open:
         return None
     found = Difference(Snapshot(values, dict(before.texts), list(before.companions), before.extra))

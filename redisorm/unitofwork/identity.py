@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from weakref import WeakValueDictionary
 
-from ..mapping.base import MappedModel
-from ..mapping.mapper import Mapper
+from redisorm.mapping.base import MappedModel
+from redisorm.mapping.mapper import Mapper
 
 __all__ = ["Identity", "IdentityMap"]
 

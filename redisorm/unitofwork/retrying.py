@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..commands import Flow, Pause
-from ..errors import ConcurrentUpdateError, ConflictError, StaleObjectError
+from redisorm.commands import Flow, Pause
+from redisorm.errors import ConcurrentUpdateError, ConflictError, StaleObjectError
 
 __all__ = ["pause", "worth_retrying"]
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, cast
 
-from ..commands import Flow
-from ..flows.changes import Change, Kind
-from ..flows.committing import CommitResult, commit
-from ..flows.loading import exists
-from ..mapping.base import MappedModel, mapper_of
-from ..mapping.mapper import Mapper
+from redisorm.commands import Flow
+from redisorm.flows.changes import Change, Kind
+from redisorm.flows.committing import CommitResult, commit
+from redisorm.flows.loading import exists
+from redisorm.mapping.base import MappedModel, mapper_of
+from redisorm.mapping.mapper import Mapper
+
 from .state import Phase, state_of
 from .unit import UnitOfWork
 from .work import change_of, deletion_of, loaded_rows, new_version, not_found, require_state, reread, settle

@@ -6,9 +6,9 @@ import enum
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..flows.changes import Increment
-from ..mapping.base import MappedModel, link_state, linked_state
-from ..mapping.snapshot import Snapshot
+from redisorm.flows.changes import Increment
+from redisorm.mapping.base import MappedModel, link_state, linked_state
+from redisorm.mapping.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from .session import BaseSession
@@ -46,6 +46,7 @@ class State:
         version: The version it was loaded or written with, for a versioned class.
         life: The life of its own that the row had, in milliseconds, `PERMANENT`, or `None`.
         wanted_life: The life the next commit gives it; `None` says nothing.
+        tried: Whether a commit of the object was begun: a key made at random may be taken since, by itself.
         increments: What the next commit adds to numbers at the server.
     """
 
@@ -56,6 +57,7 @@ class State:
     version: int | None = None
     life: int | None = None
     wanted_life: int | None = None
+    tried: bool = False
     increments: list[Increment] = field(default_factory=list)
 
     def detached_copy(self) -> State:

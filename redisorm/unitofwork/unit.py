@@ -13,12 +13,13 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from ..errors import SessionError, SessionInUseError
-from ..flows.changes import PERMANENT
-from ..mapping.base import MappedModel, linked_state, mapper_of
-from ..mapping.layout import seconds_ms
-from ..mapping.mapper import Mapper
-from ..mapping.snapshot import difference, restore
+from redisorm.errors import SessionError, SessionInUseError
+from redisorm.flows.changes import PERMANENT
+from redisorm.mapping.base import MappedModel, linked_state, mapper_of
+from redisorm.mapping.layout import seconds_ms
+from redisorm.mapping.mapper import Mapper
+from redisorm.mapping.snapshot import difference, restore
+
 from . import stack
 from .identity import Identity, IdentityMap
 from .state import Phase, State, state_of
@@ -81,7 +82,9 @@ class UnitOfWork:
             return
         waiting = (0, 0, 0) if failed else (len(self._new), len(self._dirty()), len(self._deleted))
         if any(waiting):
-            _log.warning("a session was left with uncommitted work, which is discarded: %d new, %d changed, %d to delete; call commit()", *waiting)
+            _log.warning(
+                "a session was left with uncommitted work, which is discarded: %d new, %d changed, %d to delete; call commit()", *waiting
+            )
         self.close()
 
     def close(self) -> None:
@@ -259,18 +262,26 @@ class UnitOfWork:
         """Make an object one of this session's, or say why it cannot be."""
         mapper, name = mapper_of(type(obj)), type(obj).__name__
         if state.session is not None and state.session is not self and state.session.is_open:
-            raise SessionError(f"this {name} ({obj.pk!r}) belongs to another open session: expunge() it there first", model=type(obj), pk=obj.pk)
+            raise SessionError(
+                f"this {name} ({obj.pk!r}) belongs to another open session: expunge() it there first", model=type(obj), pk=obj.pk
+            )
         self._check_database(mapper)
         key = key_of(mapper, mapper.keyspace(self.database.namespace), obj)
         if state.snapshot is not None and state.key != key:
-            raise SessionError(f"this {name} was stored under {state.key}, which is {key} here: model_copy() it to store it there too", model=type(obj), key=key)
+            raise SessionError(
+                f"this {name} was stored under {state.key}, which is {key} here: model_copy() it to store it there too",
+                model=type(obj),
+                key=key,
+            )
         if key:
             self._claim(obj, (mapper, key))
         state.session, state.key = self, key
 
     def _check_database(self, mapper: Mapper[Any]) -> None:
         if mapper.options.database is not None and mapper.options.database is not self.database:
-            raise SessionError(f"{mapper.model.__name__} has a database of its own: use a session on {mapper.options.database!r}", model=mapper.model)
+            raise SessionError(
+                f"{mapper.model.__name__} has a database of its own: use a session on {mapper.options.database!r}", model=mapper.model
+            )
 
     def _claim(self, obj: MappedModel, identity: Identity) -> None:
         other = self._map.get(identity)

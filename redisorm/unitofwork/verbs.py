@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
-from ..commands import Flow
-from ..errors import SessionError
-from ..flows.changes import PERMANENT, Change, Kind
-from ..flows.committing import commit
-from ..flows.loading import exists as rows_there
-from ..flows.loading import time_to_live as remaining
-from ..mapping.base import MappedModel, linked_state, mapper_of
-from ..mapping.layout import seconds_ms
+from redisorm.commands import Flow
+from redisorm.errors import SessionError
+from redisorm.flows.changes import PERMANENT, Change, Kind
+from redisorm.flows.committing import commit
+from redisorm.flows.loading import exists as rows_there
+from redisorm.flows.loading import time_to_live as remaining
+from redisorm.mapping.base import MappedModel, linked_state, mapper_of
+from redisorm.mapping.layout import seconds_ms
+
 from .state import Phase, state_of
 from .unit import UnitOfWork
 from .work import change_of, deletion_of, increment_of, key_of, loaded_rows, new_version, not_found, reread, settle, wanted_life

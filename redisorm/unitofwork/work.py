@@ -6,19 +6,33 @@ from dataclasses import replace
 from random import getrandbits
 from typing import Any, TypeVar
 
-from ..commands import Clock, Flow
-from ..errors import DetachedInstanceError, NotFoundError, SessionError
-from ..flows.changes import KEEP, PERMANENT, Change, Increment, Kind
-from ..flows.committing import commit
-from ..flows.loading import Loaded, load
-from ..keys import Keyspace
-from ..mapping.base import MappedModel, link_state, linked_state, mapper_of
-from ..mapping.layout import Leaf, seconds_ms
-from ..mapping.mapper import Mapper
-from ..mapping.snapshot import difference, whole
+from redisorm.commands import Clock, Flow
+from redisorm.errors import DetachedInstanceError, NotFoundError, SessionError
+from redisorm.flows.changes import KEEP, PERMANENT, Change, Increment, Kind
+from redisorm.flows.committing import commit
+from redisorm.flows.loading import Loaded, load
+from redisorm.keys import Keyspace
+from redisorm.mapping.base import MappedModel, link_state, linked_state, mapper_of
+from redisorm.mapping.layout import Leaf, seconds_ms
+from redisorm.mapping.mapper import Mapper
+from redisorm.mapping.snapshot import difference, whole
+
 from .state import Phase, State, state_of
 
-__all__ = ["adopt", "change_of", "deletion_of", "increment_of", "key_of", "loaded_rows", "new_version", "not_found", "require_state", "reread", "settle", "wanted_life"]
+__all__ = [
+    "adopt",
+    "change_of",
+    "deletion_of",
+    "increment_of",
+    "key_of",
+    "loaded_rows",
+    "new_version",
+    "not_found",
+    "require_state",
+    "reread",
+    "settle",
+    "wanted_life",
+]
 
 M = TypeVar("M", bound=MappedModel)
 
@@ -60,9 +74,7 @@ def change_of(obj: MappedModel, namespace: str, kind: Kind | None = None) -> Cha
     if found is None and not state.increments and life is KEEP:
         return None
     pk = obj.__dict__[mapper.pk_name]
-    return Change(
-        mapper, keyspace, Kind.UPDATE, pk, state.key, found, version=state.version, life=life, increments=list(state.increments)
-    )
+    return Change(mapper, keyspace, Kind.UPDATE, pk, state.key, found, version=state.version, life=life, increments=list(state.increments))
 
 
 def deletion_of(obj: MappedModel, namespace: str) -> Change:
@@ -84,9 +96,13 @@ def increment_of(obj: MappedModel, field: str, by: Any) -> Increment:
     """
     mapper = mapper_of(type(obj))
     slot = mapper.slots.order[mapper.slots.place(field)] if field in mapper.slots.names else None
-    numeric = isinstance(slot, Leaf) and any(issubclass(kind, (int, float)) or kind.__name__ == "Decimal" for kind in slot.codec.exact if kind is not bool)
+    numeric = isinstance(slot, Leaf) and any(
+        issubclass(kind, (int, float)) or kind.__name__ == "Decimal" for kind in slot.codec.exact if kind is not bool
+    )
     if not isinstance(slot, Leaf) or not numeric or slot.local != slot.name or field == mapper.pk_name:
-        raise TypeError(f"{type(obj).__name__}.{field} cannot be incremented: name a field of the class itself that holds a number and is not the key")
+        raise TypeError(
+            f"{type(obj).__name__}.{field} cannot be incremented: name a field of the class itself that holds a number and is not the key"
+        )
     return Increment(slot, by)
 
 
@@ -150,7 +166,9 @@ def require_state(obj: MappedModel, session: object) -> State:
     state: State | None = linked_state(obj)
     if state is None or state.session is not session:
         name = type(obj).__name__
-        raise DetachedInstanceError(f"this {name} ({obj.pk!r}) is not in the session: add() it, or get it through the session", model=type(obj), pk=obj.pk)
+        raise DetachedInstanceError(
+            f"this {name} ({obj.pk!r}) is not in the session: add() it, or get it through the session", model=type(obj), pk=obj.pk
+        )
     return state
 
 
