@@ -19,6 +19,9 @@ import os
 import sys
 import threading
 import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from redisorm.drivers.supervisor import Process, short_directory
@@ -28,8 +31,47 @@ __all__ = ["Server", "launch"]
 
 _LOCK_WAIT_S = 5.0
 
-_guard = threading.Lock()
-_processes: list[Process] = []
+
+class _Registry:
+    """The servers of this process.
+
+    A garbage collection may finalize a database, and so release its server, in the very thread that is changing the
+    registry, between any two of its steps. Such a release only notes what it lets go of; the change under way settles it.
+    """
+
+    def __init__(self) -> None:
+        self.processes: list[Process] = []
+        self._released: deque[Process] = deque()
+        self._lock = threading.RLock()
+        self._changing = False
+
+    @contextmanager
+    def change(self) -> Iterator[list[Process]]:
+        """Lend the list of servers to one thread at a time; at the end, stop those that nobody uses any more."""
+        with self._lock:
+            if self._changing:
+                yield self.processes
+                return
+            self._changing = True
+            try:
+                yield self.processes
+                self._settle()
+            finally:
+                self._changing = False
+
+    def release(self, process: Process) -> None:
+        """Take one user from a server."""
+        self._released.append(process)
+        with self.change():
+            pass
+
+    def _settle(self) -> None:
+        while self._released:
+            process = self._released.popleft()
+            process.users -= 1
+            if process.users == 0 and process in self.processes:
+                self.processes.remove(process)
+                process.stop()
 
 
 class Server:
@@ -50,14 +92,12 @@ class Server:
 
         A second call does nothing, and neither does one in a forked child of the process that launched the server.
         """
-        with _guard:
-            process, self._process = self._process, None
-            if process is None or process.owner != os.getpid():
-                return
-            process.users -= 1
-            if process.users == 0 and process in _processes:
-                _processes.remove(process)
-                process.stop()
+        process, self._process = self._process, None
+        if process is not None and process.owner == os.getpid():
+            _registry.release(process)
+
+
+_registry = _Registry()
 
 
 def launch(path: str | None) -> Server:
@@ -72,24 +112,24 @@ def launch(path: str | None) -> Server:
         ConnectionFailedError: Another process uses the path, or the server does not start.
     """
     binary = _binary()
-    with _guard:
+    with _registry.change() as processes:
         if path is None:
             process = Process(short_directory(), private=True)
             process.start(binary, lock=None)
         else:
-            process = _on_path(Path(path).resolve(), binary)
-        if process not in _processes:
-            _processes.append(process)
+            process = _on_path(Path(path).resolve(), binary, processes)
+        if process not in processes:
+            processes.append(process)
         process.users += 1
         return Server(process)
 
 
-def _on_path(directory: Path, binary: str) -> Process:
-    for process in list(_processes):
+def _on_path(directory: Path, binary: str, processes: list[Process]) -> Process:
+    for process in list(processes):
         if process.directory == directory:
             if not process.gone():
                 return process
-            _processes.remove(process)  # it was shut down or killed from outside: make room for the next
+            processes.remove(process)  # it was shut down or killed from outside: make room for the next
             process.stop()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -154,17 +194,17 @@ def _binary() -> str:
 
 
 def _stop_all() -> None:
-    with _guard:
-        while _processes:
-            _processes.pop().stop()
+    with _registry.change() as processes:
+        while processes:
+            processes.pop().stop()
 
 
 def _forked() -> None:
     """Forget the parent's servers in a forked child: they stay the parent's, whatever the child does."""
-    global _guard  # noqa: PLW0603 - another thread of the parent may have held the old one
-    _guard = threading.Lock()
-    while _processes:
-        _processes.pop().disown()
+    global _registry  # noqa: PLW0603 - another thread of the parent may have held the lock of the old one
+    inherited, _registry = _registry, _Registry()
+    for process in inherited.processes:
+        process.disown()
 
 
 atexit.register(_stop_all)

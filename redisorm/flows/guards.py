@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from redisorm.commands import Command, Reply
 from redisorm.errors import AlreadyExistsError, DecodeError, StaleObjectError, WrongTypeError
 from redisorm.keys import LIFE, VERSION
+from redisorm.mapping.layout import NULL, Leaf
 
 from .changes import Change, Kind, life_ms
 
@@ -175,11 +176,7 @@ def incremented(change: Change, seen: Observed) -> dict[str, Any]:
     for increment in change.increments:
         leaf, text = increment.leaf, seen.numbers[increment.leaf.name]
         try:
-            value = (
-                change.mapper.model.model_fields[leaf.name].get_default(call_default_factory=True)
-                if text is None
-                else leaf.codec.read_many([text])[0]
-            )
+            value = _stored_number(change, leaf, text)
         except (ValidationError, UnicodeDecodeError) as error:
             message = f"{change.key}: the stored {leaf.name!r} is no number to increment: found {text!r}"
             raise DecodeError(message, model=change.mapper.model, key=change.key, field=leaf.name, value=text) from error
@@ -189,3 +186,9 @@ def incremented(change: Change, seen: Observed) -> dict[str, Any]:
         except ValidationError as error:
             raise change.mapper.encoder.invalid(error, leaf.name, change.key) from None
     return numbers
+
+
+def _stored_number(change: Change, leaf: Leaf, text: bytes | None) -> Any:
+    if text is None:
+        return change.mapper.model.model_fields[leaf.name].get_default(call_default_factory=True)
+    return None if leaf.null and text == NULL.encode() else leaf.codec.read_many([text])[0]

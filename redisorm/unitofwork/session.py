@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 from redisorm.commands import Flow
+from redisorm.errors import CommitUnknownError, SessionError
 from redisorm.flows.changes import Change, Kind
 from redisorm.flows.committing import CommitResult, commit
 from redisorm.flows.loading import exists
@@ -17,7 +18,7 @@ from redisorm.mapping.mapper import Mapper
 
 from .state import Phase, state_of
 from .unit import UnitOfWork
-from .work import change_of, deletion_of, loaded_rows, new_version, not_found, require_state, reread, settle
+from .work import change_of, deletion_of, loaded_rows, new_version, not_found, remember_number, require_state, reread, settle
 
 __all__ = ["BaseSession"]
 
@@ -87,7 +88,12 @@ class BaseSession(UnitOfWork):
         total = CommitResult(0, 0, 0)
         for start in range(0, len(work), size):
             part = work[start : start + size]
-            done = yield from commit([change for _, change in part], new_version=new_version)
+            try:
+                done = yield from commit([change for _, change in part], new_version=new_version)
+            except CommitUnknownError:
+                for obj, change in part:
+                    remember_number(obj, change)
+                raise
             for obj, change in part:
                 self._settle(obj, change)
             total = CommitResult(*(sum(pair) for pair in zip(total, done, strict=True)))
@@ -98,14 +104,22 @@ class BaseSession(UnitOfWork):
         for obj in self._deleted.values():
             yield obj, deletion_of(obj, namespace)
         stored = [obj for _, obj in self._map if state_of(obj).phase is Phase.PERSISTENT]
+        new_keys: set[str] = set()
         for obj in (*self._new.values(), *stored):
             change = change_of(obj, namespace, Kind.CREATE if id(obj) in self._created else None)
-            if change is not None:
-                yield obj, change
+            if change is None:
+                continue
+            if change.is_new and change.key:
+                if change.key in new_keys:
+                    raise SessionError(f"two new objects have the key {change.key}: give one another, or expunge it", model=type(obj), key=change.key)
+                new_keys.add(change.key)
+            yield obj, change
 
     def _settle(self, obj: MappedModel, change: Change) -> None:
-        settle(obj, change)
         state = state_of(obj)
+        if state.key != change.key:  # its key was assigned, or counted, after it was added
+            self._map.remove(self._identity(obj, state.key))
+        settle(obj, change)
         if change.kind is Kind.DELETE:
             self._let_go(obj, state)
             return

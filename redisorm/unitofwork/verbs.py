@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from redisorm.commands import Flow
-from redisorm.errors import SessionError
+from redisorm.errors import CommitUnknownError, SessionError
 from redisorm.flows.changes import PERMANENT, Change, Kind
 from redisorm.flows.committing import commit
 from redisorm.flows.loading import exists as rows_there
@@ -20,7 +20,7 @@ from redisorm.mapping.layout import seconds_ms
 
 from .state import Phase, state_of
 from .unit import UnitOfWork
-from .work import change_of, deletion_of, increment_of, key_of, loaded_rows, new_version, not_found, reread, settle, wanted_life
+from .work import change_of, deletion_of, increment_of, key_of, loaded_rows, new_version, not_found, remember_number, reread, settle, wanted_life
 
 __all__ = ["create", "delete", "exists", "expire", "get_many", "get_one", "increment", "refresh", "save", "session_of", "time_to_live"]
 
@@ -124,7 +124,11 @@ def _bare_update(obj: MappedModel, namespace: str) -> Change:
 def _write(obj: MappedModel, change: Change | None) -> Flow[None]:
     if change is None:
         return
-    yield from commit([change], new_version=new_version)
+    try:
+        yield from commit([change], new_version=new_version)
+    except CommitUnknownError:
+        remember_number(obj, change)
+        raise
     settle(obj, change)
     state = state_of(obj)
     if state.snapshot is not None:

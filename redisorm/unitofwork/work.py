@@ -28,6 +28,7 @@ __all__ = [
     "loaded_rows",
     "new_version",
     "not_found",
+    "remember_number",
     "require_state",
     "reread",
     "settle",
@@ -67,7 +68,8 @@ def change_of(obj: MappedModel, namespace: str, kind: Kind | None = None) -> Cha
     life = KEEP if state.wanted_life is None else state.wanted_life
     if state.snapshot is None:
         key = key_of(mapper, keyspace, obj)
-        fresh = mapper.generated and mapper.pk_name not in obj.model_fields_set
+        fresh = mapper.generated and mapper.pk_name not in obj.model_fields_set and not state.tried
+        state.tried = True
         pk = obj.__dict__[mapper.pk_name]
         return Change(mapper, keyspace, kind or Kind.INSERT, pk, key, whole(mapper, obj, key), fresh=fresh, life=life)
     found = difference(mapper, obj, state.snapshot, state.key)
@@ -106,6 +108,13 @@ def increment_of(obj: MappedModel, field: str, by: Any) -> Increment:
     return Increment(slot, by)
 
 
+def remember_number(obj: MappedModel, change: Change) -> None:
+    """Give an object the number its commit took for it, so that a second commit writes the same row again."""
+    if change.numbered:
+        obj.__dict__[change.mapper.pk_name] = change.pk
+        obj.__pydantic_fields_set__.add(change.mapper.pk_name)
+
+
 def settle(obj: MappedModel, change: Change) -> None:
     """Move the state of an object after the server has agreed to its change."""
     state, mapper, outcome = state_of(obj), change.mapper, change.outcome
@@ -113,9 +122,7 @@ def settle(obj: MappedModel, change: Change) -> None:
         state.snapshot, state.version, state.life = None, None, None
         state.forget_wishes()
         return
-    if change.numbered:
-        obj.__dict__[mapper.pk_name] = change.pk
-        obj.__pydantic_fields_set__.add(mapper.pk_name)
+    remember_number(obj, change)
     if change.difference is not None:
         state.snapshot = change.difference.after
     obj.__dict__.update(outcome.numbers)
