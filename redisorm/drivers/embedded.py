@@ -55,9 +55,11 @@ class _Registry:
             self._changing = True
             try:
                 yield self.processes
-                self._settle()
             finally:
-                self._changing = False
+                try:
+                    self._settle()
+                finally:
+                    self._changing = False
 
     def release(self, process: Process) -> None:
         """Take one user from a server."""
@@ -201,7 +203,7 @@ def _stop_all() -> None:
 
 def _forked() -> None:
     """Forget the parent's servers in a forked child: they stay the parent's, whatever the child does."""
-    global _registry  # noqa: PLW0603 - another thread of the parent may have held the lock of the old one
+    global _registry  # another thread of the parent may have held the lock of the old one
     inherited, _registry = _registry, _Registry()
     for process in inherited.processes:
         process.disown()

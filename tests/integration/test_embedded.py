@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import importlib.metadata
 import os
 import shutil
@@ -19,7 +21,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from redisorm.commands import Batch, Flow
 from redisorm.drivers import embedded
+from redisorm.drivers.database import Database
 from redisorm.errors import ConnectionFailedError, UnsupportedServerError
 from tests.servers import ServerMissingError, server_binary
 
@@ -325,7 +329,7 @@ def test_forked_child_may_not_launch_on_its_parents_path(data: Path) -> None:
 def test_server_that_was_killed_is_replaced(data: Path) -> None:
     first = embedded.launch(str(data))
     os.kill(first.pid, signal.SIGKILL)
-    (process,) = embedded._processes
+    (process,) = embedded._registry.processes
     assert process.gone(wait_ms=5000)
     second = embedded.launch(str(data))
     assert second.pid != first.pid
@@ -362,3 +366,45 @@ def test_missing_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
 def test_locale_that_is_not_installed_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "xx_XX.UTF-8")
     embedded.launch(None).release()
+
+
+def ping() -> Flow[object]:
+    (answer,) = yield Batch((("PING",),))
+    return answer
+
+
+def test_database_serves_both_colours_and_ends_its_server(data: Path) -> None:
+    with Database(f"embedded://{data}") as db:
+        assert db.run(ping()) == b"PONG"
+        assert asyncio.run(db.arun(ping())) == b"PONG"
+        (process,) = embedded._registry.processes
+    assert not alive(process.pid)
+    assert embedded._registry.processes == []
+
+
+def test_databases_on_one_path_share_their_data(data: Path) -> None:
+    with Database(f"embedded://{data}") as one, Database(f"embedded://{data}") as other:
+        one.client.set("k", 1)
+        assert other.client.get("k") == b"1"
+
+
+def test_forgotten_database_ends_its_server() -> None:
+    db = Database("embedded://")
+    db.run(ping())
+    (process,) = embedded._registry.processes
+    db.client.close()
+    del db
+    gc.collect()
+    assert not alive(process.pid)
+
+
+def test_release_in_the_middle_of_a_launch_waits_for_its_end(data: Path) -> None:
+    """As when the garbage collector finalizes a database in the thread that launches the same path again."""
+    first = embedded.launch(str(data))
+    with embedded._registry.change():
+        second = embedded.launch(str(data))
+        first.release()
+        assert second.pid == first.pid
+        second.release()
+        assert alive(second.pid)
+    assert not alive(second.pid)
