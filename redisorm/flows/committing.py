@@ -56,8 +56,10 @@ class _Tally:
 
 @dataclass(slots=True)
 class _Plan:
-    """What one attempt reads: one read for each row that must be there, a shared EXISTS for those that may not be, and
-    the counters that explicit numbers may have to raise.
+    """What one attempt reads.
+
+    One read for each row that must be there, a shared EXISTS for those that may not be, and the counters that explicit
+    numbers may have to raise.
     """
 
     changes: Sequence[Change]
@@ -136,8 +138,8 @@ def commit(changes: Sequence[Change], *, new_version: Callable[[], int]) -> Flow
         yield Pause(min(0.001 * 2**attempt, LONGEST_PAUSE_S))
     keys = [change.key for change in changes if change.is_guarded]
     raise ConcurrentUpdateError(
-        f"other writers changed what the commit was reading {ATTEMPTS} times in a row ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}); "
-        "nothing was written: try again, or make the commit smaller",
+        f"other writers changed what the commit was reading {ATTEMPTS} times in a row "
+        f"({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}); nothing was written: try again, or make the commit smaller",
         key=keys[0],
     )
 

@@ -157,8 +157,8 @@ def decide(change: Change, seen: Observed) -> None:
         )
     if versioned and seen.exists and seen.version != change.version:
         raise StaleObjectError(
-            f"{name} {change.pk!r} was changed by another writer since it was loaded: version {change.version} was expected under {change.key}, "
-            f"{seen.version} found; refresh() it and try again",
+            f"{name} {change.pk!r} was changed by another writer since it was loaded: version {change.version} was expected "
+            f"under {change.key}, {seen.version} found; refresh() it and try again",
             expected=change.version,
             found=seen.version,
             **about,

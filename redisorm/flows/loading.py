@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-from redisorm.commands import Batch, Command, Flow, Reply
+from redisorm.commands import Argument, Batch, Command, Flow, Reply
 from redisorm.errors import DecodeError
 from redisorm.keys import VERSION, Keyspace
 from redisorm.mapping.base import MappedModel
+from redisorm.mapping.layout import CompanionKind
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Snapshot, snapshot_of_row
 
@@ -23,7 +24,12 @@ M = TypeVar("M", bound=MappedModel)
 BATCH = 1000
 """Rows of one atomic read."""
 
-_READS = {"list": "LRANGE", "set": "SMEMBERS", "zset": "ZRANGE"}
+_READS: dict[CompanionKind, tuple[Argument, ...]] = {
+    "list": ("LRANGE", 0, -1),
+    "set": ("SMEMBERS",),
+    "zset": ("ZRANGE", 0, -1, "WITHSCORES"),
+}
+"""For each kind of companion its command, and what comes after the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +109,17 @@ def _reads(mapper: Mapper[Any], key: str) -> Iterator[Command]:
     """The commands that read one row."""
     yield ("HGETALL", key) if mapper.open else ("HMGET", key, *mapper.fields)
     for companion in mapper.companions:
-        command = (_READS[companion.kind], Keyspace.companion(key, companion.name))
-        if companion.kind == "list":
-            command = (*command, 0, -1)  # type: ignore[assignment]
-        elif companion.kind == "zset":
-            command = (*command, 0, -1, "WITHSCORES")  # type: ignore[assignment]
-        yield command
+        name, *arguments = _READS[companion.kind]
+        yield (name, Keyspace.companion(key, companion.name), *arguments)
     if mapper.options.ttl_refresh == "read":
         yield ("PEXPIRETIME", key)
 
 
 def _rows(mapper: Mapper[Any], replies: Sequence[Reply], count: int) -> Iterator[_Row]:
     rest = iter(replies)
+    extra: dict[str, bytes] = {}
     for _ in range(count):
-        texts, extra = next(rest), {}
+        texts = next(rest)
         if mapper.open:
             texts, extra = _declared(mapper, texts)
         companions = [_elements(companion.kind, next(rest)) for companion in mapper.companions]

@@ -18,7 +18,7 @@ __all__ = ["MOST_ARGUMENTS", "require_scripts", "run_commit"]
 MOST_ARGUMENTS = 1_000_000
 """Words of one command a server takes (`proto-max-multibulk-len` is 1,048,576)."""
 
-_COMMIT = files(__package__).joinpath("lua", "commit.lua").read_text(encoding="utf-8")
+_COMMIT = (files("redisorm.flows") / "lua" / "commit.lua").read_text(encoding="utf-8")
 _COMMIT_SHA = hashlib.sha1(_COMMIT.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -48,7 +48,8 @@ def run_commit(
         words += (len(command), *command)
     if len(keys) + len(words) > MOST_ARGUMENTS:
         raise ConflictError(
-            f"the commit has {len(keys) + len(words)} words, and one transaction by script takes {MOST_ARGUMENTS}: commit(batch=1000) splits it; nothing was written"
+            f"the commit has {len(keys) + len(words)} words, and one transaction by script takes {MOST_ARGUMENTS}: "
+            "commit(batch=1000) splits it; nothing was written"
         )
     try:
         (answer,) = yield Batch([("EVALSHA", _COMMIT_SHA, len(keys), *keys, *words)])

@@ -124,7 +124,7 @@ def split_optional(annotation: Any) -> tuple[Any, bool]:
     rest = tuple(part for part in parts if part is not type(None))
     if len(rest) == len(parts):
         return annotation, False
-    return (Union[rest] if rest else Any), True
+    return (Union[rest] if rest else Any), True  # noqa: UP007 - a union of a tuple has no other spelling
 
 
 def _is_document(annotation: Any) -> bool:
@@ -155,7 +155,7 @@ def stored(annotation: Any) -> Any:
     if origin is Annotated:
         return _annotated(arguments[0], arguments[1:])
     if origin in (Union, types.UnionType):
-        return Union[tuple(stored(member) for member in arguments)]
+        return Union[tuple(stored(member) for member in arguments)]  # noqa: UP007 - as above
     if origin is None or origin is Literal or not arguments or isinstance(arguments[0], list):
         return annotation
     rewritten = tuple(argument if argument is Ellipsis else stored(argument) for argument in arguments)
@@ -222,13 +222,13 @@ def row_class(model: type[BaseModel], fields: dict[str, Any], *, alone: bool = F
         elif split_optional(info.annotation)[1]:
             default["default"] = None  # an absent field is None where it may be
         definitions[name] = (annotation, PydanticField(**default))
-    inherited = {key: model.model_config[key] for key in ("use_enum_values", "extra") if key in model.model_config}  # type: ignore[literal-required]
-    if inherited.get("extra") == "forbid":
-        inherited["extra"] = "ignore"  # a rule for input; what lies in a row beside the fields is none of ours
+    config = DOCUMENT.copy()
+    if "use_enum_values" in model.model_config:
+        config["use_enum_values"] = model.model_config["use_enum_values"]
+    if model.model_config.get("extra") == "allow":  # "forbid" is a rule for input; what lies in a row beside the fields is none of ours
+        config["extra"] = "allow"
     options = {"stands_for": model, "alone": alone}
-    base = types.new_class(
-        "StoredRow", (Row,), options, lambda body: body.update(model_config={**DOCUMENT, **inherited}, __module__=__name__)
-    )
+    base = types.new_class("StoredRow", (Row,), options, lambda body: body.update(model_config=config, __module__=__name__))
     return create_model(model.__name__, __base__=base, __cls_kwargs__=options, **definitions)
 
 

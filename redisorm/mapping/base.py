@@ -25,9 +25,32 @@ from .fields import Field
 from .layout import seconds_ms
 from .mapper import Mapper, Options, Refresh
 
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # what Pydantic tells of it in public
+
 __all__ = ["RESERVED", "MappedModel", "ModelMeta", "link_state", "linked_state", "mapper_of"]
 
-RESERVED = frozenset("create delete exists expire find get get_by get_many get_one increment key_of pk refresh save time_to_live".split())
+RESERVED = frozenset(
+    (
+        "create",
+        "delete",
+        "exists",
+        "expire",
+        "find",
+        "get",
+        "get_by",
+        "get_many",
+        "get_one",
+        "increment",
+        "key_of",
+        "pk",
+        "refresh",
+        "save",
+        "time_to_live",
+    )
+)
 """The verbs of models, which no field may be named like."""
 
 C = TypeVar("C", bound="MappedModel")
@@ -36,7 +59,7 @@ _OPTIONS = ("ttl", "ttl_refresh", "versioned", "database")
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, FieldInfo, PydanticPrivateAttr))
-class ModelMeta(type(BaseModel)):  # type: ignore[misc]
+class ModelMeta(ModelMetaclass):
     """Takes the class options out of a class statement and leaves the rest to Pydantic."""
 
     def __new__(
@@ -93,6 +116,7 @@ class MappedModel(BaseModel, metaclass=ModelMeta, abstract=True):
 
     @classmethod
     def __pydantic_on_complete__(cls) -> None:
+        """Compile the mapper, now that Pydantic knows every annotation."""
         if not cls.__redisorm_abstract__:
             _refuse_verbs(cls.__name__, cls.model_fields)
             cls.__redisorm_mapper__ = Mapper(cls, _options(cls))
@@ -183,7 +207,8 @@ def mapper_of(model: type[Any]) -> Mapper[Any]:
         model.model_rebuild()
     except PydanticUndefinedAnnotation as error:
         raise MappingError(
-            f"{model.__name__}: {error.name!r} in its annotations is not defined yet: define it, then call {model.__name__}.model_rebuild()",
+            f"{model.__name__}: {error.name!r} in its annotations is not defined yet: "
+            f"define it, then call {model.__name__}.model_rebuild()",
             model=model,
         ) from error
     return cast("Mapper[Any]", model.__redisorm_mapper__)

@@ -19,7 +19,8 @@ from pydantic import BaseModel, BeforeValidator, Json, PlainValidator, SecretByt
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 from pydantic_core import SchemaSerializer, SchemaValidator, to_jsonable_python
 
-from .annotations import members, serializer, split_optional, stored, unalias, validator
+from .annotations import members, serializer, split_optional, stored, validator
+from .fields import unalias
 
 __all__ = ["Codec", "Text", "codec_of", "strip_annotated"]
 

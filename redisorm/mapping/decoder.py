@@ -141,8 +141,9 @@ class Decoder(Generic[M]):
         except ValidationError as error:
             line = error.errors(include_url=False, include_context=False)[0]
             found, problem = line["input"], line["msg"]
-        message = f"{key}:{companion.name}: a stored element does not fit {self.model.__name__}.{companion.name}: {problem}; found {_shortened(found)}"
-        raise DecodeError(message, model=self.model, key=f"{key}:{companion.name}", field=companion.name, value=found)
+        where = f"{key}:{companion.name}"
+        message = f"{where}: a stored element does not fit {self.model.__name__}.{companion.name}: {problem}; found {_shortened(found)}"
+        raise DecodeError(message, model=self.model, key=where, field=companion.name, value=found)
 
 
 def _folded(level: Level, flat: dict[str, str], prefix: str) -> dict[str, Any]:

@@ -109,9 +109,12 @@ class Encoder:
         return None if any(_stores(self.slots.order[i], values[i]) for i in inside(branch, place)) else "{}"
 
     def invalid(self, error: ValidationError, field: str, key: str) -> ValidationError:
+        """Make the error for the value of one field from that of the field's own validator."""
         details = [
             InitErrorDetails(
-                type=PydanticCustomError(line["type"], cast("Any", line["msg"])), loc=(field, *line["loc"]), input=line["input"]
+                type=PydanticCustomError(cast("Any", line["type"]), cast("Any", line["msg"])),
+                loc=(field, *line["loc"]),
+                input=line["input"],
             )
             for line in error.errors(include_url=False, include_context=False)
         ]

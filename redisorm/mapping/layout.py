@@ -115,7 +115,8 @@ def _level(owner: type[BaseModel], model: type[BaseModel], *, prefix: str) -> tu
                 reads[name] = _leaf_or_branch(owner, level, name, info, prefix=prefix)
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
             raise MappingError(
-                f"{where}: {info.annotation!r} cannot be stored, since Pydantic does not know how to read it back: {error.message.splitlines()[0]}",
+                f"{where}: {info.annotation!r} cannot be stored, since Pydantic does not know how to read it back: "
+                f"{error.message.splitlines()[0]}",
                 model=owner,
                 field=prefix + name,
             ) from error

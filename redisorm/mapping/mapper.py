@@ -70,7 +70,7 @@ class Mapper(Generic[M]):
 
     def values(self, obj: BaseModel) -> tuple[Any, ...]:
         """The values of an object in the order of the slots."""
-        return self.slots.take(obj.__dict__)
+        return self.slots.take(vars(obj))
 
     def _find_key(self) -> None:
         model, fields = self.model, self.model.model_fields

@@ -37,16 +37,17 @@ class SortedSet(dict[T, float], Generic[T]):
 
     def update(self, *others: Any, **scores: float) -> None:
         """Take over the pairs of another mapping or iterable, as `dict.update` does."""
-        for member, score in dict(*others, **scores).items():
+        pairs: dict[Any, float] = dict(*others, **scores)
+        for member, score in pairs.items():
             self[member] = score
 
-    def setdefault(self, member: T, score: float = 0.0) -> float:  # type: ignore[override]
+    def setdefault(self, member: T, score: float = 0.0) -> float:  # pyright: ignore[reportIncompatibleMethodOverride] - None is no score
         """Return the score of a member, setting it first where it is new."""
         if member not in self:
             self[member] = score
         return self[member]
 
-    def __ior__(self, other: Any) -> SortedSet[T]:  # type: ignore[override,misc]
+    def __ior__(self, other: Any) -> SortedSet[T]:  # type: ignore[override]
         self.update(other)
         return self
 

@@ -57,7 +57,7 @@ class BaseSession(UnitOfWork):
 
     def _get(self, model: type[M], pk: object) -> Flow[M | None]:
         (obj,) = yield from self._get_many(model, (pk,))
-        return cast("M | None", obj)
+        return obj
 
     def _get_one(self, model: type[M], pk: object) -> Flow[M]:
         obj = yield from self._get(model, pk)
@@ -111,7 +111,9 @@ class BaseSession(UnitOfWork):
                 continue
             if change.is_new and change.key:
                 if change.key in new_keys:
-                    raise SessionError(f"two new objects have the key {change.key}: give one another, or expunge it", model=type(obj), key=change.key)
+                    raise SessionError(
+                        f"two new objects have the key {change.key}: give one another, or expunge it", model=type(obj), key=change.key
+                    )
                 new_keys.add(change.key)
             yield obj, change
 

@@ -11,20 +11,20 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .session import BaseSession
+    from .unit import UnitOfWork
 
 __all__ = ["entered", "has_entries", "innermost", "left"]
 
-_entered: ContextVar[tuple[tuple[BaseSession, Hashable], ...]] = ContextVar("redisorm_sessions", default=())
+_entered: ContextVar[tuple[tuple[UnitOfWork, Hashable], ...]] = ContextVar("redisorm_sessions", default=())
 
 
-def entered(session: BaseSession, place: Hashable) -> None:
+def entered(session: UnitOfWork, place: Hashable) -> None:
     """Note that a session was entered, in this thread and task."""
     still_open = tuple(entry for entry in _entered.get() if entry[0].is_open)
     _entered.set((*still_open, (session, place)))
 
 
-def left(session: BaseSession) -> None:
+def left(session: UnitOfWork) -> None:
     """Note that a session was left; does nothing in a context that never saw it."""
     _entered.set(tuple(entry for entry in _entered.get() if entry[0] is not session))
 
@@ -34,7 +34,7 @@ def has_entries() -> bool:
     return bool(_entered.get())
 
 
-def innermost(kind: type[BaseSession], place: Hashable, database: object) -> BaseSession | None:
+def innermost(kind: type[UnitOfWork], place: Hashable, database: object) -> UnitOfWork | None:
     """The current session of a colour, or `None`.
 
     Args:

@@ -20,7 +20,19 @@ from redisorm.mapping.layout import seconds_ms
 
 from .state import Phase, state_of
 from .unit import UnitOfWork
-from .work import change_of, deletion_of, increment_of, key_of, loaded_rows, new_version, not_found, remember_number, reread, settle, wanted_life
+from .work import (
+    change_of,
+    deletion_of,
+    increment_of,
+    key_of,
+    loaded_rows,
+    new_version,
+    not_found,
+    remember_number,
+    reread,
+    settle,
+    wanted_life,
+)
 
 __all__ = ["create", "delete", "exists", "expire", "get_many", "get_one", "increment", "refresh", "save", "session_of", "time_to_live"]
 
@@ -46,7 +58,7 @@ def get_one(model: type[M], pk: object, namespace: str) -> Flow[M]:
     (obj,) = yield from get_many(model, (pk,), namespace)
     if obj is None:
         raise not_found(model, pk, namespace)
-    return cast("M", obj)
+    return obj
 
 
 def exists(model: type[MappedModel], pk: object, namespace: str) -> Flow[bool]:

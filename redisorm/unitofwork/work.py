@@ -111,7 +111,7 @@ def increment_of(obj: MappedModel, field: str, by: Any) -> Increment:
 def remember_number(obj: MappedModel, change: Change) -> None:
     """Give an object the number its commit took for it, so that a second commit writes the same row again."""
     if change.numbered:
-        obj.__dict__[change.mapper.pk_name] = change.pk
+        vars(obj)[change.mapper.pk_name] = change.pk
         obj.__pydantic_fields_set__.add(change.mapper.pk_name)
 
 
@@ -125,7 +125,7 @@ def settle(obj: MappedModel, change: Change) -> None:
     remember_number(obj, change)
     if change.difference is not None:
         state.snapshot = change.difference.after
-    obj.__dict__.update(outcome.numbers)
+    vars(obj).update(outcome.numbers)
     if outcome.numbers and state.snapshot is not None:
         values = list(state.snapshot.values)
         for name, number in outcome.numbers.items():
