@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from typing_extensions import Self
 
@@ -14,7 +14,7 @@ from redisorm.drivers.database import Database, default_database
 from redisorm.drivers.place import here
 from redisorm.flows.committing import CommitResult
 from redisorm.mapping.base import MappedModel
-from redisorm.unitofwork.beginning import Begin
+from redisorm.unitofwork.beginning import AsyncBegin
 from redisorm.unitofwork.retrying import pause, worth_retrying
 from redisorm.unitofwork.session import BaseSession
 
@@ -65,7 +65,7 @@ class AsyncSession(BaseSession):
             yield session
             await session.commit()
 
-    begin = Begin(_begun, _beginning)
+    begin: ClassVar[AsyncBegin[Database]] = AsyncBegin(_begun, _beginning)
     """Commit at the end of the block; an exception discards. `AsyncSession.begin(db)` makes the session, `session.begin()` uses it."""
 
     async def get(self, model: type[M], pk: object) -> M | None:

@@ -106,7 +106,7 @@ class MappedModel(BaseModel, metaclass=ModelMeta, abstract=True):
     """A Pydantic model that maps to a Redis hash and its companions."""
 
     __slots__ = ("__redisorm_state__",)
-    model_config = ConfigDict(validate_assignment=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(validate_assignment=True)
 
     if TYPE_CHECKING:
         __redisorm_options__: ClassVar[dict[str, Any]]

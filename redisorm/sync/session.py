@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from typing_extensions import Self
 
@@ -65,7 +65,7 @@ class Session(BaseSession):
             yield session
             session.commit()
 
-    begin = Begin(_begun, _beginning)
+    begin: ClassVar[Begin[Database]] = Begin(_begun, _beginning)
     """Commit at the end of the block; an exception discards. `Session.begin(db)` makes the session, `session.begin()` uses it."""
 
     def get(self, model: type[M], pk: object) -> M | None:

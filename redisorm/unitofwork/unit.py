@@ -45,7 +45,7 @@ class UnitOfWork:
 
     def __init__(self, database: Store) -> None:
         self.database = database
-        self.is_open = True
+        self.is_open: bool = True
         self._map = IdentityMap()
         self._new: dict[int, MappedModel] = {}
         self._created: set[int] = set()
