@@ -1,0 +1,201 @@
+"""The hand-written side: what a careful engineer writes with redis-py pipelines and Pydantic objects, in both colours.
+
+It promises less than a mapper: no row is looked at before it is written, and nothing is remembered to find changes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import redis
+import redis.asyncio
+from pydantic import BaseModel
+
+from bench.workload import Size, post, user
+
+__all__ = ["AsyncByHand", "ByHand"]
+
+
+class User(BaseModel):
+    id: int
+    name: str
+    email: str
+    age: int
+    city: str
+    score: float
+    active: bool
+    joined: datetime
+
+
+class Post(BaseModel):
+    id: int
+    title: str
+    tags: set[str]
+    items: list[str]
+
+
+def encode(one: User) -> dict[Any, Any]:
+    return {
+        "id": one.id,
+        "name": one.name,
+        "email": one.email,
+        "age": one.age,
+        "city": one.city,
+        "score": one.score,
+        "active": int(one.active),
+        "joined": one.joined.isoformat(),
+    }
+
+
+def decode(fields: dict[str, str]) -> User:
+    return User(
+        id=int(fields["id"]),
+        name=fields["name"],
+        email=fields["email"],
+        age=int(fields["age"]),
+        city=fields["city"],
+        score=float(fields["score"]),
+        active=fields["active"] == "1",
+        joined=datetime.fromisoformat(fields["joined"]),
+    )
+
+
+def put_post(pipe: Any, one: Post) -> None:
+    pipe.hset(f"post:{one.id}", mapping={"id": one.id, "title": one.title})
+    pipe.sadd(f"post:{one.id}:tags", *one.tags)
+    pipe.rpush(f"post:{one.id}:items", *one.items)
+
+
+def ask_post(pipe: Any, number: int) -> None:
+    pipe.hgetall(f"post:{number}")
+    pipe.smembers(f"post:{number}:tags")
+    pipe.lrange(f"post:{number}:items", 0, -1)
+
+
+def decode_posts(replies: list[Any]) -> list[Post]:
+    return [
+        Post(id=int(fields["id"]), title=fields["title"], tags=tags, items=items)
+        for fields, tags, items in zip(replies[::3], replies[1::3], replies[2::3], strict=True)
+    ]
+
+
+class _Objects:
+    """The objects of the jobs that write, made before the clock starts."""
+
+    size: Size
+
+    def prepare_bulk_save(self) -> list[User]:
+        return [User(**user(number)) for number in range(self.size.rows)]
+
+    def prepare_single_save(self) -> list[User]:
+        return [User(**user(number)) for number in range(self.size.singles)]
+
+    prepare_partial_update = prepare_single_save
+
+    def prepare_companions_save(self) -> list[Post]:
+        return [Post(**post(number)) for number in range(self.size.posts)]
+
+
+class ByHand(_Objects):
+    def __init__(self, url: str, size: Size) -> None:
+        self.client = redis.Redis.from_url(url, decode_responses=True)
+        self.size = size
+
+    def bulk_save(self, users: list[User]) -> None:
+        for start in range(0, len(users), self.size.batch):
+            pipe = self.client.pipeline()
+            for one in users[start : start + self.size.batch]:
+                pipe.hset(f"user:{one.id}", mapping=encode(one))
+            pipe.execute()
+
+    def bulk_get(self) -> list[User]:
+        found: list[User] = []
+        for start in range(0, self.size.rows, self.size.batch):
+            pipe = self.client.pipeline(transaction=False)
+            for number in range(start, start + self.size.batch):
+                pipe.hgetall(f"user:{number}")
+            found += map(decode, pipe.execute())
+        return found
+
+    def single_get(self) -> list[User]:
+        client: Any = self.client
+        return [decode(client.hgetall(f"user:{number}")) for number in range(self.size.singles)]
+
+    def partial_update(self, users: list[User]) -> str:
+        for one in users:
+            one.name = "changed by hand"
+            self.client.hset(f"user:{one.id}", "name", one.name)
+        return "changed by hand"
+
+    def single_save(self, users: list[User]) -> None:
+        for one in users:
+            self.client.hset(f"user:{one.id}", mapping=encode(one))
+
+    def companions_save(self, posts: list[Post]) -> None:
+        pipe = self.client.pipeline()
+        for one in posts:
+            put_post(pipe, one)
+        pipe.execute()
+
+    def companions_get(self) -> list[Post]:
+        pipe = self.client.pipeline(transaction=False)
+        for number in range(self.size.posts):
+            ask_post(pipe, number)
+        return decode_posts(pipe.execute())
+
+    def close(self) -> None:
+        self.client.close()
+
+
+class AsyncByHand(_Objects):
+    def __init__(self, url: str, size: Size) -> None:
+        self.client = redis.asyncio.Redis.from_url(url, decode_responses=True)
+        self.size = size
+
+    async def bulk_save(self, users: list[User]) -> None:
+        for start in range(0, len(users), self.size.batch):
+            pipe = self.client.pipeline()
+            for one in users[start : start + self.size.batch]:
+                pipe.hset(f"user:{one.id}", mapping=encode(one))
+            await pipe.execute()
+
+    async def bulk_get(self) -> list[User]:
+        found: list[User] = []
+        for start in range(0, self.size.rows, self.size.batch):
+            pipe = self.client.pipeline(transaction=False)
+            for number in range(start, start + self.size.batch):
+                pipe.hgetall(f"user:{number}")
+            found += map(decode, await pipe.execute())
+        return found
+
+    async def single_get(self) -> list[User]:
+        client: Any = self.client
+        return [decode(await client.hgetall(f"user:{number}")) for number in range(self.size.singles)]
+
+    async def partial_update(self, users: list[User]) -> str:
+        client: Any = self.client
+        for one in users:
+            one.name = "changed by hand"
+            await client.hset(f"user:{one.id}", "name", one.name)
+        return "changed by hand"
+
+    async def single_save(self, users: list[User]) -> None:
+        client: Any = self.client
+        for one in users:
+            await client.hset(f"user:{one.id}", mapping=encode(one))
+
+    async def companions_save(self, posts: list[Post]) -> None:
+        pipe = self.client.pipeline()
+        for one in posts:
+            put_post(pipe, one)
+        await pipe.execute()
+
+    async def companions_get(self) -> list[Post]:
+        pipe = self.client.pipeline(transaction=False)
+        for number in range(self.size.posts):
+            ask_post(pipe, number)
+        return decode_posts(await pipe.execute())
+
+    async def close(self) -> None:
+        await self.client.aclose()

@@ -1,0 +1,152 @@
+"""Our side: the same jobs through the public surface of redisorm, in both colours."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bench.workload import Size, post, user
+from redisorm import AsyncRedisModel, AsyncSession, RedisModel, Session, connect
+
+__all__ = ["AsyncMapped", "Mapped"]
+
+
+class User(RedisModel, prefix="user"):
+    id: int
+    name: str
+    email: str
+    age: int
+    city: str
+    score: float
+    active: bool
+    joined: datetime
+
+
+class Post(RedisModel, prefix="post"):
+    id: int
+    title: str
+    tags: set[str]
+    items: list[str]
+
+
+class AsyncUser(AsyncRedisModel, prefix="user"):
+    id: int
+    name: str
+    email: str
+    age: int
+    city: str
+    score: float
+    active: bool
+    joined: datetime
+
+
+class Mapped:
+    def __init__(self, url: str, size: Size) -> None:
+        self.database = connect(url)
+        self.size = size
+        self.changes = 0
+
+    def prepare_bulk_save(self) -> list[User]:
+        return [User(**user(number)) for number in range(self.size.rows)]
+
+    def bulk_save(self, users: list[User]) -> None:
+        for start in range(0, len(users), self.size.batch):
+            with Session(self.database) as session:
+                session.add_all(users[start : start + self.size.batch])
+                session.commit()
+
+    def bulk_get(self) -> list[User | None]:
+        found: list[User | None] = []
+        for start in range(0, self.size.rows, self.size.batch):
+            found += User.get_many(range(start, start + self.size.batch))
+        return found
+
+    def single_get(self) -> list[User | None]:
+        return [User.get(number) for number in range(self.size.singles)]
+
+    def prepare_partial_update(self) -> list[User | None]:
+        return User.get_many(range(self.size.singles))
+
+    def partial_update(self, users: list[User]) -> str:
+        self.changes += 1
+        for one in users:
+            one.name = f"changed {self.changes}"
+            one.save()
+        return users[1].name
+
+    def prepare_single_save(self) -> list[User]:
+        return [User(**user(number)) for number in range(self.size.singles)]
+
+    def single_save(self, users: list[User]) -> None:
+        for one in users:
+            one.save()
+
+    def prepare_companions_save(self) -> list[Post]:
+        return [Post(**post(number)) for number in range(self.size.posts)]
+
+    def companions_save(self, posts: list[Post]) -> None:
+        with Session(self.database) as session:
+            session.add_all(posts)
+            session.commit()
+
+    def companions_get(self) -> list[Post | None]:
+        return Post.get_many(range(self.size.posts))
+
+    def close(self) -> None:
+        self.database.close()
+
+
+class AsyncMapped:
+    def __init__(self, url: str, size: Size) -> None:
+        self.database = connect(url)
+        self.size = size
+        self.changes = 0
+
+    def prepare_bulk_save(self) -> list[AsyncUser]:
+        return [AsyncUser(**user(number)) for number in range(self.size.rows)]
+
+    async def bulk_save(self, users: list[AsyncUser]) -> None:
+        for start in range(0, len(users), self.size.batch):
+            async with AsyncSession(self.database) as session:
+                session.add_all(users[start : start + self.size.batch])
+                await session.commit()
+
+    async def bulk_get(self) -> list[AsyncUser | None]:
+        found: list[AsyncUser | None] = []
+        for start in range(0, self.size.rows, self.size.batch):
+            found += await AsyncUser.get_many(range(start, start + self.size.batch))
+        return found
+
+    async def single_get(self) -> list[AsyncUser | None]:
+        return [await AsyncUser.get(number) for number in range(self.size.singles)]
+
+    async def prepare_partial_update(self) -> list[AsyncUser | None]:
+        return await AsyncUser.get_many(range(self.size.singles))
+
+    async def partial_update(self, users: list[AsyncUser]) -> str:
+        self.changes += 1
+        for one in users:
+            one.name = f"changed {self.changes}"
+            await one.save()
+        return users[1].name
+
+    def prepare_single_save(self) -> list[AsyncUser]:
+        return [AsyncUser(**user(number)) for number in range(self.size.singles)]
+
+    async def single_save(self, users: list[AsyncUser]) -> None:
+        for one in users:
+            await one.save()
+
+    def prepare_companions_save(self) -> list[Post]:
+        return [Post(**post(number)) for number in range(self.size.posts)]
+
+    async def companions_save(self, posts: list[Post]) -> None:
+        async with AsyncSession(self.database) as session:
+            session.add_all(posts)
+            await session.commit()
+
+    async def companions_get(self) -> list[Post | None]:
+        async with AsyncSession(self.database) as session:
+            return await session.get_many(Post, range(self.size.posts))
+
+    async def close(self) -> None:
+        await self.database.aclose()

@@ -1,0 +1,136 @@
+"""The rows both sides store, and what is checked of them. It knows models and values, and neither side's way of storing them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Protocol
+
+import redis
+
+__all__ = ["JOINED", "POST_PARTS", "Job", "PostLike", "Size", "UserLike", "jobs", "post", "user"]
+
+CITIES = ("Oslo", "Paris", "Lima", "Pune", "Cairo", "Osaka", "Quito", "Turin", "Accra", "Dakar")
+JOINED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+POST_PARTS = 10
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much one round does.
+
+    Attributes:
+        rows: Rows of a bulk job.
+        batch: Rows of one commit, or of one pipeline.
+        singles: Operations of a job that does one row at a time.
+        posts: Rows of a job with companions, one commit.
+    """
+
+    rows: int = 2000
+    batch: int = 1000
+    singles: int = 500
+    posts: int = 500
+
+
+class UserLike(Protocol):
+    """The eight fields of a user, whichever side made it."""
+
+    id: int
+    name: str
+    age: int
+    score: float
+    active: bool
+    joined: datetime
+
+
+class PostLike(Protocol):
+    """A row with a set and a list beside it."""
+
+    id: int
+    tags: set[str]
+    items: list[str]
+
+
+def user(number: int) -> dict[str, Any]:
+    """The fields of a user."""
+    return {
+        "id": number,
+        "name": f"name{number}",
+        "email": f"u{number}@example.com",
+        "age": 18 + number % 60,
+        "city": CITIES[number % 10],
+        "score": number * 0.5,
+        "active": number % 2 == 0,
+        "joined": JOINED,
+    }
+
+
+def post(number: int) -> dict[str, Any]:
+    """The fields of a post: ten tags and ten items."""
+    return {
+        "id": number,
+        "title": f"title{number}",
+        "tags": {f"tag{number}-{part}" for part in range(POST_PARTS)},
+        "items": [f"item{number}-{part}" for part in range(POST_PARTS)],
+    }
+
+
+@dataclass(frozen=True)
+class Job:
+    """One line of the table. A side has a method of this name, and may have one more that prepares its argument untimed.
+
+    Attributes:
+        name: The name of the methods: `bulk_save`, `prepare_bulk_save`.
+        operations: By how many the time is divided.
+        empty: Whether the database is emptied before.
+    """
+
+    name: str
+    operations: int
+    empty: bool = False
+
+    def check(self, result: Any, size: Size, store: redis.Redis) -> None:
+        """Raise `AssertionError` unless the job did its work: by its result where it reads, by the store where it writes."""
+        if self.name in ("bulk_get", "single_get"):
+            _check_users(result, self.operations)
+        elif self.name == "companions_get":
+            _check_posts(result, self.operations)
+        elif self.name == "companions_save":
+            assert store.dbsize() == 3 * size.posts
+            assert store.scard("post:1:tags") == store.llen("post:1:items") == POST_PARTS
+        elif self.name == "partial_update":
+            assert store.hget("user:1", "name") == result
+            assert store.hget("user:1", "city") == "Paris"
+        else:
+            last = self.operations - 1
+            assert store.dbsize() == self.operations
+            assert store.hget(f"user:{last}", "name") == f"name{last}"
+            assert store.hlen(f"user:{last}") == len(user(last))
+
+
+def _check_users(users: Sequence[UserLike], count: int) -> None:
+    assert len(users) == count
+    for number, one in enumerate(users):
+        assert (one.id, one.age, one.score, one.joined) == (number, 18 + number % 60, number * 0.5, JOINED)
+        assert type(one.active) is bool
+
+
+def _check_posts(posts: Sequence[PostLike], count: int) -> None:
+    assert len(posts) == count
+    for number, one in enumerate(posts):
+        assert one.tags == post(number)["tags"]
+        assert one.items == post(number)["items"]
+
+
+def jobs(size: Size) -> list[Job]:
+    """The jobs in the order they run; those that read find the rows of the one before."""
+    return [
+        Job("bulk_save", size.rows, empty=True),
+        Job("bulk_get", size.rows),
+        Job("single_get", size.singles),
+        Job("partial_update", size.singles),
+        Job("single_save", size.singles, empty=True),
+        Job("companions_save", size.posts, empty=True),
+        Job("companions_get", size.posts),
+    ]
