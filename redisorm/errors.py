@@ -114,7 +114,7 @@ class IndexValueError(RedisormError, ValueError):
     """An index cannot hold the value exactly. Raised before anything is written."""
 
 
-class SessionError(RuntimeError, RedisormError):
+class SessionError(RedisormError, RuntimeError):
     """A session or one of its objects is used in a way its state does not allow."""
 
 

@@ -6,6 +6,7 @@ A change is data. The flows fill in what the server decided (`Outcome`); states 
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from redisorm.mapping.layout import Leaf
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Difference
 
-__all__ = ["KEEP", "PERMANENT", "Change", "Increment", "Keep", "Kind", "Outcome", "life_ms", "life_text"]
+__all__ = ["KEEP", "PERMANENT", "UNTOLD", "Change", "Increment", "Keep", "Kind", "Outcome", "life_ms", "life_text"]
 
 PERMANENT = -1
 """A life without end, as Redis spells it in the answer to TTL."""
@@ -50,7 +51,7 @@ class Increment:
     by: Any
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What the server made of a change.
 
@@ -67,6 +68,10 @@ class Outcome:
     was_there: bool | None = None
 
 
+UNTOLD = Outcome()
+"""The outcome of a change of which the server has nothing to tell."""
+
+
 @dataclass(slots=True)
 class Change:
     """What is to happen to one row.
@@ -80,6 +85,8 @@ class Change:
         life: The life to give the row, in milliseconds, or `PERMANENT`; `KEEP` says nothing.
         touch: Only restart the life, as a read does: no new version.
         numbered: The primary key came from the counter of the class in this commit.
+        is_new: The whole object is written.
+        is_guarded: The change depends on what the server holds.
     """
 
     mapper: Mapper[Any]
@@ -93,20 +100,14 @@ class Change:
     life: int | Keep = KEEP
     touch: bool = False
     numbered: bool = False
-    increments: list[Increment] = field(default_factory=list)
-    outcome: Outcome = field(default_factory=Outcome)
+    increments: Sequence[Increment] = ()
+    outcome: Outcome = UNTOLD
+    is_new: bool = field(init=False)
+    is_guarded: bool = field(init=False)
 
-    @property
-    def is_new(self) -> bool:
-        """Whether the whole object is written."""
-        return self.kind in (Kind.INSERT, Kind.CREATE)
-
-    @property
-    def is_guarded(self) -> bool:
-        """Whether the change depends on what the server holds."""
-        if self.kind is Kind.DELETE:
-            return self.mapper.options.versioned
-        return not (self.fresh and self.kind is Kind.INSERT)
+    def __post_init__(self) -> None:
+        self.is_new = self.kind in (Kind.INSERT, Kind.CREATE)
+        self.is_guarded = self.mapper.options.versioned if self.kind is Kind.DELETE else not (self.fresh and self.kind is Kind.INSERT)
 
     def companion_keys(self) -> list[str]:
         """The keys of all companions of the row."""

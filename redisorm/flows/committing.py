@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redisorm.commands import Batch, Clock, Command, Flow, Pause, Reply, Supports, Watch, WatchLimit
 from redisorm.errors import ConcurrentUpdateError, UnsupportedServerError
 
-from .changes import Change, Kind, Outcome
-from .guards import Observed, Read, absence, decide, incremented, observe, reads, types
+from .changes import UNTOLD, Change, Kind, Outcome
+from .guards import ABSENT, Observed, Read, decide, incremented, observe, read_of, types
 from .persistence import short_lived, writes
 from .scripts import require_scripts, run_commit
 
@@ -63,6 +63,7 @@ class _Plan:
     """
 
     changes: Sequence[Change]
+    watched: list[str]
     rows: list[Read]
     absent: list[str]
     counters: dict[str, int]
@@ -71,16 +72,20 @@ class _Plan:
     def of(cls, changes: Sequence[Change]) -> _Plan:
         # what is removed goes first, so that another object can take its key in the same commit
         ordered = sorted(changes, key=lambda change: change.kind is not Kind.DELETE)
-        counters: dict[str, int] = {}
-        for change in changes:
-            if change.is_new and change.mapper.automatic and not change.numbered and change.pk <= MOST_COUNTED:
-                counters[change.keyspace.counter] = max(change.pk, counters.get(change.keyspace.counter, 0))
-        return cls(ordered, [read for change in ordered if (read := reads(change)) is not None], absence(ordered), counters)
-
-    @property
-    def watched(self) -> list[str]:
-        """The keys whose change would make the commit wrong: rows only."""
-        return list(dict.fromkeys(change.key for change in self.changes if change.is_guarded))
+        plan = cls(ordered, [], [], [], {})
+        for change in ordered:
+            if not change.is_guarded:
+                continue
+            plan.watched.append(change.key)
+            if not change.is_new:
+                plan.rows.append(read_of(change))
+                continue
+            plan.absent.append(change.key)
+            if change.mapper.companions:
+                plan.absent += change.companion_keys()
+            if change.mapper.automatic and not change.numbered and change.pk <= MOST_COUNTED:
+                plan.counters[change.keyspace.counter] = max(change.pk, plan.counters.get(change.keyspace.counter, 0))
+        return plan
 
     @property
     def shared(self) -> list[Command]:
@@ -105,7 +110,7 @@ class _Seen:
     raises: list[Command]
 
     def of(self, change: Change) -> Observed:
-        return (self.new if change.is_new else self.rows).get(change.key, Observed(exists=False))
+        return (self.new if change.is_new else self.rows).get(change.key, ABSENT)
 
 
 def commit(changes: Sequence[Change], *, new_version: Callable[[], int]) -> Flow[CommitResult]:
@@ -217,51 +222,60 @@ def _by_script(plan: _Plan, limit: int, tally: _Tally, new_version: Callable[[],
         *(key for change in plan.changes for key in change.companion_keys()),
     ]
     answers = yield from run_commit(
-        list(dict.fromkeys([*keys, *plan.counters])), commands[:certain], replies[:certain], [*seen.raises, *_flat(spelled)]
+        list(dict.fromkeys([*keys, *plan.counters])), commands[:certain], replies[:certain], spelled.commands
     )
     tally.add(1)
-    return _settled(plan, spelled, answers, len(seen.raises))
+    return spelled.settled(answers)
 
 
 def _write(plan: _Plan, seen: _Seen, tally: _Tally, new_version: Callable[[], int]) -> Flow[bool]:
     spelled = yield from _spelled(plan, seen, new_version)
-    commands = [*seen.raises, *_flat(spelled)]
-    replies = yield Batch(commands, atomic=True)
-    tally.add(len(commands) + 2)
-    return _settled(plan, spelled, replies, len(seen.raises))
+    replies = yield Batch(spelled.commands, atomic=True)
+    tally.add(len(spelled.commands) + 2)
+    return spelled.settled(replies)
 
 
-def _flat(groups: list[list[Command]]) -> list[Command]:
-    return [command for group in groups for command in group]
+@dataclass(slots=True)
+class _Spelled:
+    """The commands of a plan, and where in them each row is deleted: only the answer tells whether it was there."""
+
+    commands: list[Command]
+    deletions: list[tuple[int, Change]]
+
+    def settled(self, replies: Sequence[Reply] | None) -> bool:
+        """Take in the answer; `False` where nothing was executed."""
+        if replies is None:
+            return False
+        for place, change in self.deletions:
+            change.outcome = Outcome(was_there=bool(replies[place]))
+        return True
 
 
-def _spelled(plan: _Plan, seen: _Seen, new_version: Callable[[], int]) -> Flow[list[list[Command]]]:
+def _spelled(plan: _Plan, seen: _Seen, new_version: Callable[[], int]) -> Flow[_Spelled]:
     """Decide every change and spell it; what does not fit raises here, before anything is sent."""
     now_ms = yield Clock()
-    removed = {change.key for change in plan.changes if change.kind is Kind.DELETE}
-    groups: list[list[Command]] = []
+    spelled = _Spelled(list(seen.raises), [])
+    removed: set[str] = set()
     for change in plan.changes:
-        observed = seen.of(change)
-        if change.is_new and change.key in removed:
-            observed = Observed(exists=False)
+        observed = ABSENT if change.is_new and change.key in removed else seen.of(change)
         decide(change, observed)
-        numbers = incremented(change, observed)
-        version = change.version if change.touch else new_version() if change.version is None else change.version + 1
-        life = change.life if isinstance(change.life, int) else None if change.is_new else observed.life
-        change.outcome = Outcome(version if change.mapper.options.versioned else None, life, numbers)
-        groups.append(writes(change, observed, numbers, now_ms=now_ms, version=version or 0))
-    return groups
-
-
-def _settled(plan: _Plan, spelled: list[list[Command]], replies: Sequence[Reply] | None, place: int) -> bool:
-    """Fill in what only the answers tell, whether a deleted row had been there; `False` where nothing was executed."""
-    if replies is None:
-        return False
-    for change, group in zip(plan.changes, spelled, strict=True):
         if change.kind is Kind.DELETE:
-            change.outcome.was_there = bool(replies[place])
-        place += len(group)
-    return True
+            removed.add(change.key)
+            spelled.deletions.append((len(spelled.commands), change))
+        numbers = incremented(change, observed) if change.increments else {}
+        change.outcome = _outcome(change, observed, numbers, new_version)
+        spelled.commands += writes(change, observed, numbers, now_ms=now_ms, version=change.outcome.version or 0)
+    return spelled
+
+
+def _outcome(change: Change, seen: Observed, numbers: dict[str, Any], new_version: Callable[[], int]) -> Outcome:
+    """What a change will have come to when the server has agreed."""
+    versioned = change.mapper.options.versioned
+    life = change.life if isinstance(change.life, int) else None if change.is_new else seen.life
+    if not versioned and life is None and not numbers:
+        return UNTOLD
+    version = change.version if change.touch else new_version() if change.version is None else change.version + 1
+    return Outcome(version if versioned else None, life, numbers)
 
 
 def _observed(plan: _Plan, replies: Sequence[Reply], tally: _Tally) -> Flow[_Seen]:

@@ -19,7 +19,7 @@ from redisorm.mapping.layout import NULL, Leaf
 
 from .changes import Change, Kind, life_ms
 
-__all__ = ["Observed", "Read", "absence", "decide", "incremented", "observe", "reads", "types"]
+__all__ = ["ABSENT", "Observed", "Read", "decide", "incremented", "observe", "read_of", "types"]
 
 
 @dataclass(slots=True)
@@ -41,6 +41,10 @@ class Observed:
     numbers: dict[str, bytes | None] = field(default_factory=dict)
 
 
+ABSENT = Observed(exists=False)
+"""What is seen of a row that is not there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """The reads that one change needs: the row's own fields, then the types of companions, then its deadline."""
@@ -59,10 +63,8 @@ class Read:
         return commands
 
 
-def reads(change: Change) -> Read | None:
-    """What to read for a change that expects its row; `None` for a new row, whose absence many share one EXISTS for."""
-    if not change.is_guarded or change.is_new:
-        return None
+def read_of(change: Change) -> Read:
+    """What to read for a change that expects its row. New rows share one EXISTS for their absence."""
     fields = [change.mapper.pk_name, LIFE]
     if change.mapper.options.versioned:
         fields.append(VERSION)
@@ -93,11 +95,6 @@ def observe(read: Read, replies: Sequence[Reply]) -> Observed:
         deadline_ms=None if deadline < 0 else deadline,
         numbers={increment.leaf.name: texts[increment.leaf.name] for increment in read.change.increments},
     )
-
-
-def absence(changes: Sequence[Change]) -> list[str]:
-    """The keys of rows and companions that would have to be absent for new rows to be written without a look at them."""
-    return [key for change in changes if change.is_new and change.is_guarded for key in (change.key, *change.companion_keys())]
 
 
 def types(change: Change, found: dict[str, bytes]) -> Observed:
@@ -131,6 +128,8 @@ def decide(change: Change, seen: Observed) -> None:
         AlreadyExistsError: `create` found a row.
         StaleObjectError: The row is gone, or its version is not the one the object was loaded with.
     """
+    if change.is_new and not seen.exists:
+        return
     if change.touch:  # a deadline moves only where there is one
         return
     name, versioned = change.mapper.model.__name__, change.mapper.options.versioned

@@ -12,7 +12,6 @@ from typing import Any
 from redisorm.commands import Command
 from redisorm.keys import LIFE, VERSION
 from redisorm.mapping.encoder import as_bytes
-from redisorm.mapping.layout import Leaf
 from redisorm.mapping.snapshot import CompanionChange
 
 from .changes import KEEP, PERMANENT, Change, Keep, Kind, life_text
@@ -34,6 +33,9 @@ def writes(change: Change, seen: Observed, numbers: dict[str, Any], *, now_ms: i
     """
     if change.kind is Kind.DELETE:
         return [("UNLINK", change.key), *_unlink(change.companion_keys())]
+    if change.mapper.is_plain and change.is_new and not seen.exists and change.life is KEEP and change.difference is not None:
+        fields = change.difference.sets  # the common case needs none of what follows
+        return [("HSET", change.key, *fields[start : start + CHUNK]) for start in range(0, len(fields), CHUNK)]
     fields = list(change.difference.sets) if change.difference else []
     unsets = list(change.difference.unsets) if change.difference else []
     for increment in change.increments:
@@ -53,21 +55,17 @@ def writes(change: Change, seen: Observed, numbers: dict[str, Any], *, now_ms: i
         commands += [("HDEL", change.key, *unsets[start : start + CHUNK]) for start in range(0, len(unsets), CHUNK)]
     for one in change.difference.companions if change.difference else ():
         commands += _companion(change.keyspace.companion(change.key, one.companion.name), one)
-    commands += _field_deadlines(change, fields, now_ms)
+    commands += _field_deadlines(change, now_ms)
     commands += _deadlines(change, seen, life, now_ms)
     return commands
 
 
-def short_lived(change: Change) -> dict[str, Leaf]:
-    """The fields of a change that have a life of their own."""
-    if change.difference is None:
+def short_lived(change: Change) -> dict[Any, int]:
+    """The fields of a change that have a life of their own, and how long it is in milliseconds."""
+    lives = change.mapper.slots.lives
+    if not lives or change.difference is None:
         return {}
-    set_here = set(change.difference.sets[::2])
-    return {
-        leaf.name: leaf
-        for leaf in change.mapper.slots.order
-        if isinstance(leaf, Leaf) and leaf.ttl_ms is not None and leaf.name in set_here
-    }
+    return {name: lives[name] for name in change.difference.sets[::2] if name in lives}
 
 
 def _unlink(keys: list[str]) -> list[Command]:
@@ -94,21 +92,20 @@ def _life(change: Change, seen: Observed) -> int | None:
 
 
 def _deadlines(change: Change, seen: Observed, life: int | None, now_ms: int) -> Iterator[Command]:
-    keys = [change.key, *change.companion_keys()]
     restarts = change.is_new or change.touch or change.life is not KEEP or change.mapper.options.ttl_refresh != "never"
     if life is not None and life != PERMANENT and restarts:
-        yield from (("PEXPIREAT", key, now_ms + life) for key in keys)
+        yield from (("PEXPIREAT", key, now_ms + life) for key in (change.key, *change.companion_keys()))
     elif seen.exists and (change.is_new or change.life == PERMANENT):
-        yield from (("PERSIST", key) for key in keys)
+        yield from (("PERSIST", key) for key in (change.key, *change.companion_keys()))
     elif change.difference is not None and seen.deadline_ms is not None:
         for one in change.difference.companions:  # a key made anew has no deadline yet
             yield ("PEXPIREAT", change.keyspace.companion(change.key, one.companion.name), seen.deadline_ms)
 
 
-def _field_deadlines(change: Change, fields: list[Any], now_ms: int) -> Iterator[Command]:
+def _field_deadlines(change: Change, now_ms: int) -> Iterator[Command]:
     by_life: dict[int, list[str]] = {}
-    for leaf in short_lived(change).values():
-        by_life.setdefault(leaf.ttl_ms or 0, []).append(leaf.name)
+    for name, ttl_ms in short_lived(change).items():
+        by_life.setdefault(ttl_ms, []).append(name)
     for ttl_ms, names in by_life.items():
         yield ("HPEXPIREAT", change.key, now_ms + ttl_ms, "FIELDS", len(names), *names)
 

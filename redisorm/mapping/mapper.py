@@ -52,6 +52,8 @@ class Mapper(Generic[M]):
         fields: What a load asks HMGET for: the fields of the slots, the life of the row and, where it has one, its version.
         pk_name: The field that is the primary key.
         automatic: Whether the primary key comes from a counter where none is given.
+        is_plain: Whether a row is its hash and nothing else: no companion, no deadline, no version.
+        open: Whether fields beside the declared ones are kept.
         generated: Whether the primary key comes from a default factory where none is given.
     """
 
@@ -65,6 +67,7 @@ class Mapper(Generic[M]):
         self.encoder = Encoder(self.slots, self.companions)
         self.decoder: Decoder[M] = Decoder(model, row, self.slots, self.companions, self.pk_name)
         self.fields = (*self.slots.names, LIFE, VERSION) if options.versioned else (*self.slots.names, LIFE)
+        self.is_plain = not (self.companions or self.slots.lives or options.versioned or options.ttl_ms is not None)
         self.open = model.model_config.get("extra") == "allow"
         self._keyspaces: dict[str, Keyspace] = {}
 

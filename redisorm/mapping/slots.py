@@ -35,6 +35,7 @@ class Slots:
         names: Their hash fields.
         mutable: The places of the slots whose values can change in place.
         take: Reads the values out of the `__dict__` of an object.
+        lives: How long the hash fields with a life of their own live, in milliseconds.
         computed: The leaves that are stored for other readers, which have no slot.
     """
 
@@ -42,6 +43,7 @@ class Slots:
         self.level = level
         self.order: tuple[Leaf | Branch, ...] = tuple(_in_order(level))
         self.names = tuple(slot.name if isinstance(slot, Leaf) else slot.marker for slot in self.order)
+        self.lives = {slot.name: slot.ttl_ms for slot in self.order if isinstance(slot, Leaf) and slot.ttl_ms is not None}
         self.computed = tuple(leaf for leaf in level.leaves if leaf.computed)
         self.mutable = tuple(place for place, slot in enumerate(self.order) if isinstance(slot, Leaf) and slot.codec.mutable)
         self.take: Callable[[dict[str, Any]], tuple[Any, ...]] = _taker(level)

@@ -99,7 +99,7 @@ def refresh(obj: MappedModel, namespace: str) -> Flow[None]:
 def increment(obj: MappedModel, field: str, by: float, namespace: str) -> Flow[Any]:
     """Add to a number at the server and set the new value."""
     change = _bare_update(obj, namespace)
-    change.increments.append(increment_of(obj, field, by))
+    change.increments = [increment_of(obj, field, by)]
     yield from _write(obj, change)
     return obj.__dict__[field]
 
