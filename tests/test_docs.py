@@ -1,0 +1,26 @@
+"""The Python blocks of the README and the docs run, those of one page one after the other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from redisorm import connect
+
+ROOT = Path(__file__).parent.parent
+PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if page.stem != "architecture"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_blocks_of_page_run(page: Path, server_url: str) -> None:
+    text = page.read_text(encoding="utf-8")
+    blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    assert blocks, f"{page.name} has no Python block"
+    names: dict[str, Any] = {"__name__": f"docs_{page.stem}"}
+    with connect(server_url):
+        for block in blocks:
+            line = text.count("\n", 0, block.start(1))
+            exec(compile("\n" * line + block[1], str(page), "exec"), names)  # noqa: S102 - running them is the test
