@@ -92,7 +92,7 @@ class Encoder:
         if value is ABSENT or (value is None and slot.optional):
             return NULL if value is None and slot.null else None
         if type(value) in slot.codec.exact and not slot.checked:
-            return slot.codec.spell(value)
+            return value if slot.codec.encode is None else slot.codec.encode(value)
         try:
             return slot.codec.spell(slot.codec.check(value))
         except ValidationError as error:
