@@ -81,7 +81,7 @@ class Everything(RedisModel, prefix="everything"):
     models: list[Address] = []
     scores: SortedSet[int] = SortedSet()
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def shout(self) -> str:
         return self.text.upper()
@@ -262,4 +262,4 @@ def test_odd_keys_cannot_forge_others(db: Database) -> None:
         on(db, Doc, id=name, tags={name})
 
     assert [reload(db, Doc, name).tags for name in names] == [{name} for name in names]
-    assert len({bytes(key) for key in db.client.keys("doc:*")}) == 2 * len(names)
+    assert len(set(db.client.keys("doc:*"))) == 2 * len(names)
