@@ -184,7 +184,7 @@ class AwaitingDriver:
             # What a transport has taken in leaves even after it was closed, so from here on nobody knows.
             exchange.maybe_executed = True
             exchange.sent_at = time.monotonic()
-            async with timeout(limit_s):
+            async with timeout(exchange.patience(limit_s)):
                 await connection.send_packed_command(self._packet(exchange), check_health=False)
                 await self._read(connection, exchange, replies)
             exchange.received_at = time.monotonic()
@@ -192,7 +192,7 @@ class AwaitingDriver:
                 await connection.disconnect(nowait=True)
         except asyncio.TimeoutError as error:
             await connection.disconnect(nowait=True)
-            raise RedisTimeoutError(f"no answer within {limit_s} s") from error
+            raise RedisTimeoutError(f"no answer within {exchange.patience(limit_s)} s") from error
         except BaseException:
             await connection.disconnect(nowait=True)
             raise

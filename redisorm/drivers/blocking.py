@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from random import random
 from typing import Any, TypeVar, cast
 
@@ -193,6 +194,8 @@ class BlockingDriver:
 
     def _read(self, connection: Connection, exchange: Exchange, replies: list[Any]) -> None:
         read = connection.read_response
+        if exchange.waits_s:
+            read = partial(read, timeout=exchange.patience(connection.socket_timeout))
         for _ in exchange.chunks:
             try:
                 replies.append(read(disable_decoding=True))

@@ -227,7 +227,7 @@ class Database:
 
     def _open_side(self, loop: asyncio.AbstractEventLoop) -> _AsyncSide:
         source = self._opened()
-        for ended in [known for known in self._sides if known.is_closed()]:
+        for ended in [known for known in list(self._sides) if known.is_closed()]:
             self._count(self._sides.pop(ended).driver)
         client = source.async_client()
         keeper = None

@@ -6,13 +6,14 @@ It knows commands, bytes and errors; sockets, pools and waiting belong to `block
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, Generic, TypeVar, cast
 
 from hiredis import pack_command
 
 from redisorm.commands import Argument, Batch, Command, Watch
 from redisorm.drivers.server import KnownServer
-from redisorm.drivers.translate import code_of, said, translate
+from redisorm.drivers.translate import code_of, key_of, said, translate
 from redisorm.errors import BackendError, CommitUnknownError, ConnectionFailedError, RedisormError, UnsupportedServerError
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "probe",
     "time_of",
     "unwatch",
+    "waiting_time",
     "watch",
 ]
 
@@ -65,18 +67,42 @@ class Pin(Generic[C]):
         )
 
 
+_TIMEOUT_LAST = frozenset({"BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX"})
+_TIMEOUT_FIRST = frozenset({"BLMPOP", "BZMPOP"})
+_TIMEOUT_MS_LAST = frozenset({"WAIT", "WAITAOF"})
+_TIMEOUT_AFTER_BLOCK = frozenset({"XREAD", "XREADGROUP"})
+
+
+def waiting_time(command: Command) -> float:
+    """Return how long a command makes the server wait, in seconds: mostly 0, and infinity where it waits for ever."""
+    name, word = command[0], None
+    scale = 1.0
+    if name in _TIMEOUT_LAST:
+        word = command[-1]
+    elif name in _TIMEOUT_FIRST:
+        word = command[1]
+    elif name in _TIMEOUT_MS_LAST:
+        word, scale = command[-1], 0.001
+    elif name in _TIMEOUT_AFTER_BLOCK and "BLOCK" in command:
+        word, scale = command[list(command).index("BLOCK") + 1], 0.001
+    if word is None:
+        return 0.0
+    return float(word) * scale or inf
+
+
 class Exchange:
     """Commands that go out as one packet, and the reading apart of their replies.
 
     Attributes:
         chunks: The packed commands in order; each is answered by one reply.
         resend: Whether the packet may be sent again over a new connection.
+        waits_s: How long the server itself may wait before it answers, in seconds, on top of the usual time.
         maybe_executed: Whether from now on a broken connection leaves it open what was executed. The driver sets it.
         sent_at: When the packet left, in monotonic seconds. The driver sets it.
         received_at: When the last reply had come, likewise.
     """
 
-    __slots__ = ("_commands", "chunks", "maybe_executed", "received_at", "resend", "sent_at")
+    __slots__ = ("_commands", "chunks", "maybe_executed", "received_at", "resend", "sent_at", "waits_s")
 
     def __init__(self, commands: Sequence[Command], *, resend: bool) -> None:
         self._commands = commands
@@ -84,6 +110,14 @@ class Exchange:
         self.resend = resend
         self.maybe_executed = False
         self.sent_at = self.received_at = 0.0
+        # Many commands in one packet that wait one after the other make no sense, and looking at each would cost.
+        self.waits_s = waiting_time(commands[0]) if len(commands) == 1 else 0.0
+
+    def patience(self, limit_s: float | None) -> float | None:
+        """Return how long to wait for the answer, in seconds, where `limit_s` is the usual time; `None` is for ever."""
+        if not self.waits_s or limit_s is None:
+            return limit_s
+        return None if self.waits_s == inf else limit_s + self.waits_s
 
     @property
     def all_or_nothing(self) -> bool:
@@ -118,6 +152,7 @@ class Exchange:
             f"the connection broke after {self._name()} was sent and before the answer came ({said(error)}): it was executed "
             "once or not at all and is not sent again by itself; read the rows again to find out",
             command=None if command is None else str(command[0]),
+            key=key_of(command) if len(self._commands) == 1 else None,
         )
         unknown.__cause__ = error
         return unknown
@@ -215,6 +250,10 @@ class Answers(Exchange):
     """Commands whose refusals are answers too: the driver's own questions."""
 
     __slots__ = ()
+
+    def failure(self, error: Exception) -> RedisormError:
+        """Return the error of the connection itself: no user asked these questions."""
+        return translate(error)
 
     def answer(self, replies: list[Any]) -> list[Any]:
         """Return the replies, errors among them."""

@@ -114,7 +114,7 @@ def said(error: BaseException) -> str:
     """Return the message of an error without credentials and without its code."""
     text = _CREDENTIALS.sub(lambda found: found[1] or found[2] + "…", str(error)).strip()
     code = code_of(error)
-    return text.removeprefix(f"{code} ") if code else text
+    return (text.removeprefix(f"{code} ") if code else text).rstrip(".")
 
 
 def _where(command: Command | None, key: str | None) -> str:

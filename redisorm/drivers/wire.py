@@ -18,6 +18,7 @@ class Connection(Protocol):
 
     retry: Retry
     is_connected: bool
+    socket_timeout: float | None
 
     def check_health(self) -> None:
         """PING where `health_check_interval` is over."""
@@ -31,8 +32,8 @@ class Connection(Protocol):
     def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None:
         """Hand all bytes to the kernel; connects where there is no socket."""
 
-    def read_response(self, disable_decoding: bool = ...) -> Any:
-        """Wait for one reply; an error reply is raised."""
+    def read_response(self, disable_decoding: bool = ..., *, timeout: float | None = ...) -> Any:
+        """Wait for one reply, without a limit where that is `None`; an error reply is raised."""
 
 
 class Pool(Protocol):

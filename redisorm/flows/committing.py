@@ -221,9 +221,7 @@ def _by_script(plan: _Plan, limit: int, tally: _Tally, new_version: Callable[[],
         *(change.key for change in plan.changes),
         *(key for change in plan.changes for key in change.companion_keys()),
     ]
-    answers = yield from run_commit(
-        list(dict.fromkeys([*keys, *plan.counters])), commands[:certain], replies[:certain], spelled.commands
-    )
+    answers = yield from run_commit(list(dict.fromkeys([*keys, *plan.counters])), commands[:certain], replies[:certain], spelled.commands)
     tally.add(1)
     return spelled.settled(answers)
 

@@ -77,6 +77,7 @@ class ModelMeta(ModelMetaclass):
         unique_together: tuple[tuple[str, ...], ...] = (),
         **options: Any,
     ) -> Any:
+        """Make the class, its options taken out of the keywords of the statement."""
         _refuse_verbs(name, namespace.get("__annotations__", {}))
         if unique_together:
             raise MappingError(f"{name}: unique_together= is not available in this version; leave it out")

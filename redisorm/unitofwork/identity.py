@@ -18,7 +18,7 @@ Identity = tuple["Mapper[MappedModel]", str]
 
 
 class IdentityMap:
-    """Objects by identity: all of them weakly, those with work to do strongly too."""
+    """Objects by identity: those with work to do strongly, the others weakly."""
 
     def __init__(self) -> None:
         self._seen: WeakValueDictionary[Identity, MappedModel] = WeakValueDictionary()
@@ -30,17 +30,19 @@ class IdentityMap:
         return self._seen.get(identity) if held is None else held
 
     def put(self, identity: Identity, obj: MappedModel) -> None:
-        """Remember an object."""
+        """Remember an object as long as somebody else keeps it."""
+        self._held.pop(identity, None)
         self._seen[identity] = obj
 
     def hold(self, identity: Identity, obj: MappedModel) -> None:
         """Remember an object, and keep it."""
         self._held[identity] = obj
-        self._seen[identity] = obj
 
     def loosen(self, identity: Identity) -> None:
-        """Keep an object only as long as somebody else does."""
-        self._held.pop(identity, None)
+        """Keep an object from now on only as long as somebody else does."""
+        obj = self._held.pop(identity, None)
+        if obj is not None:
+            self._seen[identity] = obj
 
     def remove(self, identity: Identity) -> None:
         """Forget an object."""

@@ -128,6 +128,4 @@ class BaseSession(UnitOfWork):
         self._new.pop(id(obj), None)
         self._created.discard(id(obj))
         state.phase = Phase.PERSISTENT
-        identity = self._identity(obj, state.key)
-        self._map.put(identity, obj)
-        self._map.loosen(identity)
+        self._map.put((change.mapper, state.key), obj)

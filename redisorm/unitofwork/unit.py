@@ -78,21 +78,22 @@ class UnitOfWork:
 
     def _leave(self, failed: bool) -> None:
         """Discard what was not committed and let go of every object."""
-        if not self.is_open:
-            return
-        waiting = (0, 0, 0) if failed else (len(self._new), len(self._dirty()), len(self._deleted))
-        if any(waiting):
+        waiting = self._close()
+        if any(waiting) and not failed:
             _log.warning(
-                "a session was left with uncommitted work, which is discarded: %d new, %d changed, %d to delete; call commit()", *waiting
+                "a session was left with uncommitted work, which was discarded: %d new, %d changed, %d to delete; call commit()", *waiting
             )
-        self.close()
 
     def close(self) -> None:
         """Discard what was not committed, put objects back to what was loaded, and let go of them. Closing twice is no error."""
+        self._close()
+
+    def _close(self) -> tuple[int, int, int]:
+        """Close, and tell how many objects were to be stored, written and deleted."""
         if not self.is_open:
-            return
-        self.rollback()
+            return 0, 0, 0
         with self._alone():
+            waiting = self._discard()
             for _, obj in self._map:
                 state = state_of(obj)
                 state.session, state.phase = None, Phase.DETACHED
@@ -100,6 +101,7 @@ class UnitOfWork:
             self._revived.clear()
             self.is_open = False
         stack.left(self)
+        return waiting
 
     # ---- what it holds ----------------------------------------------------------------------------------------------------
 
@@ -123,23 +125,27 @@ class UnitOfWork:
         return state is not None and state.session is self and state.phase is not Phase.DELETED
 
     def _dirty(self) -> list[MappedModel]:
-        return [obj for _, obj in self._map if state_of(obj).phase is Phase.PERSISTENT and self._has_work(obj)]
+        return [
+            obj
+            for (mapper, _), obj in self._map
+            if (state := state_of(obj)).phase is Phase.PERSISTENT and self._has_work(obj, state, mapper)
+        ]
 
-    def _has_work(self, obj: MappedModel) -> bool:
-        state = state_of(obj)
+    def _has_work(self, obj: MappedModel, state: State, mapper: Mapper[Any]) -> bool:
         if state.snapshot is None or state.increments or state.wanted_life is not None:
             return True
         try:
-            return difference(mapper_of(type(obj)), obj, state.snapshot, state.key) is not None
+            return difference(mapper, obj, state.snapshot, state.key) is not None
         except ValidationError:
             return True  # it was changed, and the commit will say what is wrong with it
 
     def keep_if_changed(self, obj: MappedModel) -> None:
         """Hold an object that its user is dropping with changes in it. Called by the object as it goes."""
         state = state_of(obj)
-        if state.session is self and self.is_open and state.phase is Phase.PERSISTENT and self._has_work(obj):
+        identity = self._identity(obj, state.key)
+        if state.session is self and self.is_open and state.phase is Phase.PERSISTENT and self._has_work(obj, state, identity[0]):
             self._revived.append(obj)  # it will not be asked a second time
-            self._map.put(self._identity(obj, state.key), obj)
+            self._map.put(identity, obj)
 
     def _identity(self, obj: MappedModel, key: str) -> Identity:
         return mapper_of(type(obj)), key
@@ -228,22 +234,30 @@ class UnitOfWork:
     def rollback(self) -> None:
         """Discard all that waits and put objects back to what was loaded. Sends nothing."""
         with self._alone():
-            for obj in self.new:
-                self._let_go(obj, state_of(obj))
-            for obj in self.deleted:
-                state = state_of(obj)
-                if state.snapshot is None:
-                    self._let_go(obj, state)
-                else:
-                    state.phase = Phase.PERSISTENT
-                    self._map.put(self._identity(obj, state.key), obj)
-            self._deleted.clear()
-            for identity, obj in self._map:
-                state = state_of(obj)
-                if self._has_work(obj) and state.snapshot is not None:
+            self._discard()
+
+    def _discard(self) -> tuple[int, int, int]:
+        """Roll back, and tell how many objects were to be stored, written and deleted."""
+        new, changed, deleted = self.new, 0, self.deleted
+        for obj in new:
+            self._let_go(obj, state_of(obj))
+        for identity, obj in self._map:
+            state = state_of(obj)
+            if self._has_work(obj, state, identity[0]):
+                changed += state.phase is Phase.PERSISTENT
+                if state.snapshot is not None:
                     restore(identity[0], obj, state.snapshot)
-                state.forget_wishes()
-                self._map.loosen(identity)
+            state.forget_wishes()
+            self._map.loosen(identity)
+        for obj in deleted:
+            state = state_of(obj)
+            if state.snapshot is None:
+                self._let_go(obj, state)
+            else:
+                state.phase = Phase.PERSISTENT
+                self._map.put(self._identity(obj, state.key), obj)
+        self._deleted.clear()
+        return len(new), changed, len(deleted)
 
     def _add(self, obj: MappedModel, life: int | None) -> None:
         state = state_of(obj)

@@ -26,7 +26,7 @@ def _said(*words: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", *words],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **environment},
         capture_output=True,
         text=True,
         timeout=300,
@@ -45,7 +45,7 @@ def _mypy() -> dict[str, set[int]]:
 
 
 def _pyright() -> dict[str, set[int]]:
-    told = json.loads(_said("pyright", "--pythonpath", sys.executable, "--outputjson", "-p", str(CASES[0].parent)))
+    told = json.loads(_said("pyright", "--outputjson", "-p", str(CASES[0].parent)))
     found: dict[str, set[int]] = {}
     for one in told["generalDiagnostics"]:
         found.setdefault(Path(one["file"]).name, set()).add(one["range"]["start"]["line"] + 1)
@@ -62,7 +62,7 @@ def test_checkers_refuse_exactly_the_lines_marked_as_errors(checker: Callable[[]
 
 
 def test_every_public_name_has_a_complete_type() -> None:
-    told = _said("pyright", "--pythonpath", sys.executable, "--verifytypes", "redisorm", "--ignoreexternal", "--outputjson", PYTHONPATH=str(ROOT))
+    told = _said("pyright", "--verifytypes", "redisorm", "--ignoreexternal", "--outputjson", PYTHONPATH=str(ROOT))
     symbols = json.loads(told)["typeCompleteness"]["symbols"]
     public = {f"{getattr(redisorm, name).__module__}.{name}" for name in redisorm.__all__}
 

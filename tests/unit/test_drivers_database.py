@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -20,11 +19,10 @@ from redisorm.errors import ConnectionFailedError, UnsupportedServerError
 
 
 @pytest.fixture(autouse=True)
-def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDISORM_URL", raising=False)
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setattr(module, "_default", None)
-    yield
 
 
 @pytest.mark.parametrize(
@@ -46,7 +44,9 @@ def test_forms_of_urls(url: str, scheme: str, name: str | None, public: str) -> 
     assert "hunter" not in repr(location)
 
 
-@pytest.mark.parametrize("url", ["http://bob:hunter2@x", "localhost:6379", "hunter2", "", "embedded://host/path", "redis://u:hunter2@h:port"])
+@pytest.mark.parametrize(
+    "url", ["http://bob:hunter2@x", "localhost:6379", "hunter2", "", "embedded://host/path", "redis://u:hunter2@h:port"]
+)
 def test_other_texts_are_refused_without_showing_them(url: str) -> None:
     with pytest.raises(ValueError, match=r"redis://|three slashes|[Pp]ort") as caught:
         locate(url)
@@ -118,7 +118,7 @@ async def _async_client_of(database: Database) -> redis.asyncio.Redis:
 
 
 def test_client_of_the_wrong_colour_is_refused() -> None:
-    with pytest.raises(TypeError, match="client= is a redis.asyncio"):
+    with pytest.raises(TypeError, match=r"client= is a redis.asyncio"):
         Database(client=redis.asyncio.Redis())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="both given"):
         Database("memory://", client=redis.Redis())

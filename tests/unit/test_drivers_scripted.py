@@ -68,5 +68,5 @@ def test_missing_answer_names_the_request() -> None:
 def test_left_over_answer_is_told() -> None:
     driver = ScriptedDriver([[b"1"], [0], [b"spare"]])
     driver.run(reading())
-    with pytest.raises(AssertionError, match="1 answers were not asked for.*spare"):
+    with pytest.raises(AssertionError, match=r"1 answers were not asked for.*spare"):
         driver.done()

@@ -19,7 +19,7 @@ from redisorm.errors import (
 
 
 def refusal(line: str) -> Exception:
-    error: Exception = DefaultParser.parse_error(line)
+    error: Exception = DefaultParser.parse_error(line)  # type: ignore[no-untyped-call]
     return error
 
 

@@ -1,0 +1,446 @@
+"""What a broken connection, an interrupt or a crowd does to a conversation: nothing is sent twice, no connection is spoiled."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from redisorm.commands import Batch, Clock, Command, Flow, Pause, Supports, Watch
+from redisorm.drivers.database import Database
+from redisorm.errors import BackendError, BackendTimeoutError, CommitUnknownError, ConnectionFailedError
+from tests.servers import Server
+
+Perform: TypeAlias = Callable[[Database, Flow[Any]], Any]
+
+
+def blocking(db: Database, flow: Flow[Any]) -> Any:
+    return db.run(flow)
+
+
+def awaiting(db: Database, flow: Flow[Any]) -> Any:
+    return asyncio.run(db.arun(flow))
+
+
+@pytest.fixture(params=[blocking, awaiting])
+def perform(request: pytest.FixtureRequest) -> Perform:
+    chosen: Perform = request.param
+    return chosen
+
+
+def send(*commands: Command, atomic: bool = False, resend: bool = False) -> Flow[Any]:
+    return (yield Batch(commands, atomic=atomic, resend=resend))
+
+
+class Proxy:
+    """Relays to a server, and cuts the connection when a packet has the trigger in it.
+
+    With `deliver` the server gets the packet and the client never its answer; without, the server never sees it.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        self.trigger = b"\0never"
+        self.deliver = True
+        self.cuts = 0
+        self._muted: set[socket.socket] = set()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def cut(self, trigger: bytes, times: int = 1, *, deliver: bool = True) -> None:
+        self.trigger, self.cuts, self.deliver = trigger, times, deliver
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._target))
+            for relay in (self._requests, self._answers):
+                threading.Thread(target=relay, args=(client, server), daemon=True).start()
+
+    def _requests(self, client: socket.socket, server: socket.socket) -> None:
+        try:
+            while packet := client.recv(1 << 20):
+                if self.cuts and self.trigger in packet:
+                    self.cuts -= 1
+                    if self.deliver:
+                        self._muted.add(client)
+                        server.sendall(packet)
+                        time.sleep(0.05)  # executed before the test asks, which the missing answer lets it do
+                    client.shutdown(socket.SHUT_RDWR)
+                    break
+                server.sendall(packet)
+        except OSError:
+            pass
+        finally:
+            client.close()
+            server.close()
+
+    def _answers(self, client: socket.socket, server: socket.socket) -> None:
+        try:
+            while packet := server.recv(1 << 20):
+                if client not in self._muted:
+                    client.sendall(packet)
+            client.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    relay = Proxy(server.port)
+    yield relay
+    relay.close()
+
+
+def eager() -> Retry:
+    return Retry(NoBackoff(), 3)
+
+
+def test_lost_answer_of_a_transaction_is_unknown_and_the_server_saw_it_once(server: Server, proxy: Proxy, perform: Perform) -> None:
+    with Database(proxy.url, retry=eager()) as db:
+        perform(db, send(("SET", "n", 0)))
+        proxy.cut(b"INCR", times=5)
+        with pytest.raises(CommitUnknownError, match=r"EXEC of 1 commands.*not sent again"):
+            perform(db, send(("INCR", "n"), atomic=True))
+        assert proxy.cuts == 4
+        assert server.ask("GET", "n") == b"$1\r\n1\r\n"
+        proxy.cuts = 0
+        assert perform(db, send(("GET", "n"))) == [b"1"]
+
+
+def test_lost_answer_of_a_plain_write_is_unknown(server: Server, proxy: Proxy, perform: Perform) -> None:
+    with Database(proxy.url, retry=eager()) as db:
+        perform(db, send(("SET", "n", 0)))
+        proxy.cut(b"INCR")
+        with pytest.raises(CommitUnknownError, match="INCR was sent"):
+            perform(db, send(("INCR", "n")))
+        assert server.ask("GET", "n") == b"$1\r\n1\r\n"
+
+
+def test_lost_answer_of_a_guarded_commit_is_unknown_even_where_sending_again_is_allowed(
+    server: Server, proxy: Proxy, perform: Perform
+) -> None:
+    def flow() -> Flow[Any]:
+        yield Watch(["n"])
+        yield Batch([("INCR", "n")], atomic=True, resend=True)
+
+    with Database(proxy.url, retry=eager()) as db:
+        perform(db, send(("SET", "n", 0)))
+        proxy.cut(b"INCR")
+        with pytest.raises(BackendError):
+            perform(db, flow())
+        assert server.ask("GET", "n") == b"$1\r\n1\r\n"
+
+
+@pytest.mark.parametrize("deliver", [True, False])
+def test_reads_are_sent_again(proxy: Proxy, perform: Perform, deliver: bool) -> None:
+    with Database(proxy.url, retry=eager()) as db:
+        perform(db, send(("SET", "n", 7)))
+        proxy.cut(b"GET", times=2, deliver=deliver)
+        assert perform(db, send(("GET", "n"), resend=True)) == [b"7"]
+        assert proxy.cuts == 0
+
+
+def test_reads_are_sent_no_oftener_than_the_retry_policy_says(proxy: Proxy, perform: Perform) -> None:
+    with Database(proxy.url, retry=Retry(NoBackoff(), 2)) as db:
+        perform(db, send(("SET", "n", 7)))
+        proxy.cut(b"GET", times=10)
+        with pytest.raises(ConnectionFailedError, match="GET on 'n'"):
+            perform(db, send(("GET", "n"), resend=True))
+        assert proxy.cuts == 7
+
+
+def test_watch_is_sent_again_on_a_fresh_flow_only(proxy: Proxy, perform: Perform) -> None:
+    def flow() -> Flow[Any]:
+        first = yield Watch(["n"], [("GET", "n")])
+        proxy.cut(b"WATCH")
+        with pytest.raises(ConnectionFailedError):
+            yield Watch(["m"], [("GET", "m")])
+        with pytest.raises(ConnectionFailedError, match="watched 2 keys broke"):
+            yield Batch([("INCR", "n")], atomic=True)
+        yield Watch(["n"])
+        return first + (yield Batch([("INCR", "n")], atomic=True))
+
+    with Database(proxy.url, retry=eager()) as db:
+        perform(db, send(("SET", "n", 7)))
+        proxy.cut(b"WATCH")
+        assert perform(db, flow()) == [b"7", 8]
+
+
+def test_connection_closed_while_it_watched_is_not_silently_replaced(server: Server, perform: Perform) -> None:
+    def flow() -> Flow[Any]:
+        yield Watch(["n"])
+        server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        server.ask("SET", "n", "9")
+        yield Batch([("SET", "n", "1")], atomic=True)
+
+    with Database(server.url) as db:
+        with pytest.raises(BackendError):
+            perform(db, flow())
+        assert perform(db, send(("GET", "n"))) == [b"9"]
+
+
+def test_no_server_is_a_failed_connection_and_nothing_was_executed(perform: Perform) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with (
+        Database(f"redis://127.0.0.1:{port}", retry=Retry(NoBackoff(), 1)) as db,
+        pytest.raises(ConnectionFailedError, match=r"the server: Error 111 connecting to 127.0.0.1"),
+    ):
+        perform(db, send(("SET", "n", 1)))
+
+
+def test_restarted_server_is_reached_again(server: Server, perform: Perform) -> None:
+    with Database(server.url) as db:
+        perform(db, send(("SET", "n", 1)))
+        server.restart()
+        assert perform(db, send(("GET", "n"), resend=True)) == [None]
+
+
+def test_silent_server_times_out(server: Server, perform: Perform) -> None:
+    with Database(server.url, timeout=0.2, retry=Retry(NoBackoff(), 0)) as db:
+        perform(db, send(("SET", "n", 1)))
+        server.suspend()
+        try:
+            started = time.monotonic()
+            with pytest.raises(CommitUnknownError):
+                awaiting(db, warm(db, server)) if perform is awaiting else perform(db, send(("INCR", "n"), atomic=True))
+            assert time.monotonic() - started < 2
+        finally:
+            server.resume()
+        assert perform(db, send(("PING",), resend=True)) == [b"PONG"]
+
+
+def warm(db: Database, server: Server) -> Flow[Any]:
+    """Connect in this loop first: connecting to a suspended server is a failure of its own."""
+    server.resume()
+    yield Batch([("PING",)])
+    server.suspend()
+    yield Batch([("INCR", "n")], atomic=True)
+
+
+def test_silent_server_times_out_a_read_as_such(server: Server) -> None:
+    with Database(server.url, timeout=0.2, retry=Retry(NoBackoff(), 0)) as db:
+        db.run(send(("SET", "n", 1)))
+        server.suspend()
+        try:
+            with pytest.raises(BackendTimeoutError, match="GET on 'n'"):
+                db.run(send(("GET", "n"), resend=True))
+        finally:
+            server.resume()
+
+
+def test_command_that_waits_may_take_longer_than_the_timeout(valkey: Server, perform: Perform) -> None:
+    with Database(valkey.url, timeout=0.2) as db:
+        started = time.monotonic()
+        assert perform(db, send(("BLPOP", "nothing", "0.5"))) == [None]
+        assert 0.4 < time.monotonic() - started < 1.5
+        assert perform(db, send(("PING",))) == [b"PONG"]
+
+
+def test_exhausted_pool_tells_the_options(valkey: Server) -> None:
+    with Database(valkey.url, max_connections=1, pool_timeout=0.1) as db:
+
+        def holding() -> Flow[Any]:
+            yield Watch(["n"])
+            with pytest.raises(BackendTimeoutError, match="max_connections"):
+                db.run(send(("PING",)))
+
+        db.run(send(("PING",)))
+        db.run(holding())
+
+        async def crowd() -> None:
+            await db.arun(send(("PING",)))
+            waiting = [db.arun(send(("BLPOP", "nothing", "0.5"))) for _ in range(2)]
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+            assert sum(isinstance(result, BackendTimeoutError) for result in results) == 1
+            assert await db.arun(send(("PING",))) == [b"PONG"]
+
+        asyncio.run(crowd())
+
+
+def test_callers_wait_for_a_free_connection(valkey: Server) -> None:
+    with Database(valkey.url, max_connections=2) as db:
+
+        async def crowd() -> None:
+            results = await asyncio.gather(*(db.arun(send(("INCR", "crowd"))) for _ in range(200)))
+            assert sorted(result[0] for result in results) == list(range(1, 201))
+
+        asyncio.run(crowd())
+
+
+def test_cancelled_task_leaves_a_healthy_pool(server: Server) -> None:
+    async def main() -> None:
+        with Database(server.url, max_connections=2) as db:
+            await db.arun(send(("SET", "n", 0)))
+            for delay in (0, 0.0002, 0.0005, 0.001, 0.003) * 8:
+                tasks = [asyncio.ensure_future(db.arun(busy(index))) for index in range(6)]
+                await asyncio.sleep(delay)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            replies = await asyncio.gather(*(db.arun(send(("ECHO", index), ("GET", "n"))) for index in range(20)))
+            assert [int(echo) for echo, _ in replies] == list(range(20))
+            assert await db.arun(send(("SET", "n", "end"), atomic=True)) == [b"OK"]
+            await db.aclose()
+
+    def busy(index: int) -> Flow[Any]:
+        for _ in range(20):
+            yield Batch([("ECHO", f"stray {index}")] * 20)
+            yield Watch(["n"], [("GET", "n")])
+            yield Pause(0.0002)
+            yield Batch([("INCR", "n")], atomic=True)
+
+    asyncio.run(main())
+
+
+def test_cancellation_reaches_the_flows_cleanup(valkey: Server) -> None:
+    seen: list[str] = []
+
+    def flow() -> Flow[Any]:
+        try:
+            yield Batch([("BLPOP", "nothing", "0")])
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+        finally:
+            seen.append("cleaned")
+
+    async def main() -> None:
+        async with Database(valkey.url) as db:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(db.arun(flow()), 0.05)
+            assert await db.arun(send(("ECHO", "x"))) == [b"x"]
+
+    asyncio.run(main())
+    assert seen == ["cancelled", "cleaned"]
+
+
+def test_interrupt_in_the_middle_of_an_answer_leaves_a_healthy_pool(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Database(valkey.url, max_connections=1) as db:
+        db.run(send(("PING",)))
+        read = redis.Connection.read_response
+        calls = 0
+
+        def interrupted(self: redis.Connection, *args: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                raise KeyboardInterrupt
+            return read(self, *args, **options)
+
+        monkeypatch.setattr(redis.Connection, "read_response", interrupted)
+        seen: list[str] = []
+
+        def flow() -> Flow[Any]:
+            try:
+                yield Batch([("ECHO", index) for index in range(10)])
+            finally:
+                seen.append("cleaned")
+
+        with pytest.raises(KeyboardInterrupt):
+            db.run(flow())
+        assert seen == ["cleaned"]
+        assert db.run(send(("ECHO", "x"))) == [b"x"]
+
+
+def test_user_without_rights_is_told_which(server: Server, perform: Perform) -> None:
+    server.ask("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+get", "+watch", "+info", "+ping")
+    with Database(server.url.replace("redis://", "redis://reader:secret@"), protocol=2) as db:
+        assert perform(db, send(("GET", "n"))) == [None]
+        with pytest.raises(BackendError, match="SET on 'n': NOPERM") as caught:
+            perform(db, send(("SET", "n", 1)))
+        assert caught.value.code == "NOPERM"
+        with pytest.raises(BackendError, match=r"MULTI: NOPERM.*nothing was executed"):
+            perform(db, send(("GET", "n"), atomic=True))
+        with pytest.raises(BackendError, match="TIME: NOPERM"):
+            perform(db, asking(Clock()))
+        assert perform(db, asking(Supports("GET"))) is True
+        assert perform(db, asking(Supports("NOSUCH"))) is False
+
+
+def asking(request: Clock | Supports) -> Flow[Any]:
+    return (yield request)
+
+
+def test_supports_is_found_out_without_command_info(server: Server, perform: Perform) -> None:
+    server.ask("ACL", "SETUSER", "writer", "on", ">secret", "~*", "+@all", "-command", "-evalsha")
+    with Database(server.url.replace("redis://", "redis://writer:secret@")) as db:
+        assert perform(db, asking(Supports("HSET"))) is True
+        assert perform(db, asking(Supports("FLUSHALL"))) is True
+        assert perform(db, asking(Supports("NOSUCH"))) is False
+        assert server.ask("DBSIZE") == b":0\r\n"
+
+
+def test_wrong_password_is_told_and_not_shown(server: Server, perform: Perform) -> None:
+    url = server.url.replace("redis://", "redis://nobody:hunter2@")
+    with Database(url, retry=Retry(NoBackoff(), 0)) as db, pytest.raises(BackendError) as caught:
+        perform(db, send(("GET", "n")))
+    assert caught.value.code == "WRONGPASS"
+    assert "hunter2" not in str(caught.value)
+
+
+def test_full_server_refuses_at_queueing_and_applies_nothing(perform: Perform) -> None:
+    with Server("valkey", "--maxmemory", "1mb", "--maxmemory-policy", "noeviction") as full, Database(full.url) as db:
+        with pytest.raises(BackendError, match="nothing was executed") as caught:
+            perform(db, send(("INCR", "n"), ("SET", "big", b"x" * 2_000_000), ("INCR", "m"), atomic=True))
+        assert caught.value.code == "OOM"
+
+
+@contextmanager
+def speaking(answer: bytes) -> Iterator[str]:
+    """Lend the URL of a thing that answers everything alike."""
+
+    def serve() -> None:
+        try:
+            while True:
+                client, _ = listener.accept()
+                with client:
+                    while packet := client.recv(65536):
+                        client.sendall(answer * packet.count(b"*"))
+        except OSError:
+            return
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.close()
+
+
+def test_loading_server_is_refused_with_its_code(perform: Perform) -> None:
+    with (
+        speaking(b"-LOADING Redis is loading the dataset in memory\r\n") as url,
+        Database(url, retry=Retry(NoBackoff(), 0), protocol=2) as db,
+        pytest.raises(BackendError, match="try again in a moment") as caught,
+    ):
+        perform(db, send(("SET", "n", 1)))
+    assert caught.value.code == "LOADING"
+
+
+def test_something_that_is_no_redis_is_told(perform: Perform) -> None:
+    with (
+        speaking(b"HTTP/1.1 400 Bad Request\r\n\r\n") as url,
+        Database(url, retry=Retry(NoBackoff(), 0), timeout=0.5) as db,
+        pytest.raises(BackendError),
+    ):
+        perform(db, send(("SET", "n", 1)))
