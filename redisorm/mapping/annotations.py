@@ -128,14 +128,15 @@ def split_optional(annotation: Any) -> tuple[Any, bool]:
 
 
 def _is_document(annotation: Any) -> bool:
-    """Whether a class is an ordinary model: one that Pydantic, and nothing of its own, knows how to make."""
-    return (
-        isinstance(annotation, type)
-        and issubclass(annotation, BaseModel)
-        and not issubclass(annotation, RootModel)
-        and annotation is not BaseModel
-        and "__get_pydantic_core_schema__" not in {name for base in annotation.__mro__[:-1] if base is not BaseModel for name in vars(base)}
-    )
+    """Whether a class is an ordinary model: one whose schema Pydantic makes, and nothing of its own."""
+    if (
+        not (isinstance(annotation, type) and issubclass(annotation, BaseModel))
+        or issubclass(annotation, RootModel)
+        or annotation is BaseModel
+    ):
+        return False
+    schema_of: Any = annotation.__get_pydantic_core_schema__
+    return schema_of.__func__.__module__ in ("pydantic.main", f"{__package__}.base")
 
 
 _documents: dict[type[BaseModel], type[Row]] = {}

@@ -1,21 +1,23 @@
 """`MappedModel`: the Pydantic class behind every model, and the one metaclass.
 
-The metaclass takes the class options and compiles the mapper as soon as every annotation is known; for type checkers it
-carries `dataclass_transform`, so that a `Field(...)` without a default is a required argument. Models are plain data
+A class statement takes the class options, and the mapper is compiled as soon as every annotation is known; for type checkers
+the metaclass carries `dataclass_transform`, so that a `Field(...)` without a default is a required argument. Models are plain data
 here: no verb, no session, no I/O.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 from pydantic.fields import FieldInfo
 from pydantic.fields import PrivateAttr as PydanticPrivateAttr
+from pydantic_core import CoreSchema
 from typing_extensions import Self, dataclass_transform
 
 from redisorm.errors import MappingError, SessionError
@@ -60,39 +62,7 @@ _OPTIONS = ("ttl", "ttl_refresh", "versioned", "database")
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, FieldInfo, PydanticPrivateAttr))
 class ModelMeta(ModelMetaclass):
-    """Takes the class options out of a class statement and leaves the rest to Pydantic."""
-
-    def __new__(
-        mcs,
-        name: str,
-        bases: tuple[type, ...],
-        namespace: dict[str, Any],
-        *,
-        prefix: str | None = None,
-        ttl: int | timedelta | None = _UNSAID,
-        ttl_refresh: Refresh = _UNSAID,
-        versioned: bool = _UNSAID,
-        database: Any = _UNSAID,
-        abstract: bool = False,
-        unique_together: tuple[tuple[str, ...], ...] = (),
-        **options: Any,
-    ) -> Any:
-        """Make the class, its options taken out of the keywords of the statement."""
-        _refuse_verbs(name, namespace.get("__annotations__", {}))
-        if unique_together:
-            raise MappingError(f"{name}: unique_together= is not available in this version; leave it out")
-        said = {key: value for key, value in zip(_OPTIONS, (ttl, ttl_refresh, versioned, database), strict=True) if value is not _UNSAID}
-        inherited: dict[str, Any] = {}
-        for base in reversed(bases):
-            inherited.update(getattr(base, "__redisorm_options__", {}))
-        namespace["__redisorm_options__"] = {**inherited, **said}
-        namespace["__redisorm_prefix__"] = prefix
-        namespace["__redisorm_abstract__"] = abstract
-        namespace["__redisorm_mapper__"] = None
-        try:
-            return super().__new__(mcs, name, bases, namespace, **options)
-        except PydanticSchemaGenerationError as error:
-            raise MappingError(f"{name}: {error.message.splitlines()[0]}") from error
+    """Pydantic's metaclass, with our `Field` as a field specifier. It has no `__new__`: Pydantic looks for local names one frame up."""
 
 
 def _refuse_verbs(owner: str, names: Any) -> None:
@@ -103,17 +73,48 @@ def _refuse_verbs(owner: str, names: Any) -> None:
             )
 
 
-class MappedModel(BaseModel, metaclass=ModelMeta, abstract=True):
+class MappedModel(BaseModel, metaclass=ModelMeta):
     """A Pydantic model that maps to a Redis hash and its companions."""
 
     __slots__ = ("__redisorm_state__",)
     model_config: ClassVar[ConfigDict] = ConfigDict(validate_assignment=True)
 
-    if TYPE_CHECKING:
-        __redisorm_options__: ClassVar[dict[str, Any]]
-        __redisorm_prefix__: ClassVar[str | None]
-        __redisorm_abstract__: ClassVar[bool]
-        __redisorm_mapper__: ClassVar[Any]
+    __redisorm_options__: ClassVar[dict[str, Any]] = {}
+    __redisorm_prefix__: ClassVar[str | None] = None
+    __redisorm_abstract__: ClassVar[bool] = True
+    __redisorm_mapper__: ClassVar[Any] = None
+
+    def __init_subclass__(
+        cls,
+        *,
+        prefix: str | None = None,
+        ttl: int | timedelta | None = _UNSAID,
+        ttl_refresh: Refresh = _UNSAID,
+        versioned: bool = _UNSAID,
+        database: Any = _UNSAID,
+        abstract: bool = False,
+        unique_together: tuple[tuple[str, ...], ...] = (),
+        **options: Any,
+    ) -> None:
+        super().__init_subclass__(**options)
+        _refuse_verbs(cls.__name__, inspect.get_annotations(cls))
+        if unique_together:
+            raise MappingError(f"{cls.__name__}: unique_together= is not available in this version; leave it out", model=cls)
+        said = zip(_OPTIONS, (ttl, ttl_refresh, versioned, database), strict=True)
+        inherited: dict[str, Any] = {}
+        for base in reversed(cls.__bases__):
+            inherited.update(getattr(base, "__redisorm_options__", {}))
+        cls.__redisorm_options__ = {**inherited, **{option: value for option, value in said if value is not _UNSAID}}
+        cls.__redisorm_prefix__ = prefix
+        cls.__redisorm_abstract__ = abstract
+        cls.__redisorm_mapper__ = None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        try:
+            return handler(source)
+        except PydanticSchemaGenerationError as error:
+            raise MappingError(f"{cls.__name__}: {error.message.splitlines()[0]}", model=cls) from error
 
     @classmethod
     def __pydantic_on_complete__(cls) -> None:

@@ -18,7 +18,7 @@ from .annotations import split_optional
 from .decoder import Decoder
 from .encoder import Encoder
 from .fields import FieldOptions, options_of
-from .layout import Companion, lay_out
+from .layout import Companion, Leaf, lay_out
 from .slots import Slots
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Mapper(Generic[M]):
         pk_name: The field that is the primary key.
         automatic: Whether the primary key comes from a counter where none is given.
         is_plain: Whether a row is its hash and nothing else: no companion, no deadline, no version.
+        changes_in_place: Whether a value can change without an assignment: a collection, a nested model, extra fields.
         open: Whether fields beside the declared ones are kept.
         generated: Whether the primary key comes from a default factory where none is given.
     """
@@ -68,6 +69,8 @@ class Mapper(Generic[M]):
         self.decoder: Decoder[M] = Decoder(model, row, self.slots, self.companions, self.pk_name)
         self.fields = (*self.slots.names, LIFE, VERSION) if options.versioned else (*self.slots.names, LIFE)
         self.is_plain = not (self.companions or self.slots.lives or options.versioned or options.ttl_ms is not None)
+        nests = len(self.slots.names) > sum(isinstance(slot, Leaf) for slot in self.slots.order)
+        self.changes_in_place = bool(self.companions or self.slots.mutable or nests or model.model_config.get("extra") == "allow")
         self.open = model.model_config.get("extra") == "allow"
         self._keyspaces: dict[str, Keyspace] = {}
 

@@ -1,6 +1,7 @@
 """The identity map: one object for one row, however often it is asked for (Fowler, *Identity Map*).
 
-Clean objects are held weakly, so that a long session does not keep all it has seen. What a commit needs is held.
+Clean objects are held weakly, so that a long session does not keep all it has seen. What a commit needs is held, and so is
+what may change without an assignment: `session.get(User, 1).tags.add("x")` has let go of the user before the set changes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ class IdentityMap:
         return self._seen.get(identity) if held is None else held
 
     def put(self, identity: Identity, obj: MappedModel) -> None:
-        """Remember an object as long as somebody else keeps it."""
+        """Remember an object, as long as somebody else keeps it where no change can be made in it unseen."""
+        if identity[0].changes_in_place:
+            self._held[identity] = obj
+            return
         self._held.pop(identity, None)
         self._seen[identity] = obj
 
@@ -39,7 +43,9 @@ class IdentityMap:
         self._held[identity] = obj
 
     def loosen(self, identity: Identity) -> None:
-        """Keep an object from now on only as long as somebody else does."""
+        """Keep an object from now on only as `put` does."""
+        if identity[0].changes_in_place:
+            return
         obj = self._held.pop(identity, None)
         if obj is not None:
             self._seen[identity] = obj
