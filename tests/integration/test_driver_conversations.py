@@ -110,8 +110,8 @@ def test_watched_key_that_changed_answers_none_and_writes_nothing(db: Database, 
 
 
 def test_watched_key_that_expired_answers_none(db: Database, perform: Perform) -> None:
-    perform(db, send(("SET", "n", 5, "PX", 30)))
-    read, done = perform(db, guarded(lambda: time.sleep(0.06)))
+    perform(db, send(("SET", "n", 5, "PX", 400)))
+    read, done = perform(db, guarded(lambda: time.sleep(0.6)))
     assert read == [b"5"]
     assert done is None
     assert perform(db, send(("MGET", "n", "written"))) == [[None, None]]
