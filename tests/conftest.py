@@ -1,6 +1,7 @@
 """Fixtures that lend tests a real server, a URL, or an open database on each kind of server.
 
-A test names what it needs: `server_url` (memory and three real servers), `server` (the three, to break them), `db`.
+A test names what it needs: `server_url` (memory and three real servers), `server` (the three, to break them), `proxy` (a relay to
+it that loses answers), `db`.
 Where a server is missing the test is skipped with what to install; `$REDISORM_REQUIRE_SERVERS=1` makes that a failure.
 """
 
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.faults.proxy import Proxy
 from tests.servers import KINDS, Server, ServerMissingError
 
 if TYPE_CHECKING:
@@ -57,6 +59,13 @@ def _flushed(kind: str, request: pytest.FixtureRequest) -> Server:
 def server(request: pytest.FixtureRequest) -> Server:
     """Each kind of real server in turn, empty; a test may kill, suspend or restart it."""
     return _flushed(request.param, request)
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    """A relay to `server` that goes wrong on demand."""
+    with Proxy(server.port) as relay:
+        yield relay
 
 
 @pytest.fixture(params=("memory", *KINDS))

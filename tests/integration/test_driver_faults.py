@@ -18,6 +18,7 @@ from redis.retry import Retry
 from redisorm.commands import Batch, Clock, Command, Flow, Pause, Supports, Watch
 from redisorm.drivers.database import Database
 from redisorm.errors import BackendError, BackendTimeoutError, CommitUnknownError, ConnectionFailedError
+from tests.faults.proxy import Proxy
 from tests.servers import Server
 
 Perform: TypeAlias = Callable[[Database, Flow[Any]], Any]
@@ -41,74 +42,6 @@ def send(*commands: Command, atomic: bool = False, resend: bool = False) -> Flow
     return (yield Batch(commands, atomic=atomic, resend=resend))
 
 
-class Proxy:
-    """Relays to a server, and cuts the connection when a packet has the trigger in it.
-
-    With `deliver` the server gets the packet and the client never its answer; without, the server never sees it.
-    """
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
-        self.trigger = b"\0never"
-        self.deliver = True
-        self.cuts = 0
-        self._muted: set[socket.socket] = set()
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    def cut(self, trigger: bytes, times: int = 1, *, deliver: bool = True) -> None:
-        self.trigger, self.cuts, self.deliver = trigger, times, deliver
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._target))
-            for relay in (self._requests, self._answers):
-                threading.Thread(target=relay, args=(client, server), daemon=True).start()
-
-    def _requests(self, client: socket.socket, server: socket.socket) -> None:
-        try:
-            while packet := client.recv(1 << 20):
-                if self.cuts and self.trigger in packet:
-                    self.cuts -= 1
-                    if self.deliver:
-                        self._muted.add(client)
-                        server.sendall(packet)
-                        time.sleep(0.05)  # executed before the test asks, which the missing answer lets it do
-                    client.shutdown(socket.SHUT_RDWR)
-                    break
-                server.sendall(packet)
-        except OSError:
-            pass
-        finally:
-            client.close()
-            server.close()
-
-    def _answers(self, client: socket.socket, server: socket.socket) -> None:
-        try:
-            while packet := server.recv(1 << 20):
-                if client not in self._muted:
-                    client.sendall(packet)
-            client.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-
-
-@pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    relay = Proxy(server.port)
-    yield relay
-    relay.close()
-
-
 def eager() -> Retry:
     return Retry(NoBackoff(), 3)
 
@@ -116,19 +49,19 @@ def eager() -> Retry:
 def test_lost_answer_of_a_transaction_is_unknown_and_the_server_saw_it_once(server: Server, proxy: Proxy, perform: Perform) -> None:
     with Database(proxy.url, retry=eager()) as db:
         perform(db, send(("SET", "n", 0)))
-        proxy.cut(b"INCR", times=5)
+        lost = proxy.lose("INCR", times=5)
         with pytest.raises(CommitUnknownError, match=r"EXEC of 1 commands.*not sent again"):
             perform(db, send(("INCR", "n"), atomic=True))
-        assert proxy.cuts == 4
+        assert lost.times == 4
         assert server.ask("GET", "n") == b"$1\r\n1\r\n"
-        proxy.cuts = 0
+        proxy.heal()
         assert perform(db, send(("GET", "n"))) == [b"1"]
 
 
 def test_lost_answer_of_a_plain_write_is_unknown(server: Server, proxy: Proxy, perform: Perform) -> None:
     with Database(proxy.url, retry=eager()) as db:
         perform(db, send(("SET", "n", 0)))
-        proxy.cut(b"INCR")
+        proxy.lose("INCR")
         with pytest.raises(CommitUnknownError, match="INCR was sent"):
             perform(db, send(("INCR", "n")))
         assert server.ask("GET", "n") == b"$1\r\n1\r\n"
@@ -143,7 +76,7 @@ def test_lost_answer_of_a_guarded_commit_is_unknown_even_where_sending_again_is_
 
     with Database(proxy.url, retry=eager()) as db:
         perform(db, send(("SET", "n", 0)))
-        proxy.cut(b"INCR")
+        proxy.lose("INCR")
         with pytest.raises(BackendError):
             perform(db, flow())
         assert server.ask("GET", "n") == b"$1\r\n1\r\n"
@@ -153,24 +86,24 @@ def test_lost_answer_of_a_guarded_commit_is_unknown_even_where_sending_again_is_
 def test_reads_are_sent_again(proxy: Proxy, perform: Perform, deliver: bool) -> None:
     with Database(proxy.url, retry=eager()) as db:
         perform(db, send(("SET", "n", 7)))
-        proxy.cut(b"GET", times=2, deliver=deliver)
+        lost = (proxy.lose if deliver else proxy.cut)("GET", times=2)
         assert perform(db, send(("GET", "n"), resend=True)) == [b"7"]
-        assert proxy.cuts == 0
+        assert lost.times == 0
 
 
 def test_reads_are_sent_no_oftener_than_the_retry_policy_says(proxy: Proxy, perform: Perform) -> None:
     with Database(proxy.url, retry=Retry(NoBackoff(), 2)) as db:
         perform(db, send(("SET", "n", 7)))
-        proxy.cut(b"GET", times=10)
+        lost = proxy.lose("GET", times=10)
         with pytest.raises(ConnectionFailedError, match="GET on 'n'"):
             perform(db, send(("GET", "n"), resend=True))
-        assert proxy.cuts == 7
+        assert lost.times == 7
 
 
 def test_watch_is_sent_again_on_a_fresh_flow_only(proxy: Proxy, perform: Perform) -> None:
     def flow() -> Flow[Any]:
         first = yield Watch(["n"], [("GET", "n")])
-        proxy.cut(b"WATCH")
+        proxy.lose("WATCH")
         with pytest.raises(ConnectionFailedError):
             yield Watch(["m"], [("GET", "m")])
         with pytest.raises(ConnectionFailedError, match="watched 2 keys broke"):
@@ -180,7 +113,7 @@ def test_watch_is_sent_again_on_a_fresh_flow_only(proxy: Proxy, perform: Perform
 
     with Database(proxy.url, retry=eager()) as db:
         perform(db, send(("SET", "n", 7)))
-        proxy.cut(b"WATCH")
+        proxy.lose("WATCH")
         assert perform(db, flow()) == [b"7", 8]
 
 
