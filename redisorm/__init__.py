@@ -33,6 +33,7 @@ from .errors import (
 )
 from .flows.committing import CommitResult
 from .mapping.fields import Field
+from .mapping.geo import GeoPoint
 from .mapping.sortedset import SortedSet
 from .sync.model import RedisModel
 from .sync.session import Session
@@ -53,6 +54,7 @@ __all__ = [
     "DecodeError",
     "DetachedInstanceError",
     "Field",
+    "GeoPoint",
     "IndexValueError",
     "LockLost",
     "LockTimeout",

@@ -6,6 +6,14 @@ key                       type               holds
 ``user:1``                hash               the fields of a row as text; ``:version`` and ``:ttl`` where used
 ``user:1:tags``           list, set, zset    a companion of the row
 ``user::id:next``         string             the counter of automatic primary keys
+``user::all``             zset               primary key → deadline in ms, ``+inf`` without one: all rows of an indexed class
+``user::city:Oslo``       zset               primary key → deadline: the rows whose city is Oslo
+``user::city:``           zset               the same for ``None``; the empty text is ``user::city:%``
+``user::age``             zset               primary key → value: numbers and times in order
+``user::name``            zset, score 0      ``value NUL primary key``: text in order (``index="lex"``)
+``user::place``           geo                primary key → position
+``user::unique:email:a``  string             the primary key of the row that has this value
+``user:1::memo``          hash               which of these entries an expiring row owns
 ========================  =================  =====================================================================
 
 A namespace goes before all of them (``shop:user:1``). What begins ``prefix::`` is the library's own. Primary keys are
@@ -15,17 +23,34 @@ escaped, so that none can forge another key. This room knows text, and nothing o
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 from .errors import MappingError
 
-__all__ = ["LIFE", "VERSION", "Keyspace", "check_namespace", "check_prefix", "claim_prefix", "escape", "unescape"]
+__all__ = [
+    "LEDGER",
+    "LIFE",
+    "VERSION",
+    "Keyspace",
+    "check_namespace",
+    "check_prefix",
+    "claim_prefix",
+    "escape",
+    "none_entry",
+    "unescape",
+    "unique_entry",
+    "value_entry",
+]
 
 VERSION = ":version"
 """The hash field that counts the writes of a versioned row."""
 
 LIFE = ":ttl"
 """The hash field that remembers the life a row was given of its own: seconds as text, `-1` for one that never ends."""
+
+LEDGER = "all"
+"""What comes after `prefix::` in the key that lists all rows with their deadlines."""
 
 _SPECIAL = re.compile(r"[:%{}\0]")
 _EMPTY = "%"
@@ -49,6 +74,21 @@ def unescape(text: str) -> str:
     if text == _EMPTY:
         return ""
     return unquote_to_bytes(text).decode("utf-8", "surrogateescape") if "%" in text else text
+
+
+def value_entry(field: str, text: str) -> str:
+    """Spell what comes after `prefix::` for one value of an equality index."""
+    return f"{field}:{escape(text)}"
+
+
+def none_entry(field: str) -> str:
+    """Spell the same for rows without a value."""
+    return f"{field}:"
+
+
+def unique_entry(name: str, texts: Iterable[str]) -> str:
+    """Spell the same for a unique value."""
+    return f"unique:{name}:{':'.join(map(escape, texts))}"
 
 
 def check_namespace(namespace: str) -> str:
@@ -108,3 +148,24 @@ class Keyspace:
     def companion(row: str, field: str) -> str:
         """Spell the key of a companion of a row."""
         return f"{row}:{field}"
+
+    @staticmethod
+    def memo(row: str) -> str:
+        """Spell the key of the memo of a row."""
+        return f"{row}::memo"
+
+    def own(self, name: str) -> str:
+        """Spell a key of the class itself from what comes after `prefix::`: `all`, `age`, `city:Oslo`, `unique:email:a@x`."""
+        return f"{self._head}:{name}"
+
+    @property
+    def pattern(self) -> str:
+        """The glob pattern that matches the keys of all rows, and of more: `belongs` tells them apart."""
+        return re.sub(r"([*?\[\]\\^-])", r"\\\1", self._head) + "*"
+
+    def row_text(self, key: str) -> str | None:
+        """Read the primary key out of the key of a row; `None` where the key is something else, or another class's."""
+        text = key[len(self._head) :]
+        if not key.startswith(self._head) or not text or ":" in text or text in self._refused:
+            return None
+        return unescape(text)

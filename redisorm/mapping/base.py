@@ -57,7 +57,7 @@ RESERVED = frozenset(
 
 C = TypeVar("C", bound="MappedModel")
 _UNSAID: Any = object()
-_OPTIONS = ("ttl", "ttl_refresh", "versioned", "database")
+_OPTIONS = ("ttl", "ttl_refresh", "versioned", "database", "unique_together")
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, FieldInfo, PydanticPrivateAttr))
@@ -93,14 +93,12 @@ class MappedModel(BaseModel, metaclass=ModelMeta):
         versioned: bool = _UNSAID,
         database: Any = _UNSAID,
         abstract: bool = False,
-        unique_together: tuple[tuple[str, ...], ...] = (),
+        unique_together: tuple[tuple[str, ...], ...] = _UNSAID,
         **options: Any,
     ) -> None:
         super().__init_subclass__(**options)
         _refuse_verbs(cls.__name__, inspect.get_annotations(cls))
-        if unique_together:
-            raise MappingError(f"{cls.__name__}: unique_together= is not available in this version; leave it out", model=cls)
-        said = zip(_OPTIONS, (ttl, ttl_refresh, versioned, database), strict=True)
+        said = zip(_OPTIONS, (ttl, ttl_refresh, versioned, database, unique_together), strict=True)
         inherited: dict[str, Any] = {}
         for base in reversed(cls.__bases__):
             inherited.update(getattr(base, "__redisorm_options__", {}))
@@ -234,7 +232,12 @@ def _options(model: type[MappedModel]) -> Options:
         raise MappingError(str(error), model=model) from error
     claim_prefix(prefix)
     return Options(
-        prefix=prefix, ttl_ms=ttl_ms, ttl_refresh=refresh, versioned=bool(said.get("versioned", False)), database=said.get("database")
+        prefix=prefix,
+        ttl_ms=ttl_ms,
+        ttl_refresh=refresh,
+        versioned=bool(said.get("versioned", False)),
+        database=said.get("database"),
+        unique_together=tuple(said.get("unique_together", ())),
     )
 
 

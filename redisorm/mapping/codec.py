@@ -21,6 +21,7 @@ from pydantic_core import SchemaSerializer, SchemaValidator, to_jsonable_python
 
 from .annotations import members, serializer, split_optional, stored, validator
 from .fields import unalias
+from .geo import GeoPoint
 
 __all__ = ["Codec", "Text", "codec_of", "strip_annotated"]
 
@@ -207,7 +208,7 @@ def _is_text(annotation: Any) -> bool:
 
 def _is_immutable(annotation: Any) -> bool:
     bare = strip_annotated(annotation)
-    if bare in _SPELLINGS or bare is type(None) or get_origin(bare) is Literal:
+    if bare in _SPELLINGS or bare in (type(None), GeoPoint) or get_origin(bare) is Literal:
         return True
     parts = members(bare)
     if len(parts) > 1:

@@ -5,7 +5,7 @@ Pydantic's `FieldInfo` is final, so the options travel in its `metadata`, where 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from types import EllipsisType, UnionType
@@ -18,7 +18,7 @@ from pydantic.types import Discriminator
 from pydantic_core import PydanticUndefined
 from typing_extensions import Unpack
 
-__all__ = ["Field", "FieldOptions", "IndexKind", "options_of", "unalias"]
+__all__ = ["Field", "FieldOptions", "IndexKind", "options_in", "options_of", "unalias"]
 
 T = TypeVar("T")
 
@@ -182,9 +182,17 @@ def _metadata(annotation: Any) -> Iterator[Any]:
 
 def options_of(info: FieldInfo) -> FieldOptions:
     """Collect the options of a field from wherever they were given; the outermost that says something wins."""
-    found = [item for item in [*info.metadata, *_metadata(info.annotation)] if isinstance(item, FieldOptions)]
+    return _merged([*info.metadata, *_metadata(info.annotation)])
+
+
+def options_in(annotation: Any) -> FieldOptions:
+    """Collect the options inside an annotation, as of what a computed field returns."""
+    return _merged(_metadata(annotation))
+
+
+def _merged(metadata: Iterable[Any]) -> FieldOptions:
     said: dict[str, Any] = {}
-    for options in found:
+    for options in (item for item in metadata if isinstance(item, FieldOptions)):
         for option in fields(FieldOptions):
             value = getattr(options, option.name)
             if value is not None:

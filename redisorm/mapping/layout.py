@@ -7,7 +7,7 @@ codecs, but neither objects nor keys.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -20,10 +20,10 @@ from redisorm.errors import MappingError
 
 from .annotations import Row, members, row_class, split_optional, stored, stored_field, validator
 from .codec import Codec, codec_of, element_codec, strip_annotated
-from .fields import FieldOptions, options_of
+from .fields import FieldOptions, options_in, options_of
 from .sortedset import SortedSet
 
-__all__ = ["Branch", "Companion", "CompanionKind", "Leaf", "Level", "lay_out", "seconds_ms"]
+__all__ = ["Branch", "Companion", "CompanionKind", "Declared", "Leaf", "Level", "lay_out", "seconds_ms"]
 
 CompanionKind = Literal["list", "set", "zset"]
 _COMPANIONS: dict[Any, CompanionKind] = {list: "list", set: "set", SortedSet: "zset"}
@@ -63,6 +63,21 @@ class Companion:
     whole: SchemaValidator
 
 
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A field with `index=` or `unique=`.
+
+    Attributes:
+        absent: The value that a row without the hash field has; `None` for none.
+        where: Where it stands, for errors.
+    """
+
+    part: Leaf | Companion
+    options: FieldOptions
+    absent: Any
+    where: str
+
+
 @dataclass(slots=True)
 class Level:
     """The fields of one model: of the class itself, or of a model nested in it."""
@@ -71,12 +86,14 @@ class Level:
     leaves: list[Leaf] = field(default_factory=list)
     branches: list[Branch] = field(default_factory=list)
     companions: list[Companion] = field(default_factory=list)
+    declared: list[Declared] = field(default_factory=list)
 
-    def every_leaf(self) -> Iterator[Leaf]:
-        """The leaves of this level and of all below, in the order of their values."""
-        yield from self.leaves
+    def every_declared(self) -> Iterator[Declared]:
+        """The indexed and unique fields of this level and of all below. Inside an optional model nothing is there by default."""
+        yield from self.declared
         for branch in self.branches:
-            yield from branch.level.every_leaf()
+            for one in branch.level.every_declared():
+                yield replace(one, absent=None) if branch.optional else one
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,20 +165,17 @@ def _companion(level: Level, name: str, info: FieldInfo, where: str, *, nested: 
         raise _refuse(
             level.model, where, f"a nested model cannot have companion keys of its own ({kind}): Field(inline=True) stores it as JSON text"
         )
-    _refuse_options(level.model, where, options, "a companion")
+    if options.primary_key or options.unique:
+        raise _refuse(level.model, where, "a companion cannot be the primary key or unique; take a text, a number, a date or a UUID")
     if options.ttl is not None:
         raise _refuse(level.model, where, "a companion cannot have a life of its own; it lives as long as its row")
     whole = stored_field(info)
     element = (get_args(bare) or (Any,))[0]
-    level.companions.append(Companion(name, kind, element_codec(element), validator(whole)))
+    companion = Companion(name, kind, element_codec(element), validator(whole))
+    level.companions.append(companion)
+    if options.index:
+        level.declared.append(Declared(companion, options, None, where))
     return True
-
-
-def _refuse_options(owner: type[BaseModel], where: str, options: FieldOptions, what: str) -> None:
-    if options.primary_key:
-        raise _refuse(owner, where, f"{what} cannot be the primary key; take a text, a number, a date or a UUID")
-    if options.index or options.unique:
-        raise _refuse(owner, where, "index= and unique= are not available in this version; leave them out")
 
 
 def _leaf_or_branch(owner: type[BaseModel], level: Level, name: str, info: FieldInfo, *, prefix: str) -> Any:
@@ -171,16 +185,22 @@ def _leaf_or_branch(owner: type[BaseModel], level: Level, name: str, info: Field
     bare = strip_annotated(annotation)
     null = optional and not info.is_required() and not (info.default is None and info.default_factory is None)
     if not options.inline and _nests(bare) and not _reaches(bare, bare):
-        _refuse_options(owner, where, options, "a nested model")
+        if options.primary_key or options.index or options.unique:
+            raise _refuse(
+                owner, where, "a nested model cannot be the primary key, indexed or unique: mark one of its fields, or give it inline=True"
+            )
         if options.ttl is not None:
             raise _refuse(owner, where, "a nested model is several hash fields and cannot have a life of its own: inline=True makes it one")
         sub, row = _level(owner, bare, prefix=f"{prefix}{name}.")
         level.branches.append(Branch(prefix + name, name, sub, optional, null))
         return Annotated[row | None, BeforeValidator(_none_of_null)] if null else row
-    if prefix or not options.primary_key:
-        _refuse_options(owner, where, options, "a field of a nested model")
+    if prefix and options.primary_key:
+        raise _refuse(owner, where, "a field of a nested model cannot be the primary key; take a field of the class itself")
     leaf = _leaf(owner, where, name, info, options, prefix=prefix, optional=optional, null=null)
     level.leaves.append(leaf)
+    if options.index or options.unique:
+        absent = None if info.is_required() or info.default_factory is not None else info.default
+        level.declared.append(Declared(leaf, options, absent, where))
     return Annotated[leaf.codec.reads | None, BeforeValidator(_none_of_null)] if null else leaf.codec.reads
 
 
@@ -245,6 +265,8 @@ def _computed(model: type[BaseModel], level: Level) -> None:
     """Computed fields are stored for other readers and never read back."""
     for name, computed in model.model_computed_fields.items():
         annotation, _ = split_optional(Any if computed.return_type is PydanticUndefined else computed.return_type)
-        level.leaves.append(
-            Leaf(name, name, codec_of(stored(annotation)), optional=True, null=False, checked=True, ttl_ms=None, computed=True)
-        )
+        leaf = Leaf(name, name, codec_of(stored(annotation)), optional=True, null=False, checked=True, ttl_ms=None, computed=True)
+        level.leaves.append(leaf)
+        options = options_in(computed.return_type)
+        if options.index or options.unique:
+            level.declared.append(Declared(leaf, options, None, f"{model.__name__}.{name}"))

@@ -18,6 +18,7 @@ from .annotations import split_optional
 from .decoder import Decoder
 from .encoder import Encoder
 from .fields import FieldOptions, options_of
+from .indexes import Index, declared_index, uniques_of
 from .layout import Companion, Leaf, lay_out
 from .slots import Slots
 
@@ -39,6 +40,7 @@ class Options:
     ttl_refresh: Refresh = "write"
     versioned: bool = False
     database: Any = None
+    unique_together: tuple[tuple[str, ...], ...] = ()
 
 
 class Mapper(Generic[M]):
@@ -54,6 +56,9 @@ class Mapper(Generic[M]):
         automatic: Whether the primary key comes from a counter where none is given.
         is_plain: Whether a row is its hash and nothing else: no companion, no deadline, no version.
         changes_in_place: Whether a value can change without an assignment: a collection, a nested model, extra fields.
+        indexes: By field, the indexes of the class.
+        uniques: Its unique constraints.
+        indexed: Whether it has any of these, and so a list of its rows.
         open: Whether fields beside the declared ones are kept.
         generated: Whether the primary key comes from a default factory where none is given.
     """
@@ -65,10 +70,11 @@ class Mapper(Generic[M]):
         self.slots = Slots(level)
         self.companions: tuple[Companion, ...] = tuple(level.companions)
         self._find_key()
+        self._find_indexes()
         self.encoder = Encoder(self.slots, self.companions)
         self.decoder: Decoder[M] = Decoder(model, row, self.slots, self.companions, self.pk_name)
         self.fields = (*self.slots.names, LIFE, VERSION) if options.versioned else (*self.slots.names, LIFE)
-        self.is_plain = not (self.companions or self.slots.lives or options.versioned or options.ttl_ms is not None)
+        self.is_plain = not (self.companions or self.indexed or self.slots.lives or options.versioned or options.ttl_ms is not None)
         nests = len(self.slots.names) > sum(isinstance(slot, Leaf) for slot in self.slots.order)
         self.changes_in_place = bool(self.companions or self.slots.mutable or nests or model.model_config.get("extra") == "allow")
         self.open = model.model_config.get("extra") == "allow"
@@ -105,6 +111,22 @@ class Mapper(Generic[M]):
         self.generated = info.default_factory is not None
         constrained = any(not isinstance(item, FieldOptions) for item in info.metadata)
         self._checked_pk = frozenset() if constrained else leaf.codec.exact
+
+    def _find_indexes(self) -> None:
+        declared = list(self.slots.level.every_declared())
+        leaves = {slot.name: slot for slot in (*self.slots.order, *self.slots.computed) if isinstance(slot, Leaf)}
+        found = (declared_index(self.model, one) for one in declared)
+        self.indexes: dict[str, Index] = {index.name: index for index in found if index is not None}
+        for index in self.indexes.values():
+            index.place = self.slots.place(index.name) if index.name in self.slots.names else None
+        self.uniques = tuple(uniques_of(self.model, declared, self.options.unique_together, leaves))
+        self.indexed = bool(self.indexes or self.uniques)
+        if self.automatic and "id" in self.indexes and self.pk_name != "id":
+            raise MappingError(
+                f"{self.model.__name__}.id: an index of this name would share a key with the counter of automatic keys: rename the field",
+                model=self.model,
+                field="id",
+            )
 
     def keyspace(self, namespace: str) -> Keyspace:
         """The keys of this class in a namespace."""

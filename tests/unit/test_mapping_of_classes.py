@@ -15,7 +15,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr, field_validator
 from pydantic import Field as PydanticField
 
-from redisorm import Field, MappingError, RedisModel, Session, SessionError, SortedSet
+from redisorm import Field, GeoPoint, MappingError, RedisModel, Session, SessionError, SortedSet
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.loading import load
 from redisorm.keys import Keyspace, escape, unescape
@@ -109,18 +109,49 @@ def ambiguous_none() -> None:
 def index() -> None:
     class Model(RedisModel):
         id: int
-        age: int = Field(index=True)
+        things: dict[str, int] = Field(index=True)
+
+
+def index_of_a_position() -> None:
+    class Model(RedisModel):
+        id: int
+        place: GeoPoint = Field(index=True)
+
+
+def lex_index_of_a_number() -> None:
+    class Model(RedisModel):
+        id: int
+        age: int = Field(index="lex")
+
+
+def geo_index_of_text() -> None:
+    class Model(RedisModel):
+        id: int
+        place: str = Field(index="geo")
+
+
+def index_named_like_a_key() -> None:
+    class Model(RedisModel):
+        id: int
+        all: str = Field(index=True)
 
 
 def unique() -> None:
     class Model(RedisModel):
         id: int
-        email: str = Field(unique=True)
+        emails: dict[str, str] = Field(unique=True)
+
+
+def unique_companion() -> None:
+    class Model(RedisModel):
+        id: int
+        tags: set[str] = Field(default=set(), unique=True)
 
 
 def unique_together() -> None:
     class Model(RedisModel, unique_together=(("a", "b"),)):
         id: int
+        a: str = ""
 
 
 def required_with_a_life() -> None:
@@ -174,9 +205,14 @@ REFUSED: list[tuple[Callable[[], None], str]] = [
     (unknown_type, "Unknown"),
     (arbitrary_type, r"Model\.thing.*cannot be stored"),
     (ambiguous_none, r"Model\.text.*null"),
-    (index, r"Model\.age.*index="),
-    (unique, r"Model\.email.*unique="),
-    (unique_together, "unique_together"),
+    (index, r"Model\.things.*index=True needs a scalar"),
+    (index_of_a_position, r"Model\.place.*index='geo'"),
+    (lex_index_of_a_number, r"Model\.age.*needs a text field"),
+    (geo_index_of_text, r"Model\.place.*GeoPoint"),
+    (index_named_like_a_key, r"Model\.all.*rename it"),
+    (unique, r"Model\.emails cannot be unique"),
+    (unique_companion, r"Model\.tags.*unique"),
+    (unique_together, r"Model\.b cannot be unique"),
     (required_with_a_life, r"Model\.code.*default"),
     (companion_with_a_life, r"Model\.tags.*as long as its row"),
     (nested_with_a_life, r"Model\.inner.*inline=True"),

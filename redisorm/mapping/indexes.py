@@ -1,0 +1,299 @@
+"""What the indexes of a class hold: each field's values as canonical text or as a score, made in Python.
+
+An index is declared with a field and compiled with its class. This room knows values and texts; keys are spelled by
+`keys`, commands by the flows.
+
+============  =====================================  ==========================================================
+kind          of                                     a value is held as
+============  =====================================  ==========================================================
+``equality``  text, bool, enums, UUIDs, elements     its stored text, in the key: ``user::city:Oslo``
+``order``     numbers, dates, times, durations       a score: the number, or seconds
+``lex``       text                                   a member ``value NUL pk``, escaped so that its order holds
+``geo``       `GeoPoint`                             a position
+``none``      a unique field without an index        nothing: only the rows without a value are listed
+============  =====================================  ==========================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from math import isfinite, isnan
+from typing import Any, Literal
+
+from redisorm.errors import IndexValueError, MappingError
+
+from .codec import Codec, strip_annotated
+from .geo import MOST_LATITUDE, GeoPoint
+from .layout import Companion, Declared, Leaf
+
+__all__ = ["EXACT_INTEGER", "Index", "Kind", "Unique", "declared_index", "exact_score", "lex_member", "uniques_of", "unlex"]
+
+Kind = Literal["equality", "order", "lex", "geo", "none"]
+
+EXACT_INTEGER = 2**53
+"""Up to here a double holds every integer, and a score of a sorted set is a double."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Index:
+    """The index of one field.
+
+    Attributes:
+        name: The hash field, dotted in nested models, or the companion.
+        kind: How values are held.
+        leaf: The field; `None` where the elements of a companion are indexed.
+        companion: The companion whose elements are indexed, or `None`.
+        absent: The value that a row without the hash field has; `None` for none.
+        place: The slot of the value; `None` of a companion or a computed field.
+        score: The exact score of a value of an `order` index as text.
+    """
+
+    __slots__ = ("_model", "absent", "as_it_is", "codec", "companion", "kind", "leaf", "name", "place", "score")
+
+    def __init__(self, model: type[Any], kind: Kind, part: Leaf | Companion, absent: Any = None) -> None:
+        self._model = model
+        self.kind: Kind = kind
+        self.absent = absent
+        self.place: int | None = None
+        self.name = part.name
+        self.leaf = part if isinstance(part, Leaf) else None
+        self.companion = part if isinstance(part, Companion) else None
+        self.codec: Codec = part.codec
+        self.as_it_is = self.codec.stored is str or bool(getattr(strip_annotated(self.codec.stored), "__members__", None))
+        self.score: Callable[[Any], str] = _SCORES[_order_type(self.codec)] if kind == "order" else _no_score
+
+    def text(self, value: Any) -> str:
+        """The canonical text of a value in an `equality` or `lex` index.
+
+        Raises:
+            ValueError: The value has no stored text.
+        """
+        text = self.codec.spell(value)
+        return text.decode("latin-1" if self.codec.binary else "utf-8") if isinstance(text, bytes) else str(text)
+
+    def of_stored(self, text: bytes) -> Any:
+        """The value of a stored text; `ValidationError` or `UnicodeDecodeError` where it is none."""
+        return self.codec.read_many([text])[0]
+
+    def text_of_stored(self, text: bytes) -> str:
+        """The canonical text of a stored one, which another program may have spelled differently."""
+        if self.as_it_is:
+            return text.decode()
+        return self.text(self.of_stored(text))
+
+    def checked_score(self, value: Any, key: str) -> str:
+        """The score of a value.
+
+        Raises:
+            IndexValueError: A double does not hold it exactly.
+        """
+        try:
+            return self.score(value)
+        except ValueError as error:
+            raise self.refused(value, str(error), key) from None
+
+    def position(self, value: GeoPoint, key: str) -> tuple[str, str]:
+        """Longitude and latitude as text.
+
+        Raises:
+            IndexValueError: The position is too near to a pole.
+        """
+        if abs(value.lat) > MOST_LATITUDE:
+            raise self.refused(value, f"a geo index reaches to {MOST_LATITUDE} degrees north and south only", key)
+        return repr(value.lon), repr(value.lat)
+
+    def refused(self, value: object, problem: str, key: str) -> IndexValueError:
+        """Make the error for a value that the index cannot hold."""
+        return IndexValueError(
+            f"{self._model.__name__}.{self.name}: {value!r} of {key} cannot be indexed: {problem}; nothing was written: "
+            "leave the field without index=, or store a value that fits",
+            model=self._model,
+            key=key,
+            field=self.name,
+            value=value,
+        )
+
+
+class Unique:
+    """One unique constraint: fields whose values together no two rows share.
+
+    Attributes:
+        name: As it stands in keys: `email`, or `city+name`.
+        leaves: The fields.
+    """
+
+    __slots__ = ("leaves", "name")
+
+    def __init__(self, leaves: tuple[Leaf, ...]) -> None:
+        self.leaves = leaves
+        self.name = "+".join(leaf.name for leaf in leaves)
+
+    @staticmethod
+    def text(leaf: Leaf, value: Any) -> str:
+        """The text by which a value is told from others: equal numbers, and equal instants, have one."""
+        if isinstance(value, Decimal) and value.is_finite():
+            return str(value.normalize() + 0)
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value.astimezone(timezone.utc).isoformat()
+        text = leaf.codec.spell(value)
+        return text.decode("latin-1" if leaf.codec.binary else "utf-8") if isinstance(text, bytes) else str(text)
+
+
+def lex_member(text: str, pk_text: str) -> str:
+    """Spell the member of a lex index: the value, NUL, the primary key. Values keep their order."""
+    if "\0" in text or "\1" in text:
+        text = text.replace("\1", "\1\2").replace("\0", "\1\1")
+    return f"{text}\0{pk_text}"
+
+
+def unlex(member: str) -> tuple[str, str]:
+    """Read value and primary key out of the member of a lex index."""
+    text, _, pk_text = member.partition("\0")
+    return text.replace("\1\1", "\0").replace("\1\2", "\1"), pk_text
+
+
+# ---- scores ---------------------------------------------------------------------------------------------------------
+
+
+def _integer(value: Any) -> str:
+    if not -EXACT_INTEGER <= value <= EXACT_INTEGER:
+        raise ValueError("an ordered index holds integers up to 2**53 exactly")
+    return int.__repr__(value)
+
+
+def _float(value: Any) -> str:
+    if isnan(value):
+        raise ValueError("NaN has no place in an order")
+    return float.__repr__(value)
+
+
+def _decimal(value: Any) -> str:
+    if not value.is_finite():
+        if value.is_nan():
+            raise ValueError("NaN has no place in an order")
+        return "inf" if value > 0 else "-inf"
+    number = float(value)
+    if not isfinite(number) or Decimal(repr(number)) != value:
+        raise ValueError("it does not come back the same from a double")
+    return repr(number)
+
+
+def _seconds(span: timedelta) -> str:
+    microseconds = span // _MICROSECOND
+    number = microseconds / 1_000_000
+    if round(number * 1_000_000) != microseconds:
+        raise ValueError("a double does not hold it to the microsecond")
+    return repr(number) if microseconds % 1_000_000 else str(microseconds // 1_000_000)
+
+
+def _datetime(value: Any) -> str:
+    return _seconds((value if value.tzinfo is not None else value.replace(tzinfo=timezone.utc)) - _EPOCH)
+
+
+def _date(value: Any) -> str:
+    return str((value - _EPOCH.date()).days * 86_400)
+
+
+def _time(value: Any) -> str:
+    span = timedelta(hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond)
+    return _seconds(span - (value.utcoffset() or timedelta()))
+
+
+def _no_score(value: Any) -> str:
+    raise AssertionError(f"no score for {value!r}: the index has no order")
+
+
+_SCORES: dict[Any, Callable[[Any], str]] = {
+    int: _integer,
+    float: _float,
+    Decimal: _decimal,
+    datetime: _datetime,
+    date: _date,
+    time: _time,
+    timedelta: _seconds,
+}
+
+
+def exact_score(value: Any) -> str | None:
+    """The score of a number or time that a condition names; `None` where no double is exactly it."""
+    kind = next((kind for kind in _SCORES if isinstance(value, kind)), None)
+    if kind is None or isinstance(value, bool):
+        return None
+    try:
+        return _SCORES[kind](value)
+    except ValueError:
+        return None
+
+
+# ---- declaring ------------------------------------------------------------------------------------------------------
+
+
+def _order_type(codec: Codec) -> Any:
+    bare = strip_annotated(codec.stored)
+    if bare is bool or codec.json or not isinstance(bare, type) or getattr(bare, "__members__", None):
+        return None
+    return next((kind for kind in _SCORES if issubclass(bare, kind)), None)
+
+
+def declared_index(model: type[Any], declared: Declared) -> Index | None:
+    """The index that a field asks for; `None` where it asks for none.
+
+    Raises:
+        MappingError: The field cannot have it.
+    """
+    part, wanted = declared.part, declared.options.index
+    if not wanted:
+        needs_none = isinstance(part, Leaf) and declared.options.unique and part.optional
+        return Index(model, "none", part) if needs_none else None
+    codec, elements = part.codec, isinstance(part, Companion)
+    bare = strip_annotated(codec.stored)
+
+    def refuse(problem: str) -> MappingError:
+        return MappingError(f"{declared.where}: {problem}", model=model, field=part.name)
+
+    if part.name in ("all", "unique"):
+        raise refuse(f"an indexed field cannot be named {part.name!r}, which names keys of the library: rename it")
+    if wanted == "geo":
+        if bare is not GeoPoint or elements:
+            raise refuse("index='geo' needs a redisorm.GeoPoint field")
+        return Index(model, "geo", part, declared.absent)
+    if wanted == "lex":
+        if elements or codec.json or codec.binary or not (isinstance(bare, type) and issubclass(bare, str)):
+            raise refuse("index='lex' needs a text field")
+        return Index(model, "lex", part, declared.absent)
+    if wanted is not True:
+        raise refuse(f"index={wanted!r} must be True, 'lex' or 'geo'")
+    if codec.mutable or bare is GeoPoint:
+        raise refuse(
+            f"index=True needs a scalar, not {bare!r}: take index='geo' for a GeoPoint, a list or set without inline=True for `contains`, "
+            "or a field of its own"
+        )
+    return Index(model, "order" if not elements and _order_type(codec) else "equality", part, declared.absent)
+
+
+def uniques_of(
+    model: type[Any], declared: Iterable[Declared], together: tuple[tuple[str, ...], ...], leaves: Mapping[str, Leaf]
+) -> list[Unique]:
+    """The unique constraints of a class.
+
+    Raises:
+        MappingError: A field cannot be unique, or `unique_together` names one that is none.
+    """
+    if any(isinstance(names, str) for names in together):
+        raise MappingError(f"{model.__name__}: unique_together={together!r} must be a tuple of tuples of field names", model=model)
+    uniques = []
+    for names in (*((one.part.name,) for one in declared if one.options.unique), *together):
+        for name in names:
+            leaf = leaves.get(name)
+            if leaf is None or leaf.codec.mutable or leaf.ttl_ms is not None or name in ("all", "unique"):
+                raise MappingError(
+                    f"{model.__name__}.{name} cannot be unique: name fields that hold a text, a number, a date or a UUID",
+                    model=model,
+                    field=name,
+                )
+        uniques.append(Unique(tuple(leaves[name] for name in names)))
+    return uniques
