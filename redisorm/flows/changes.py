@@ -6,16 +6,17 @@ A change is data. The flows fill in what the server decided (`Outcome`); states 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from redisorm.keys import Keyspace
+from redisorm.mapping.codec import Text
 from redisorm.mapping.layout import Leaf
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Difference
 
-__all__ = ["KEEP", "PERMANENT", "UNTOLD", "Change", "Increment", "Keep", "Kind", "Outcome", "life_ms", "life_text"]
+__all__ = ["KEEP", "PERMANENT", "UNTOLD", "Change", "Condition", "Former", "Increment", "Keep", "Kind", "Outcome", "life_ms", "life_text"]
 
 PERMANENT = -1
 """A life without end, as Redis spells it in the answer to TTL."""
@@ -52,6 +53,36 @@ class Increment:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold of the stored row for a change to be made; where it does not, the change is skipped.
+
+    Attributes:
+        fields: The hash fields it looks at.
+        companions: The companions whose elements it looks at.
+        holds: Is given the stored texts by field, and lists of stored elements by companion.
+    """
+
+    fields: tuple[str, ...]
+    companions: tuple[str, ...]
+    holds: Callable[[dict[str, Any]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What an object was loaded with, which a commit may take the row to be still.
+
+    Attributes:
+        life: The life of its own of the row, in milliseconds, `PERMANENT`, or `None`.
+        texts: The hash fields that indexes depend on.
+        elements: The elements of companions.
+    """
+
+    life: int | None
+    texts: Mapping[str, Text | None]
+    elements: Mapping[str, Sequence[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What the server made of a change.
 
@@ -60,12 +91,14 @@ class Outcome:
         life: The life of its own the row has now, in milliseconds; `PERMANENT`, or `None` for that of its class.
         numbers: What the incremented fields hold now, by field.
         was_there: Whether a deleted row had been there.
+        skipped: Whether the condition of the change did not hold, so that nothing was written.
     """
 
     version: int | None = None
     life: int | None = None
     numbers: dict[str, Any] = field(default_factory=dict)
     was_there: bool | None = None
+    skipped: bool = False
 
 
 UNTOLD = Outcome()
@@ -84,6 +117,8 @@ class Change:
         version: The version the row is expected to have; `None` where it is not versioned or new.
         life: The life to give the row, in milliseconds, or `PERMANENT`; `KEEP` says nothing.
         touch: Only restart the life, as a read does: no new version.
+        only_if: What must hold of the row, or the change is skipped.
+        former: Tells what the object was loaded with; `None` where nobody knows.
         numbered: The primary key came from the counter of the class in this commit.
         is_new: The whole object is written.
         is_guarded: The change depends on what the server holds.
@@ -101,17 +136,40 @@ class Change:
     touch: bool = False
     numbered: bool = False
     increments: Sequence[Increment] = ()
+    only_if: Condition | None = None
+    former: Callable[[], Former | None] | None = None
     outcome: Outcome = UNTOLD
     is_new: bool = field(init=False)
     is_guarded: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.is_new = self.kind in (Kind.INSERT, Kind.CREATE)
-        self.is_guarded = self.mapper.options.versioned if self.kind is Kind.DELETE else not (self.fresh and self.kind is Kind.INSERT)
+        if self.kind is Kind.DELETE:
+            self.is_guarded = self.mapper.options.versioned or self.mapper.indexed or self.only_if is not None
+        else:
+            self.is_guarded = not (self.fresh and self.kind is Kind.INSERT)
 
     def companion_keys(self) -> list[str]:
         """The keys of all companions of the row."""
         return [self.keyspace.companion(self.key, companion.name) for companion in self.mapper.companions]
+
+    def may_move(self) -> bool:
+        """Whether the deadline of the row may become another by the change."""
+        return (
+            self.life is not KEEP or self.touch or (self.mapper.options.ttl_ms is not None and self.mapper.options.ttl_refresh != "never")
+        )
+
+    def texts(self) -> dict[str, Text | None]:
+        """What the change writes, by hash field; `None` for what it removes."""
+        if self.difference is None:
+            return {}
+        written: dict[str, Text | None] = dict.fromkeys(self.difference.unsets)
+        written.update(zip(self.difference.sets[::2], self.difference.sets[1::2], strict=True))  # type: ignore[arg-type]
+        return written
+
+    def elements(self) -> dict[str, Sequence[bytes]]:
+        """The elements that companions will have, of those that the change writes."""
+        return {one.companion.name: list(one.after) for one in self.difference.companions} if self.difference else {}
 
 
 def life_text(life: int) -> str:

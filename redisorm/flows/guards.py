@@ -14,12 +14,15 @@ from pydantic import ValidationError
 
 from redisorm.commands import Command, Reply
 from redisorm.errors import AlreadyExistsError, DecodeError, StaleObjectError, WrongTypeError
-from redisorm.keys import LIFE, VERSION
-from redisorm.mapping.layout import NULL, Leaf
+from redisorm.keys import LIFE, VERSION, Keyspace
+from redisorm.mapping.codec import Text
+from redisorm.mapping.layout import NULL, Companion, Leaf
 
 from .changes import Change, Kind, life_ms
+from .entries import index_fields
+from .loading import elements_of, pairs_of, read_elements
 
-__all__ = ["ABSENT", "Observed", "Read", "decide", "incremented", "observe", "read_of", "types"]
+__all__ = ["ABSENT", "Observed", "Read", "decide", "incremented", "observe", "read_of", "texts_after", "types"]
 
 
 @dataclass(slots=True)
@@ -31,14 +34,20 @@ class Observed:
         version: Its version, or `None`.
         life: The life of its own, in milliseconds, `PERMANENT`, or `None`.
         deadline_ms: When it expires in the server's time; `None` for never or where nobody asked.
-        numbers: The stored texts of the fields to increment, by field.
+        texts: The stored texts of the fields that were read.
+        elements: The stored elements of the companions that were read.
+        memo: What is remembered of an expiring row: members by entry, empty for the primary key.
+        fits: Whether the condition of the change holds.
     """
 
     exists: bool
     version: int | None = None
     life: int | None = None
     deadline_ms: int | None = None
-    numbers: dict[str, bytes | None] = field(default_factory=dict)
+    texts: dict[str, Any] = field(default_factory=dict)
+    elements: dict[str, Sequence[bytes]] = field(default_factory=dict)
+    memo: dict[str, str] = field(default_factory=dict)
+    fits: bool = True
 
 
 ABSENT = Observed(exists=False)
@@ -47,39 +56,66 @@ ABSENT = Observed(exists=False)
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The reads that one change needs: the row's own fields, then the types of companions, then its deadline."""
+    """The reads that one change needs: the row's own fields, the types of companions, then its deadline, memo and elements."""
 
     change: Change
     fields: tuple[str, ...]
     typed: tuple[tuple[str, str], ...]
     deadline: bool
+    memo: bool
+    elements: tuple[Companion, ...]
+
+    def watched(self) -> list[str]:
+        """The keys to watch: the row, and companions whose elements are read."""
+        return [self.change.key, *(Keyspace.companion(self.change.key, one.name) for one in self.elements)]
 
     def commands(self) -> list[Command]:
         """The commands, in the order `observe` expects their replies."""
-        commands: list[Command] = [("HMGET", self.change.key, *self.fields)]
-        commands += [("TYPE", key) for key, _ in self.typed]
+        key = self.change.key
+        commands: list[Command] = [("HMGET", key, *self.fields)]
+        commands += [("TYPE", companion) for companion, _ in self.typed]
         if self.deadline:
-            commands.append(("PEXPIRETIME", self.change.key))
+            commands.append(("PEXPIRETIME", key))
+        if self.memo:
+            commands.append(("HGETALL", Keyspace.memo(key)))
+        commands += [read_elements(one, key) for one in self.elements]
         return commands
 
 
-def read_of(change: Change) -> Read:
-    """What to read for a change that expects its row. New rows share one EXISTS for their absence."""
-    fields = [change.mapper.pk_name, LIFE]
-    if change.mapper.options.versioned:
+def read_of(change: Change, *, whole: bool = False) -> Read:
+    """What to read for a change that expects its row. New rows share one EXISTS for their absence.
+
+    Args:
+        whole: Whether to read all that indexes depend on, as for a row that is replaced.
+    """
+    mapper = change.mapper
+    fields = [mapper.pk_name, LIFE]
+    if mapper.options.versioned:
         fields.append(VERSION)
     fields += [increment.leaf.name for increment in change.increments]
-    touched = change.difference.companions if change.difference else []
+    if mapper.indexed:
+        fields += index_fields(mapper)
+    wanted = set(change.only_if.companions) if change.only_if else set()
+    if change.only_if:
+        fields += change.only_if.fields
+    touched = [] if whole or change.difference is None else change.difference.companions
     typed = [(change.keyspace.companion(change.key, one.companion.name), one.companion.kind) for one in touched]
-    return Read(change, tuple(fields), tuple(typed), deadline=bool(touched))
+    if mapper.indexed and (whole or change.kind is Kind.DELETE or change.may_move()):
+        wanted |= set(mapper.indexes)
+    wanted |= {one.companion.name for one in touched} & set(mapper.indexes)
+    elements = tuple(one for one in mapper.companions if one.name in wanted)
+    return Read(change, tuple(dict.fromkeys(fields)), tuple(typed), bool(touched) or mapper.indexed, mapper.indexed, elements)
 
 
 def observe(read: Read, replies: Sequence[Reply]) -> Observed:
     """Make sense of the replies to a read. `exists` is still open where every field was absent."""
-    texts = dict(zip(read.fields, replies[0], strict=True))
-    for (key, needed), found in zip(read.typed, replies[1:], strict=False):
-        _refuse_type(key, needed, found)
-    deadline = replies[-1] if read.deadline else -1
+    rest = iter(replies)
+    texts = dict(zip(read.fields, next(rest), strict=True))
+    for key, needed in read.typed:
+        _refuse_type(key, needed, next(rest))
+    deadline = next(rest) if read.deadline else -1
+    memo = pairs_of(next(rest)) if read.memo else {}
+    elements: dict[str, Sequence[bytes]] = {one.name: list(elements_of(one.kind, next(rest))) for one in read.elements}
     version = texts.get(VERSION)
     if version is not None and not version.isdigit():
         raise DecodeError(
@@ -93,7 +129,10 @@ def observe(read: Read, replies: Sequence[Reply]) -> Observed:
         version=None if version is None else int(version),
         life=life_ms(texts[LIFE]),
         deadline_ms=None if deadline < 0 else deadline,
-        numbers={increment.leaf.name: texts[increment.leaf.name] for increment in read.change.increments},
+        texts=texts,
+        elements=elements,
+        memo={name.decode(): member.decode() for name, member in memo.items()},
+        fits=read.change.only_if is None or read.change.only_if.holds({**texts, **elements}),
     )
 
 
@@ -128,7 +167,7 @@ def decide(change: Change, seen: Observed) -> None:
         AlreadyExistsError: `create` found a row.
         StaleObjectError: The row is gone, or its version is not the one the object was loaded with.
     """
-    if change.is_new and not seen.exists:
+    if (change.is_new and not seen.exists) or change.only_if is not None:
         return
     if change.touch:  # a deadline moves only where there is one
         return
@@ -173,7 +212,7 @@ def incremented(change: Change, seen: Observed) -> dict[str, Any]:
     """
     numbers: dict[str, Any] = {}
     for increment in change.increments:
-        leaf, text = increment.leaf, seen.numbers[increment.leaf.name]
+        leaf, text = increment.leaf, seen.texts[increment.leaf.name]
         try:
             value = _stored_number(change, leaf, text)
         except (ValidationError, UnicodeDecodeError) as error:
@@ -185,6 +224,16 @@ def incremented(change: Change, seen: Observed) -> dict[str, Any]:
         except ValidationError as error:
             raise change.mapper.encoder.invalid(error, leaf.name, change.key) from None
     return numbers
+
+
+def texts_after(change: Change, seen: Observed) -> dict[str, Text | None]:
+    """The texts a row will have once a change is made, of the fields that were read or are written."""
+    texts: dict[str, Text | None] = {} if change.is_new else dict(seen.texts)
+    texts.update(change.texts())
+    if change.increments:
+        leaves = {increment.leaf.name: increment.leaf for increment in change.increments}
+        texts.update((name, leaves[name].codec.spell(number)) for name, number in incremented(change, seen).items())
+    return texts
 
 
 def _stored_number(change: Change, leaf: Leaf, text: bytes | None) -> Any:

@@ -11,13 +11,13 @@ from redisorm.commands import Argument, Batch, Command, Flow, Reply
 from redisorm.errors import DecodeError
 from redisorm.keys import VERSION, Keyspace
 from redisorm.mapping.base import MappedModel
-from redisorm.mapping.layout import CompanionKind
+from redisorm.mapping.layout import Companion, CompanionKind
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Snapshot, snapshot_of_row
 
 from .changes import life_ms
 
-__all__ = ["BATCH", "Loaded", "exists", "load", "time_to_live"]
+__all__ = ["BATCH", "Loaded", "elements_of", "exists", "load", "pairs_of", "read_elements", "time_to_live"]
 
 M = TypeVar("M", bound=MappedModel)
 
@@ -109,10 +109,20 @@ def _reads(mapper: Mapper[Any], key: str) -> Iterator[Command]:
     """The commands that read one row."""
     yield ("HGETALL", key) if mapper.open else ("HMGET", key, *mapper.fields)
     for companion in mapper.companions:
-        name, *arguments = _READS[companion.kind]
-        yield (name, Keyspace.companion(key, companion.name), *arguments)
+        yield read_elements(companion, key)
     if mapper.options.ttl_refresh == "read":
         yield ("PEXPIRETIME", key)
+
+
+def read_elements(companion: Companion, key: str) -> Command:
+    """The command that reads all elements of a companion of a row."""
+    name, *arguments = _READS[companion.kind]
+    return (name, Keyspace.companion(key, companion.name), *arguments)
+
+
+def pairs_of(reply: Reply) -> dict[bytes, bytes]:
+    """The fields of a hash in one shape, whichever protocol brought them."""
+    return dict(reply) if isinstance(reply, dict) else dict(zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True))
 
 
 def _rows(mapper: Mapper[Any], replies: Sequence[Reply], count: int) -> Iterator[_Row]:
@@ -122,14 +132,14 @@ def _rows(mapper: Mapper[Any], replies: Sequence[Reply], count: int) -> Iterator
         texts = next(rest)
         if mapper.open:
             texts, extra = _declared(mapper, texts)
-        companions = [_elements(companion.kind, next(rest)) for companion in mapper.companions]
+        companions = [elements_of(companion.kind, next(rest)) for companion in mapper.companions]
         deadline_ms = next(rest) if mapper.options.ttl_refresh == "read" else None
         yield _Row(texts, companions, extra, deadline_ms)
 
 
 def _declared(mapper: Mapper[Any], reply: Reply) -> tuple[list[bytes | None], dict[str, bytes]]:
     """Part the declared fields from the others; a class that keeps undeclared ones reads with HGETALL."""
-    pairs = dict(reply) if isinstance(reply, dict) else dict(zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True))
+    pairs = pairs_of(reply)
     texts = [pairs.pop(name.encode(), None) for name in mapper.fields]
     computed = {leaf.name.encode() for leaf in mapper.slots.computed}
     extra = {
@@ -138,7 +148,7 @@ def _declared(mapper: Mapper[Any], reply: Reply) -> tuple[list[bytes | None], di
     return texts, extra
 
 
-def _elements(kind: str, reply: Reply) -> Any:
+def elements_of(kind: str, reply: Reply) -> Any:
     """The elements of a companion in one shape, whichever protocol brought them."""
     if kind == "list":
         return list(reply)

@@ -6,28 +6,29 @@ the whole list where neither fits. Deadlines are one instant for the row and all
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from redisorm.commands import Command
 from redisorm.keys import LIFE, VERSION
+from redisorm.mapping.codec import Text
 from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.snapshot import CompanionChange
 
-from .changes import KEEP, PERMANENT, Change, Keep, Kind, life_text
+from .changes import KEEP, Change, Keep, Kind, life_text
+from .fate import Fate
 from .guards import Observed
+from .indexing import CHUNK
 
-__all__ = ["short_lived", "writes"]
-
-CHUNK = 3000
-"""Arguments of one command at most: scripts cannot unpack more than about 8,000."""
+__all__ = ["merged", "short_lived", "writes"]
 
 
-def writes(change: Change, seen: Observed, numbers: dict[str, Any], *, now_ms: int, version: int) -> list[Command]:
-    """Spell a change as commands, given what the server holds.
+def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fate, *, now_ms: int, version: int) -> list[Command]:
+    """Spell a change as commands, given what the server holds. Indexes are kept by others.
 
     Args:
-        numbers: The new values of incremented fields.
+        numbers: The texts of incremented fields.
+        fate: When the row will expire.
         now_ms: The server's time.
         version: The version the row will have, for a versioned class.
     """
@@ -38,11 +39,10 @@ def writes(change: Change, seen: Observed, numbers: dict[str, Any], *, now_ms: i
         return [("HSET", change.key, *fields[start : start + CHUNK]) for start in range(0, len(fields), CHUNK)]
     fields = list(change.difference.sets) if change.difference else []
     unsets = list(change.difference.unsets) if change.difference else []
-    for increment in change.increments:
-        fields += (increment.leaf.name, increment.leaf.codec.spell(numbers[increment.leaf.name]))
+    for name, number in numbers.items():
+        fields += (name, number)
     if change.mapper.options.versioned and not change.touch:
         fields += (VERSION, version)
-    life = _life(change, seen)
     if not isinstance(change.life, Keep):
         fields += (LIFE, life_text(change.life))
     commands: list[Command] = []
@@ -56,7 +56,7 @@ def writes(change: Change, seen: Observed, numbers: dict[str, Any], *, now_ms: i
     for one in change.difference.companions if change.difference else ():
         commands += _companion(change.keyspace.companion(change.key, one.companion.name), one)
     commands += _field_deadlines(change, now_ms)
-    commands += _deadlines(change, seen, life, now_ms)
+    commands += _deadlines(change, seen, fate)
     return commands
 
 
@@ -82,20 +82,10 @@ def _unset_of_former(change: Change, fields: list[Any]) -> list[str]:
 # ---- life --------------------------------------------------------------------------------------------------------------
 
 
-def _life(change: Change, seen: Observed) -> int | None:
-    """The life a row has after the change: given now, remembered with the row, or that of its class; `None` for none."""
-    if not isinstance(change.life, Keep):
-        return change.life
-    if not change.is_new and seen.life is not None:
-        return seen.life
-    return change.mapper.options.ttl_ms
-
-
-def _deadlines(change: Change, seen: Observed, life: int | None, now_ms: int) -> Iterator[Command]:
-    restarts = change.is_new or change.touch or change.life is not KEEP or change.mapper.options.ttl_refresh != "never"
-    if life is not None and life != PERMANENT and restarts:
-        yield from (("PEXPIREAT", key, now_ms + life) for key in (change.key, *change.companion_keys()))
-    elif seen.exists and (change.is_new or change.life == PERMANENT):
+def _deadlines(change: Change, seen: Observed, fate: Fate) -> Iterator[Command]:
+    if fate.moved and fate.deadline_ms is not None:
+        yield from (("PEXPIREAT", key, fate.deadline_ms) for key in (change.key, *change.companion_keys()))
+    elif fate.moved:
         yield from (("PERSIST", key) for key in (change.key, *change.companion_keys()))
     elif change.difference is not None and seen.deadline_ms is not None:
         for one in change.difference.companions:  # a key made anew has no deadline yet
@@ -126,6 +116,26 @@ def _companion(key: str, change: CompanionChange) -> list[Command]:
     scored = [word for text, score in change.after.items() if before.get(text) != score for word in (repr(score), text)]
     removed = [text for text in before if text not in change.after]
     return [*_chunks("ZADD", key, scored), *_chunks("ZREM", key, removed)]
+
+
+def merged(change: CompanionChange, stored: Sequence[bytes]) -> list[bytes]:
+    """The elements a companion will have when the commands of a change meet what another writer made of it meanwhile."""
+    if change.companion.kind != "list":
+        kept = [text for text in stored if text in change.after or text not in change.before]
+        return [*kept, *(text for text in change.after if text not in change.before)]
+    before, after, found = list(change.before), list(change.after), list(stored)
+    kept_size, size = len(before), len(after)
+    if not after:
+        return []
+    if after[:kept_size] == before:
+        return found + after[kept_size:]
+    if before[:size] == after:
+        return found[: size - kept_size]
+    if before[kept_size - size :] == after:
+        return found[kept_size - size :]
+    if kept_size and after[size - kept_size :] == before:
+        return after[: size - kept_size] + found
+    return after
 
 
 def _list(key: str, before: list[bytes], after: list[bytes]) -> list[Command]:

@@ -32,16 +32,15 @@ def require_scripts(watched: int, limit: int) -> Flow[None]:
         )
 
 
-def run_commit(
-    keys: Sequence[str], read: Sequence[Command], replies: Sequence[Reply], write: Sequence[Command]
-) -> Flow[list[Reply] | None]:
+def run_commit(keys: Sequence[str], log: Sequence[tuple[Command, Reply]], write: Sequence[Command]) -> Flow[list[Reply] | None]:
     """Write where the reads still have the same replies; `None` where one has not, and nothing was written.
 
     Raises:
         ConflictError: The commit has more words than one command may have.
     """
-    words: list[Any] = [len(read)]
-    for command, reply in zip(read, replies, strict=True):
+    keys = list(dict.fromkeys([*keys, *(key for command in write for key in _keys_of(command))]))
+    words: list[Any] = [len(log)]
+    for command, reply in log:
         words += (len(command), *command, _spelled(reply))
     words.append(len(write))
     for command in write:
@@ -58,6 +57,11 @@ def run_commit(
             raise
         (answer,) = yield Batch([("EVAL", _COMMIT, len(keys), *keys, *words)])
     return None if answer is None else list(answer)
+
+
+def _keys_of(command: Command) -> list[str]:
+    """The keys a write names: of all the commands of a commit only UNLINK takes more than one."""
+    return [str(word) for word in (command[1:] if command[0] == "UNLINK" else command[1:2])]
 
 
 def _spelled(reply: Reply) -> bytes:

@@ -132,6 +132,11 @@ class Unique:
         self.leaves = leaves
         self.name = "+".join(leaf.name for leaf in leaves)
 
+    @classmethod
+    def of_stored(cls, leaf: Leaf, text: bytes) -> str:
+        """The same of a stored text; `ValidationError` or `UnicodeDecodeError` where it is none."""
+        return text.decode() if leaf.codec.stored is str else cls.text(leaf, leaf.codec.read_many([text])[0])
+
     @staticmethod
     def text(leaf: Leaf, value: Any) -> str:
         """The text by which a value is told from others: equal numbers, and equal instants, have one."""

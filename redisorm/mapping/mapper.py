@@ -74,7 +74,7 @@ class Mapper(Generic[M]):
         self.encoder = Encoder(self.slots, self.companions)
         self.decoder: Decoder[M] = Decoder(model, row, self.slots, self.companions, self.pk_name)
         self.fields = (*self.slots.names, LIFE, VERSION) if options.versioned else (*self.slots.names, LIFE)
-        self.is_plain = not (self.companions or self.indexed or self.slots.lives or options.versioned or options.ttl_ms is not None)
+        self.is_plain = not (self.companions or self.slots.lives or options.versioned or options.ttl_ms is not None)
         nests = len(self.slots.names) > sum(isinstance(slot, Leaf) for slot in self.slots.order)
         self.changes_in_place = bool(self.companions or self.slots.mutable or nests or model.model_config.get("extra") == "allow")
         self.open = model.model_config.get("extra") == "allow"

@@ -1,0 +1,193 @@
+"""Looking before writing: what the server holds for a commit, read under WATCH, or read with a log that a script repeats.
+
+Mostly one round trip. A closer look follows only where something is there that need not be, or a row seems to be gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redisorm.commands import Batch, Command, Flow, Reply, Watch
+from redisorm.keys import Keyspace
+from redisorm.mapping.mapper import Mapper
+
+from .changes import PERMANENT, Change, Keep, Kind
+from .entries import claims_of, index_fields
+from .guards import Observed, observe, read_of, texts_after, types
+from .plan import Plan, Seen
+from .uniqueness import contested, owner_keeps
+
+__all__ = ["Look", "Tally", "see"]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a commit has sent.
+
+    Attributes:
+        commands: The commands, WATCH, MULTI and EXEC among them.
+        round_trips: How often an answer was waited for.
+    """
+
+    commands: int = 0
+    round_trips: int = 0
+
+    def add(self, commands: int) -> None:
+        """Count one round trip."""
+        self.commands += commands
+        self.round_trips += 1
+
+
+@dataclass(slots=True)
+class Look:
+    """How the reads of one attempt are asked.
+
+    Attributes:
+        watching: Whether keys are watched. Else the reads are logged, for a script to repeat.
+        log: The reads and their replies.
+    """
+
+    tally: Tally
+    watching: bool
+    log: list[tuple[Command, Reply]] = field(default_factory=list)
+    watched: list[str] = field(default_factory=list)
+
+    def ask(self, keys: Sequence[str], commands: Sequence[Command], *, passing: int = 0) -> Flow[list[Reply]]:
+        """Read; what is read of `keys` must still be so when the commit writes.
+
+        Args:
+            passing: How many commands at the end need not be.
+        """
+        self.watched += keys
+        if self.watching and keys:
+            replies = yield Watch(list(keys), list(commands))
+            self.tally.add(1 + len(commands))
+        else:
+            replies = yield Batch(list(commands), resend=True)
+            self.tally.add(len(commands))
+        certain = len(commands) - passing
+        if not self.watching:
+            self.log += zip(commands[:certain], replies[:certain], strict=True)
+        answers: list[Reply] = replies
+        return answers
+
+
+def see(plan: Plan, look: Look) -> Flow[Seen]:
+    """Find out what the server holds.
+
+    Raises:
+        WrongTypeError: A key of another type is in the way.
+        UniqueViolationError: A unique value belongs to another row.
+        DecodeError: A stored version is no number.
+    """
+    shared = plan.shared
+    commands: list[Command] = [*shared, *(command for read in plan.rows for command in read.commands())]
+    commands += (("GET", counter) for counter in plan.counters)
+    replies = yield from look.ask(plan.watched, commands, passing=len(plan.counters))
+    place = len(shared)
+    met = any(replies[:place])
+    seen = Seen()
+    for read in plan.rows:
+        width = len(read.commands())
+        seen.rows[read.change.key] = observe(read, replies[place : place + width])
+        place += width
+    seen.raises += (
+        ("INCRBY", counter, highest - int(now or 0))
+        for (counter, highest), now in zip(plan.counters.items(), replies[place:], strict=True)
+        if highest > int(now or 0)
+    )
+    closer = [*(plan.absent if met else ()), *(key for key, row in seen.rows.items() if not row.exists)]
+    if closer:
+        yield from _look_closer(plan, look, seen, closer, met=met)
+    yield from _read_elements(plan, look, seen)
+    if any(change.mapper.uniques for change in plan.changes):
+        yield from _see_owners(plan, look, seen, met=met)
+    return seen
+
+
+def _look_closer(plan: Plan, look: Look, seen: Seen, closer: list[str], *, met: bool) -> Flow[None]:
+    found = dict(zip(closer, (yield from look.ask((), [("TYPE", key) for key in closer])), strict=True))
+    for key, row in seen.rows.items():
+        row.exists |= found.get(key) == b"hash"
+    if not met:
+        return
+    replaced: list[Change] = []
+    for change in plan.changes:
+        if change.is_new and change.is_guarded:
+            seen.new[change.key] = types(change, found)
+            if change.mapper.indexed and (seen.new[change.key].exists or found[Keyspace.memo(change.key)] != b"none"):
+                replaced.append(change)
+    if not replaced:
+        return
+    reads = [read_of(change, whole=True) for change in replaced]
+    keys = [key for read in reads for key in read.watched()[1:]]
+    replies = yield from look.ask(keys, [command for read in reads for command in read.commands()])
+    place = 0
+    for read in reads:
+        width = len(read.commands())
+        former = observe(read, replies[place : place + width])
+        place += width
+        current = seen.new[read.change.key]
+        current.texts, current.elements, current.memo, current.version = former.texts, former.elements, former.memo, former.version
+
+
+def _read_elements(plan: Plan, look: Look, seen: Seen) -> Flow[None]:
+    """Read the indexed companions of rows whose entries will all be touched, where that was not known before."""
+    wanting: list[Change] = []
+    for change in plan.changes:
+        row = seen.rows.get(change.key)
+        if row is None or change.is_new or not change.mapper.indexed:
+            continue
+        missing = [one for one in change.mapper.companions if one.name in change.mapper.indexes and one.name not in row.elements]
+        if missing and row.exists and _touches(change, row):
+            wanting.append(change)
+    if not wanting:
+        return
+    reads = [read_of(change, whole=True) for change in wanting]
+    keys = [key for read in reads for key in read.watched()]
+    replies = yield from look.ask(keys, [command for read in reads for command in read.commands()])
+    place = 0
+    for read in reads:
+        width = len(read.commands())
+        seen.rows[read.change.key] = observe(read, replies[place : place + width])
+        place += width
+
+
+def _touches(change: Change, row: Observed) -> bool:
+    life = change.life if not isinstance(change.life, Keep) else row.life if row.life is not None else change.mapper.options.ttl_ms
+    moves = life is not None and (change.life == PERMANENT or (life != PERMANENT and change.mapper.options.ttl_refresh != "never"))
+    written = {*change.texts(), *(increment.leaf.name for increment in change.increments)}
+    return moves or not written.isdisjoint(index_fields(change.mapper))
+
+
+def _see_owners(plan: Plan, look: Look, seen: Seen, *, met: bool) -> Flow[None]:
+    """Find out whose the unique values are that the commit takes or gives up, and whether their owners still have them."""
+    asked: dict[str, Mapper[Any]] = {}
+    for change in plan.changes:
+        row = seen.of(change)
+        mapper, keyspace = change.mapper, change.keyspace
+        if not mapper.uniques or not row.fits:
+            continue
+        names = set(claims_of(mapper, row.texts)) | {name for name in row.memo if name.startswith("unique:")}
+        if change.kind is not Kind.DELETE and (met or not change.is_new):
+            names |= set(claims_of(mapper, texts_after(change, row)))
+        asked.update((keyspace.own(name), mapper) for name in names)
+    if not asked:
+        return
+    watched = set(look.watched)
+    keys = [key for key in asked if key not in watched]
+    replies = yield from look.ask(keys, [("GET", key) for key in asked])
+    seen.owners = {key: reply.decode() for key, reply in zip(asked, replies, strict=True) if reply is not None}
+    disputes = contested(plan, seen)
+    if not disputes:
+        return
+    commands: list[Command] = []
+    for dispute in disputes:
+        change = dispute.change
+        commands.append(("HMGET", change.keyspace.row(dispute.owner), *index_fields(change.mapper)))
+    rows = [str(command[1]) for command in commands]
+    replies = yield from look.ask([key for key in dict.fromkeys(rows) if key not in watched], commands)
+    for dispute, texts in zip(disputes, replies, strict=True):
+        owner_keeps(dispute, texts)

@@ -1,0 +1,86 @@
+"""From what was seen to the commands of one transaction: every change decided, spelled, and joined with its indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redisorm.commands import Command, Reply
+from redisorm.mapping.codec import Text
+
+from .changes import UNTOLD, Change, Kind, Outcome
+from .fate import fate_of
+from .guards import ABSENT, Observed, decide, incremented
+from .indexing import Upkeep
+from .persistence import writes
+from .plan import Plan, Seen
+from .standing import stand
+
+__all__ = ["Spelled", "spell"]
+
+SKIPPED = Outcome(skipped=True)
+
+
+@dataclass(slots=True)
+class Spelled:
+    """The commands of a plan, and where in them each row is deleted: only the answer tells whether it was there."""
+
+    commands: list[Command]
+    deletions: list[tuple[int, Change]]
+
+    def settled(self, replies: Sequence[Reply] | None) -> bool:
+        """Take in the answer; `False` where nothing was executed."""
+        if replies is None:
+            return False
+        for place, change in self.deletions:
+            change.outcome = Outcome(was_there=bool(replies[place]))
+        return True
+
+
+def spell(plan: Plan, seen: Seen, riders: Sequence[Command], now_ms: int, new_version: Callable[[], int]) -> Spelled:
+    """Decide every change and spell it; what does not fit raises here, before anything is sent.
+
+    Raises:
+        ConflictError: The server holds something else than a change relies on.
+        IndexValueError: An index cannot hold a value.
+    """
+    spelled = Spelled(list(seen.raises), [])
+    upkeep = Upkeep()
+    removed: set[str] = set()
+    for change in plan.changes:
+        observed = ABSENT if change.is_new and change.key in removed else seen.of(change)
+        if change.only_if is not None and not (observed.exists and observed.fits):
+            change.outcome = SKIPPED
+            continue
+        decide(change, observed)
+        if change.kind is Kind.DELETE:
+            removed.add(change.key)
+            spelled.deletions.append((len(spelled.commands), change))
+        numbers = incremented(change, observed) if change.increments else {}
+        change.outcome = _outcome(change, observed, numbers, new_version)
+        texts = _texts_of(change, numbers)
+        fate = fate_of(change, observed, now_ms)
+        if change.mapper.indexed:
+            standing = stand(change, observed, fate)
+            if standing is not None:
+                standing.keep(change, upkeep)
+        spelled.commands += writes(change, observed, texts, fate, now_ms=now_ms, version=change.outcome.version or 0)
+    spelled.commands += upkeep.commands()
+    spelled.commands += riders
+    return spelled
+
+
+def _texts_of(change: Change, numbers: Mapping[str, Any]) -> dict[str, Text]:
+    leaves = {increment.leaf.name: increment.leaf for increment in change.increments}
+    return {name: leaves[name].codec.spell(number) for name, number in numbers.items()}
+
+
+def _outcome(change: Change, seen: Observed, numbers: dict[str, Any], new_version: Callable[[], int]) -> Outcome:
+    """What a change will have come to when the server has agreed."""
+    versioned = change.mapper.options.versioned
+    life = change.life if isinstance(change.life, int) else None if change.is_new else seen.life
+    if not versioned and life is None and not numbers:
+        return UNTOLD
+    version = change.version if change.touch else new_version() if change.version is None else change.version + 1
+    return Outcome(version if versioned else None, life, numbers)

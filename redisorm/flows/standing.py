@@ -1,0 +1,133 @@
+"""Where a row stands in the indexes of its class before a change and after it. Plain functions over what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redisorm.keys import Keyspace
+from redisorm.mapping.indexes import Unique
+
+from .changes import Change, Kind
+from .entries import Entries, claims_of, entries_of, index_fields
+from .fate import Fate
+from .guards import Observed, texts_after
+from .indexing import Upkeep, memo_of
+from .persistence import merged
+
+__all__ = ["Standing", "stand"]
+
+
+_UNIQUE = "unique:"
+
+
+@dataclass(slots=True)
+class Standing:
+    """What a change does to the indexes.
+
+    Attributes:
+        pk_text: The row's primary key.
+        fate: When it will expire.
+        leaving: The members to take out, by entry; empty for the primary key.
+        entering: The entries to put in, or to move to another deadline.
+        freed: Unique values it gives up, by what comes after `prefix::`.
+        claims: Unique values it will have.
+        owned: Those of them it has already.
+        memo_before: What was remembered of it.
+        memo_after: What will have to be.
+        enlisted: Whether the list of all rows must be told.
+        gone: Whether the row is deleted.
+    """
+
+    pk_text: str
+    fate: Fate
+    leaving: dict[str, str]
+    entering: Entries
+    freed: list[str]
+    claims: dict[str, Unique]
+    owned: frozenset[str]
+    memo_before: Mapping[str, str]
+    memo_after: Mapping[str, str]
+    enlisted: bool
+    gone: bool = False
+
+    def keep(self, change: Change, upkeep: Upkeep) -> None:
+        """Add the commands to those of the commit."""
+        keyspace, memo = change.keyspace, Keyspace.memo(change.key)
+        upkeep.leave(keyspace, self.pk_text, self.leaving)
+        for name in self.freed:
+            upkeep.free(keyspace.own(name))
+        if self.gone:
+            upkeep.unlist(keyspace, self.pk_text)
+            upkeep.forget(memo)
+            return
+        if self.enlisted:
+            upkeep.enlist(keyspace, self.pk_text, self.fate.deadline_ms)
+        upkeep.enter(keyspace, self.entering, self.fate.deadline_ms)
+        for name in self.claims:
+            if self.fate.moved or name not in self.owned:
+                upkeep.take(keyspace.own(name), self.pk_text, self.fate.deadline_ms)
+        if self.fate.deadline_ms is not None:
+            upkeep.remember(memo, self.memo_before, self.memo_after)
+        elif self.memo_before:
+            upkeep.forget(memo)
+
+
+def _moves(change: Change, fate: Fate) -> bool:
+    """Whether a change touches what the indexes hold."""
+    mapper = change.mapper
+    if change.is_new or change.kind is Kind.DELETE or fate.moved:
+        return True
+    written = {*change.texts(), *(increment.leaf.name for increment in change.increments)}
+    if not written.isdisjoint(index_fields(mapper)):
+        return True
+    return any(one.companion.name in mapper.indexes for one in change.difference.companions) if change.difference else False
+
+
+def stand(change: Change, seen: Observed, fate: Fate) -> Standing | None:
+    """Work out what a change does to the indexes; `None` where it does nothing to them.
+
+    Raises:
+        IndexValueError: An index cannot hold a value.
+    """
+    if not _moves(change, fate):
+        return None
+    mapper, key, pk_text = change.mapper, change.key, change.mapper.pk_text(change.pk)
+    former: Entries = {}
+    owned: dict[str, Any] = {}
+    if seen.exists:
+        former = entries_of(mapper, key, pk_text, seen.texts, seen.elements, strict=False)
+        owned.update(claims_of(mapper, seen.texts))
+    owned.update((name, None) for name in seen.memo if name.startswith(_UNIQUE))
+    before = {**seen.memo, **memo_of(former, {}, pk_text)}
+    before = {name: member for name, member in before.items() if not name.startswith(_UNIQUE)}
+    if change.kind is Kind.DELETE:
+        return Standing(pk_text, fate, before, {}, list(owned), {}, frozenset(), seen.memo, {}, enlisted=False, gone=True)
+    texts = texts_after(change, seen)
+    after = entries_of(mapper, key, pk_text, texts, _elements(change, seen), strict=True)
+    claims = claims_of(mapper, texts)
+    settled = former if seen.exists and not fate.moved and not change.is_new else {}
+    return Standing(
+        pk_text,
+        fate,
+        leaving={name: member for name, member in before.items() if name not in after or (member or pk_text) != after[name][0]},
+        entering={name: entry for name, entry in after.items() if settled.get(name) != entry},
+        freed=[name for name in owned if name not in claims],
+        claims=claims,
+        owned=frozenset(owned),
+        memo_before=seen.memo,
+        memo_after=memo_of(after, claims, pk_text),
+        enlisted=fate.moved or change.is_new,
+    )
+
+
+def _elements(change: Change, seen: Observed) -> dict[str, Sequence[bytes]]:
+    """The elements of indexed companions as they will be: what another writer did to them meanwhile stays."""
+    if change.is_new:
+        return change.elements()
+    elements = dict(seen.elements)
+    for one in change.difference.companions if change.difference else ():
+        if one.companion.name in elements:
+            elements[one.companion.name] = merged(one, elements[one.companion.name])
+    return elements

@@ -1,0 +1,119 @@
+"""Unique values: who has which, who may take it, and what is told to those who may not.
+
+A value whose owner is gone, or has another value now, is free to be taken; so is one that its owner gives up in the same
+commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redisorm.errors import UniqueViolationError
+from redisorm.mapping.indexes import Unique
+
+from .changes import Change, Kind
+from .entries import claims_of, index_fields
+from .guards import texts_after
+from .plan import Plan, Seen
+
+__all__ = ["Dispute", "contested", "owner_keeps", "refuse_twins", "violation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A unique value that a change takes and another row has."""
+
+    change: Change
+    unique: Unique
+    name: str
+    owner: str
+
+
+def refuse_twins(changes: Sequence[Change]) -> None:
+    """Refuse two objects of one commit that take one value.
+
+    Raises:
+        UniqueViolationError: Two do. Nothing was sent.
+    """
+    takers: dict[str, Change] = {}
+    for change in changes:
+        if change.kind is Kind.DELETE or not change.mapper.uniques:
+            continue
+        for name, unique in claims_of(change.mapper, change.texts()).items():
+            _refuse_twin(takers, change, name, unique)
+
+
+def _refuse_twin(takers: dict[str, Change], change: Change, name: str, unique: Unique) -> None:
+    other = takers.setdefault(change.keyspace.own(name), change)
+    if other is not change:
+        raise violation(change, unique, f"{other.mapper.model.__name__} {other.pk!r} takes it in the same commit", other.pk)
+
+
+def contested(plan: Plan, seen: Seen) -> list[Dispute]:
+    """Find the values that a change takes and another row has, and that are not given up in the same commit.
+
+    Raises:
+        UniqueViolationError: Two changes take one value.
+    """
+    freed = _freed(plan, seen)
+    takers: dict[str, Change] = {}
+    disputes = []
+    for change in plan.changes:
+        if change.kind is Kind.DELETE or not change.mapper.uniques or not seen.of(change).fits:
+            continue
+        pk_text = change.mapper.pk_text(change.pk)
+        for name, unique in _claims(change, seen).items():
+            key = change.keyspace.own(name)
+            _refuse_twin(takers, change, name, unique)
+            owner = seen.owners.get(key)
+            if owner is not None and owner != pk_text and (key, owner) not in freed:
+                disputes.append(Dispute(change, unique, name, owner))
+    return disputes
+
+
+def _claims(change: Change, seen: Seen) -> dict[str, Unique]:
+    return claims_of(change.mapper, texts_after(change, seen.of(change)))
+
+
+def _freed(plan: Plan, seen: Seen) -> set[tuple[str, str]]:
+    """Key and owner of every value that is given up."""
+    freed: set[tuple[str, str]] = set()
+    for change in plan.changes:
+        row = seen.of(change)
+        if not change.mapper.uniques or not row.fits:
+            continue
+        kept = {} if change.kind is Kind.DELETE else _claims(change, seen)
+        pk_text = change.mapper.pk_text(change.pk)
+        freed.update((change.keyspace.own(name), pk_text) for name in claims_of(change.mapper, row.texts) if name not in kept)
+    return freed
+
+
+def owner_keeps(dispute: Dispute, texts: Sequence[Any]) -> None:
+    """Refuse a value that its owner still has, going by the stored texts of the owner's row.
+
+    Raises:
+        UniqueViolationError: The owner has it.
+    """
+    mapper = dispute.change.mapper
+    if dispute.name in claims_of(mapper, dict(zip(index_fields(mapper), texts, strict=False))):
+        owner = mapper.pk_value(dispute.owner)
+        raise violation(dispute.change, dispute.unique, f"{mapper.model.__name__} {owner!r} has it", owner)
+
+
+def violation(change: Change, unique: Unique, who: str, owner: Any) -> UniqueViolationError:
+    """Make the error for a value that another row has."""
+    texts = change.texts()  # an incremented field is not among them
+    values = {leaf.name: texts.get(leaf.name) for leaf in unique.leaves}
+    spelled = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    return UniqueViolationError(
+        f"{change.mapper.model.__name__} {change.pk!r} cannot have {spelled}: {who}; nothing was written: "
+        "take another value, or change that row first",
+        model=change.mapper.model,
+        pk=change.pk,
+        key=change.key or None,
+        field=unique.name,
+        value=next(iter(values.values())) if len(values) == 1 else tuple(values.values()),
+        found=owner,
+    )
