@@ -22,7 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redisorm.commands import Batch, Clock, Flow, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
-from redisorm.drivers.exchange import Exchange, Pin
+from redisorm.drivers.exchange import SCRIPTING, Exchange, Pin
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.wire import AsyncConnection, AsyncPool
 from redisorm.errors import RedisormError
@@ -265,7 +265,9 @@ class AwaitingDriver:
     async def _supports(self, command: str) -> bool:
         known = self._server.commands.get(command)
         if known is None:
-            known = make.is_known(await self._exchange(self._question(command)))
+            # COMMAND INFO says what the server has, not what this user may run.
+            question = make.probe(command) if command in SCRIPTING else self._question(command)
+            known = make.is_known(await self._exchange(question))
             if known is None:
                 known = bool(make.is_known(await self._exchange(make.probe(command))))
             self._server.commands[command] = known

@@ -17,6 +17,7 @@ from redisorm.drivers.translate import code_of, key_of, said, translate
 from redisorm.errors import BackendError, CommitUnknownError, ConnectionFailedError, RedisormError, UnsupportedServerError
 
 __all__ = [
+    "SCRIPTING",
     "Exchange",
     "Pin",
     "batch",
@@ -40,6 +41,9 @@ _pack = cast("Callable[[tuple[Argument, ...]], bytes]", pack_command)
 _MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 _EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 _QUEUED = b"QUEUED"
+SCRIPTING = frozenset({"EVAL", "EVALSHA"})
+"""The commands that a user may be denied while everything else works."""
+
 _NOTHING = "nothing was executed"
 
 

@@ -28,7 +28,8 @@ class ScriptedDriver:
         assert driver.commands == [("HGET", "user:1", "name")]
         driver.done()
 
-    `Clock` is answered with `now_ms`, `Supports` from `supports` (`True` where it says nothing), `WatchLimit` with `watch_limit`,
+    `Clock` is answered with `now_ms`, `Supports` from `supports` (where that says nothing, `True`, and `False` for EVALSHA),
+    `WatchLimit` with `watch_limit`,
     `Pause` at once.
 
     Attributes:
@@ -101,7 +102,7 @@ class ScriptedDriver:
         if isinstance(request, Clock):
             return self.now_ms
         if isinstance(request, Supports):
-            return self.supports.get(request.command.upper(), True)
+            return self.supports.get(request.command.upper(), request.command.upper() != "EVALSHA")
         if isinstance(request, WatchLimit):
             return self.watch_limit
         if isinstance(request, Pause):

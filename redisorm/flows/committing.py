@@ -14,10 +14,11 @@ from typing import NamedTuple
 from redisorm.commands import Batch, Clock, Command, Flow, Pause, Supports, WatchLimit
 from redisorm.errors import ConcurrentUpdateError, UnsupportedServerError
 
+from .assuming import assume
 from .changes import Change
 from .persistence import short_lived
 from .plan import Plan, Seen
-from .scripts import require_scripts, run_commit
+from .scripts import MOST_ARGUMENTS, require_scripts, run_commit
 from .seeing import Look, Tally, see
 from .spelling import spell
 from .uniqueness import refuse_twins
@@ -61,6 +62,8 @@ def commit(changes: Sequence[Change], riders: Sequence[Command] = (), *, new_ver
     yield from _check_server(changes)
     refuse_twins(changes)
     yield from _number([change for change in changes if change.is_new and change.pk is None], tally)
+    if (yield from _at_once(changes, riders, tally, new_version)):
+        return CommitResult(tally.commands, tally.round_trips, len(changes))
     limit = yield WatchLimit()
     for attempt in range(ATTEMPTS):
         plan = Plan.of(changes)
@@ -124,6 +127,23 @@ def _give_key(change: Change, number: int) -> None:
 # ---- one attempt --------------------------------------------------------------------------------------------------------
 
 
+def _at_once(changes: Sequence[Change], riders: Sequence[Command], tally: Tally, new_version: Callable[[], int]) -> Flow[bool]:
+    """Take for granted what is likely, and let one script verify it and write; `False` where something was otherwise."""
+    plan = Plan.of(changes)
+    if not plan.watched or not (yield Supports("EVALSHA")):
+        return False
+    now_ms = yield Clock()
+    assumed = assume(plan, now_ms)
+    if assumed is None:
+        return False
+    spelled = spell(plan, assumed.seen, riders, now_ms, new_version)
+    if sum(map(len, spelled.commands)) + 2 * len(plan.watched) > MOST_ARGUMENTS // 2:
+        return False
+    answers = yield from run_commit(plan.keys(), assumed.reads, spelled.commands, absent=assumed.absent)
+    tally.add(3)
+    return spelled.settled(answers)
+
+
 def _by_watch(plan: Plan, riders: Sequence[Command], tally: Tally, new_version: Callable[[], int], *, skip: int) -> Flow[bool]:
     seen = yield from see(plan, Look(tally, watching=True))
     if taken := _taken(plan, seen):
@@ -142,7 +162,7 @@ def _by_script(plan: Plan, limit: int, riders: Sequence[Command], tally: Tally, 
         return False
     spelled = spell(plan, seen, riders, (yield Clock()), new_version)
     answers = yield from run_commit([*plan.keys(), *look.watched], look.log, spelled.commands)
-    tally.add(1)
+    tally.add(3)
     return spelled.settled(answers)
 
 

@@ -1,4 +1,4 @@
-"""Lua, where one transaction would watch too many keys: the script repeats the reads, compares, and then writes.
+"""Lua: one script that verifies everything a commit relies on, and then writes everything.
 
 EVALSHA names the script; a server that does not have it has executed nothing, so EVAL may follow. All keys are declared.
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from redisorm.commands import Batch, Command, Flow, Reply, Supports
+from redisorm.commands import Argument, Batch, Command, Flow, Reply, Supports
 from redisorm.errors import BackendError, ConflictError, UnsupportedServerError
+
+from .indexing import CHUNK
 
 __all__ = ["MOST_ARGUMENTS", "require_scripts", "run_commit"]
 
@@ -32,31 +35,85 @@ def require_scripts(watched: int, limit: int) -> Flow[None]:
         )
 
 
-def run_commit(keys: Sequence[str], log: Sequence[tuple[Command, Reply]], write: Sequence[Command]) -> Flow[list[Reply] | None]:
-    """Write where the reads still have the same replies; `None` where one has not, and nothing was written.
+def run_commit(
+    keys: Sequence[str],
+    reads: Sequence[tuple[Command, Reply]],
+    writes: Sequence[Command],
+    *,
+    absent: Sequence[str] = (),
+) -> Flow[list[Reply] | None]:
+    """Write where the reads have these replies and the absent keys are absent; `None` where not, and nothing was written.
+
+    Args:
+        keys: What is read or written; keys that the writes name need not be among them.
 
     Raises:
         ConflictError: The commit has more words than one command may have.
     """
-    keys = list(dict.fromkeys([*keys, *(key for command in write for key in _keys_of(command))]))
-    words: list[Any] = [len(log)]
-    for command, reply in log:
+    tables, rest = _tables(writes, frozenset(absent))
+    rows = [key for table in tables.values() for key in table.keys]
+    missing = dict.fromkeys([*rows, *absent])
+    every = list(dict.fromkeys([*missing, *keys, *(key for _, command in rest for key in _keys_of(command))]))
+    words: list[Any] = [len(missing), len(reads)]
+    for command, reply in reads:
         words += (len(command), *command, _spelled(reply))
-    words.append(len(write))
-    for command in write:
+    words.append(len(tables))
+    first = 1
+    for fields, table in tables.items():
+        words += (len(fields), *fields, first, len(table.keys), *table.values)
+        first += len(table.keys)
+    words.append(len(rest))
+    for _, command in rest:
         words += (len(command), *command)
-    if len(keys) + len(words) > MOST_ARGUMENTS:
+    if len(every) + len(words) > MOST_ARGUMENTS:
         raise ConflictError(
-            f"the commit has {len(keys) + len(words)} words, and one transaction by script takes {MOST_ARGUMENTS}: "
+            f"the commit has {len(every) + len(words)} words, and one transaction by script takes {MOST_ARGUMENTS}: "
             "commit(batch=1000) splits it; nothing was written"
         )
+    answer = yield from _run(len(every), every, words)
+    if answer is None:
+        return None
+    replies: list[Reply] = [None] * len(writes)
+    for (place, _), reply in zip(rest, answer, strict=True):
+        replies[place] = reply
+    return replies
+
+
+def _run(count: int, keys: Sequence[str], words: Sequence[Any]) -> Flow[list[Reply] | None]:
+    """Run the script inside MULTI and EXEC, as every commit is; a server that does not have it has executed nothing."""
     try:
-        (answer,) = yield Batch([("EVALSHA", _COMMIT_SHA, len(keys), *keys, *words)])
+        replies = yield Batch([("EVALSHA", _COMMIT_SHA, count, *keys, *words)], atomic=True)
     except BackendError as error:
         if error.code != "NOSCRIPT":
             raise
-        (answer,) = yield Batch([("EVAL", _COMMIT, len(keys), *keys, *words)])
+        replies = yield Batch([("EVAL", _COMMIT, count, *keys, *words)], atomic=True)
+    (answer,) = replies
     return None if answer is None else list(answer)
+
+
+@dataclass(slots=True)
+class _Table:
+    """New rows of the same fields."""
+
+    keys: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+
+
+def _tables(writes: Sequence[Command], absent: frozenset[str]) -> tuple[dict[tuple[Argument, ...], _Table], list[tuple[int, Command]]]:
+    """Part the commands that make new rows from the others, which keep their places: field names are then sent once."""
+    tables: dict[tuple[Argument, ...], _Table] = {}
+    rest: list[tuple[int, Command]] = []
+    for place, command in enumerate(writes):
+        if command[0] == "HSET" and command[1] in absent and len(command) < CHUNK:
+            fields = tuple(command[2::2])
+            table = tables.get(fields)
+            if table is None:
+                table = tables[fields] = _Table()
+            table.keys.append(command[1])
+            table.values += command[3::2]
+        else:
+            rest.append((place, command))
+    return tables, rest
 
 
 def _keys_of(command: Command) -> list[str]:

@@ -16,7 +16,7 @@ from .guards import Observed, texts_after
 from .indexing import Upkeep, memo_of
 from .persistence import merged
 
-__all__ = ["Standing", "stand"]
+__all__ = ["Standing", "moves_in", "stand"]
 
 
 _UNIQUE = "unique:"
@@ -74,7 +74,7 @@ class Standing:
             upkeep.forget(memo)
 
 
-def _moves(change: Change, fate: Fate) -> bool:
+def moves_in(change: Change, fate: Fate) -> bool:
     """Whether a change touches what the indexes hold."""
     mapper = change.mapper
     if change.is_new or change.kind is Kind.DELETE or fate.moved:
@@ -91,7 +91,7 @@ def stand(change: Change, seen: Observed, fate: Fate) -> Standing | None:
     Raises:
         IndexValueError: An index cannot hold a value.
     """
-    if not _moves(change, fate):
+    if not moves_in(change, fate):
         return None
     mapper, key, pk_text = change.mapper, change.key, change.mapper.pk_text(change.pk)
     former: Entries = {}

@@ -86,10 +86,12 @@ class BaseSession(UnitOfWork):
         work = list(self._work())
         size = batch or max(len(work), 1)
         total = CommitResult(0, 0, 0)
-        for start in range(0, len(work), size):
+        riders = list(self._riders)
+        for start in range(0, max(len(work), bool(riders)), size):
             part = work[start : start + size]
+            last = start + size >= len(work)  # what rides along tells of everything that was written
             try:
-                done = yield from commit([change for _, change in part], new_version=new_version)
+                done = yield from commit([change for _, change in part], riders if last else (), new_version=new_version)
             except CommitUnknownError:
                 for obj, change in part:
                     remember_number(obj, change)
@@ -97,6 +99,7 @@ class BaseSession(UnitOfWork):
             for obj, change in part:
                 self._settle(obj, change)
             total = CommitResult(*(sum(pair) for pair in zip(total, done, strict=True)))
+        del self._riders[: len(riders)]
         return total
 
     def _work(self) -> Iterator[tuple[MappedModel, Change]]:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from redisorm.commands import Command
 from redisorm.errors import SessionError, SessionInUseError
 from redisorm.flows.changes import PERMANENT
 from redisorm.mapping.base import MappedModel, linked_state, mapper_of
@@ -51,6 +52,7 @@ class UnitOfWork:
         self._created: set[int] = set()
         self._deleted: dict[int, MappedModel] = {}
         self._revived: list[MappedModel] = []
+        self._riders: list[Command] = []
         self._idle = [None]  # popping is atomic, so that two threads never both find it
 
     # ---- who may use it, and when -----------------------------------------------------------------------------------------
@@ -222,6 +224,14 @@ class UnitOfWork:
             if state.phase is Phase.PERSISTENT:
                 self._map.hold(self._identity(obj, state.key), obj)
 
+    def _ride(self, *commands: Command) -> None:
+        """Send further commands in the transaction of the next commit, after its writes. A rollback drops them.
+
+        They must not fail at run time, since EXEC does not roll back what went before them.
+        """
+        with self._alone():
+            self._riders += commands
+
     def expunge(self, obj: MappedModel) -> None:
         """Let go of an object as it is; what waits for it is not done.
 
@@ -239,6 +249,7 @@ class UnitOfWork:
     def _discard(self) -> tuple[int, int, int]:
         """Roll back, and tell how many objects were to be stored, written and deleted."""
         new, changed, deleted = self.new, 0, self.deleted
+        self._riders.clear()
         for obj in new:
             self._let_go(obj, state_of(obj))
         for identity, obj in self._map:

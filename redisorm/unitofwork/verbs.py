@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from redisorm.commands import Flow
@@ -23,6 +24,7 @@ from .unit import UnitOfWork
 from .work import (
     change_of,
     deletion_of,
+    former_of,
     increment_of,
     key_of,
     loaded_rows,
@@ -130,7 +132,9 @@ def _key(obj: MappedModel, namespace: str) -> str:
 def _bare_update(obj: MappedModel, namespace: str) -> Change:
     """An update that writes nothing of what changed in the object."""
     mapper = mapper_of(type(obj))
-    return Change(mapper, mapper.keyspace(namespace), Kind.UPDATE, obj.pk, _key(obj, namespace), version=state_of(obj).version)
+    state = state_of(obj)
+    former = partial(former_of, mapper, state)
+    return Change(mapper, mapper.keyspace(namespace), Kind.UPDATE, obj.pk, _key(obj, namespace), version=state.version, former=former)
 
 
 def _write(obj: MappedModel, change: Change | None) -> Flow[None]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from random import getrandbits
 from typing import Any, TypeVar
 
 from redisorm.commands import Clock, Flow
 from redisorm.errors import DetachedInstanceError, NotFoundError, SessionError
-from redisorm.flows.changes import KEEP, PERMANENT, Change, Increment, Kind
+from redisorm.flows.changes import KEEP, PERMANENT, Change, Former, Increment, Kind
 from redisorm.flows.committing import commit
 from redisorm.flows.loading import Loaded, load
 from redisorm.keys import Keyspace
@@ -23,6 +24,7 @@ __all__ = [
     "adopt",
     "change_of",
     "deletion_of",
+    "former_of",
     "increment_of",
     "key_of",
     "loaded_rows",
@@ -76,7 +78,32 @@ def change_of(obj: MappedModel, namespace: str, kind: Kind | None = None) -> Cha
     if found is None and not state.increments and life is KEEP:
         return None
     pk = obj.__dict__[mapper.pk_name]
-    return Change(mapper, keyspace, Kind.UPDATE, pk, state.key, found, version=state.version, life=life, increments=list(state.increments))
+    return Change(
+        mapper,
+        keyspace,
+        Kind.UPDATE,
+        pk,
+        state.key,
+        found,
+        version=state.version,
+        life=life,
+        increments=list(state.increments),
+        former=partial(former_of, mapper, state),
+    )
+
+
+def former_of(mapper: Mapper[Any], state: State) -> Former | None:
+    """What an object was loaded with, as far as a commit may have to compare it with the row; `None` where it never was."""
+    snapshot = state.snapshot
+    if snapshot is None:
+        return None
+    texts: dict[str, Any] = {}
+    for place, name in enumerate(mapper.slots.names):
+        slot = mapper.slots.order[place]
+        if isinstance(slot, Leaf) and not slot.codec.mutable:
+            texts[name] = mapper.encoder.spell(slot, snapshot.values, place, state.key)
+    elements = {one.name: list(texts_of) for one, texts_of in zip(mapper.companions, snapshot.companions, strict=True)}
+    return Former(state.life, texts, elements)
 
 
 def deletion_of(obj: MappedModel, namespace: str) -> Change:
@@ -87,7 +114,8 @@ def deletion_of(obj: MappedModel, namespace: str) -> Change:
     key = state.key or key_of(mapper, keyspace, obj)
     if not key:
         raise SessionError(f"this {type(obj).__name__} has no primary key yet, so there is no row to delete", model=type(obj))
-    return Change(mapper, keyspace, Kind.DELETE, obj.__dict__[mapper.pk_name], key, version=state.version)
+    former = partial(former_of, mapper, state)
+    return Change(mapper, keyspace, Kind.DELETE, obj.__dict__[mapper.pk_name], key, version=state.version, former=former)
 
 
 def increment_of(obj: MappedModel, field: str, by: Any) -> Increment:

@@ -48,6 +48,11 @@ class Token(RedisModel, prefix="token", ttl=100):
     scopes: set[str] = set()
 
 
+def guarded_round_trips(db: Database) -> int:
+    """One where a script verifies and writes; two where there are none, for WATCH and EXEC."""
+    return 2 if "memory" in repr(db) else 1
+
+
 def add(db: Database, *objects: RedisModel) -> None:
     with Session.begin(db) as session:
         session.add_all(objects)
@@ -65,7 +70,7 @@ def test_everything_goes_in_one_transaction(db: Database) -> None:
 
         result = session.commit()
 
-    assert (result.objects, result.round_trips) == (3, 2)
+    assert (result.objects, result.round_trips) == (3, guarded_round_trips(db))
     assert db.client.keys("user:2*") == []
     with Session(db) as session:
         assert session.get_one(User, 1) == User(id=1, name="Ann", age=1, tags={"a", "b"}, jobs=["paint"])
@@ -163,7 +168,7 @@ def test_large_commit_is_one_transaction(db: Database, count: int) -> None:
 def test_commit_in_batches(db: Database) -> None:
     with Session(db) as session:
         session.add_all(User(id=number) for number in range(25))
-        assert session.commit(batch=10).round_trips == 6
+        assert session.commit(batch=10).round_trips == 3 * guarded_round_trips(db)
     assert len(db.client.keys("user:*")) == 25
 
 

@@ -1,11 +1,24 @@
 -- Verify everything, then write everything.
 --
--- KEYS  every key that is read or written
--- ARGV  count of reads,  then for each: count of words, words …, the reply it had
+-- KEYS  every key that is read or written; those that must be absent come first
+-- ARGV  count of keys that must be absent
+--       count of reads,  then for each: count of words, words …, the reply it must have
+--       count of tables, then for each: count of fields, fields …, place of its first key, count of rows, values row by row …
 --       count of writes, then for each: count of words, words …
 --
--- Returns the replies of the writes, or false where a read has another reply now and nothing was written.
+-- A table is new rows of the same fields under consecutive keys: one HSET each.
+-- Returns the replies of the writes, or false where something is not as expected and nothing was written.
 -- A script does not roll back, so a command this user may not run is refused before the first write too.
+
+local at = 1
+local function number()
+  at = at + 1
+  return tonumber(ARGV[at - 1])
+end
+local function take(size)
+  at = at + size
+  return at - size, at - 1
+end
 
 local function spelled(reply)
   if type(reply) == 'number' then return string.format(':%.0f', reply) end
@@ -17,37 +30,56 @@ local function spelled(reply)
   return '*' .. #reply .. table.concat(parts)
 end
 
-local at = 1
-local function take()
-  local size = tonumber(ARGV[at])
-  local first = at + 1
-  at = first + size
-  return first, at - 1
+local absent = number()
+for first = 1, absent, 5000 do
+  if redis.call('EXISTS', unpack(KEYS, first, math.min(first + 4999, absent))) > 0 then return false end
 end
-
-local reads = tonumber(ARGV[at])
-at = at + 1
-for _ = 1, reads do
-  local first, last = take()
-  local reply = redis.call(unpack(ARGV, first, last))
-  if spelled(reply) ~= ARGV[at] then return false end
+for _ = 1, number() do
+  local first, last = take(number())
+  if spelled(redis.call(unpack(ARGV, first, last))) ~= ARGV[at] then return false end
   at = at + 1
 end
 
-local writes = tonumber(ARGV[at])
-at = at + 1
+local function allowed(name, key, ...)
+  if redis.acl_check_cmd(name, key, ...) then return true end
+  return false, redis.error_reply('NOPERM this user may not run ' .. name .. ' on ' .. key)
+end
+
 local start = at
-for _ = 1, writes do
-  local first, last = take()
-  if not redis.acl_check_cmd(unpack(ARGV, first, last)) then
-    return redis.error_reply('NOPERM this user may not run ' .. ARGV[first] .. ' on ' .. ARGV[first + 1])
+for _ = 1, number() do
+  local fields = number()
+  take(fields)
+  local key, rows = number(), number()
+  for row = key, key + rows - 1 do
+    local fine, refusal = allowed('HSET', KEYS[row], '', '')
+    if not fine then return refusal end
   end
+  take(fields * rows)
+end
+for _ = 1, number() do
+  local first, last = take(number())
+  local fine, refusal = allowed(unpack(ARGV, first, last))
+  if not fine then return refusal end
 end
 
 at = start
+for _ = 1, number() do
+  local fields = number()
+  local names = take(fields)
+  local key, rows = number(), number()
+  local words = {}
+  for i = 1, fields do words[2 * i] = ARGV[names + i - 1] end
+  local size = 2 * fields + 1
+  for row = key, key + rows - 1 do
+    local value = take(fields)
+    words[1] = KEYS[row]
+    for i = 1, fields do words[2 * i + 1] = ARGV[value + i - 1] end
+    redis.call('HSET', unpack(words, 1, size))
+  end
+end
 local replies = {}
-for i = 1, writes do
-  local first, last = take()
+for i = 1, number() do
+  local first, last = take(number())
   replies[i] = redis.call(unpack(ARGV, first, last))
 end
 return replies

@@ -1,0 +1,112 @@
+"""The state of the server that a commit takes for granted, so that one script can verify it and write in one round trip.
+
+New rows are taken to be absent, loaded ones to be as they were loaded. Where that is wrong the script writes nothing, and
+the commit looks first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from redisorm.commands import Command, Reply
+from redisorm.keys import LIFE, VERSION
+from redisorm.mapping.encoder import as_bytes
+
+from .changes import PERMANENT, Change, Former, Kind, life_text
+from .entries import claims_of, entries_of, index_fields
+from .fate import fate_of
+from .guards import Observed, texts_after
+from .indexing import memo_of
+from .plan import Plan, Seen
+from .standing import moves_in
+
+__all__ = ["Assumption", "assume"]
+
+
+@dataclass(slots=True)
+class Assumption:
+    """What a commit takes for granted.
+
+    Attributes:
+        seen: As if it had been looked at.
+        absent: Keys that must be absent.
+        reads: Reads, and the replies they must have.
+    """
+
+    seen: Seen = field(default_factory=Seen)
+    absent: list[str] = field(default_factory=list)
+    reads: list[tuple[Command, Reply]] = field(default_factory=list)
+
+
+def assume(plan: Plan, now_ms: int) -> Assumption | None:
+    """Work out what a commit can take for granted; `None` where it has to look."""
+    if plan.counters:
+        return None
+    assumed = Assumption(absent=list(plan.absent))
+    for read in plan.rows:
+        former = None if read.change.former is None else read.change.former()
+        if former is None or read.change.only_if is not None or not _take_for_granted(read.change, former, assumed, now_ms):
+            return None
+    if len(set(assumed.absent)) < len(assumed.absent) or not _agree(assumed):
+        return None
+    return assumed
+
+
+def _agree(assumed: Assumption) -> bool:
+    """Whether no key is taken to be absent and present at once, as where a value is handed from one row to another."""
+    absent = set(assumed.absent)
+    return not any(str(command[1]) in absent for command, _ in assumed.reads)
+
+
+def _take_for_granted(change: Change, former: Former, assumed: Assumption, now_ms: int) -> bool:
+    options, mapper = change.mapper.options, change.mapper
+    texts = {name: None if text is None else as_bytes(text) for name, text in former.texts.items()}
+    row = Observed(exists=True, version=change.version, life=former.life, texts=texts, elements=dict(former.elements))
+    fate = fate_of(change, row, now_ms)
+    mortal = former.life not in (None, PERMANENT) or (former.life is None and options.ttl_ms is not None)
+    touched = change.difference.companions if change.difference else []
+    if mortal and not fate.moved and (touched or mapper.indexed) and change.kind is not Kind.DELETE:
+        return False  # the deadline it keeps would have to be read
+    life = None if former.life is None else life_text(former.life).encode()
+    fields: list[str] = [mapper.pk_name, LIFE]
+    wanted: list[Reply] = [as_bytes(mapper.pk_leaf.codec.spell(change.pk)), life]
+    if options.versioned:
+        fields.append(VERSION)
+        wanted.append(None if change.version is None else str(change.version).encode())
+    moves = mapper.indexed and moves_in(change, fate)
+    names = [increment.leaf.name for increment in change.increments]
+    for name in dict.fromkeys([*names, *(index_fields(mapper) if moves else ())]):
+        if name not in texts:
+            return False
+        fields.append(name)
+        wanted.append(texts[name])
+    assumed.reads.append((("HMGET", change.key, *fields), wanted))
+    for one in touched:
+        kind = one.companion.kind.encode() if one.before else b"none"
+        assumed.reads.append((("TYPE", change.keyspace.companion(change.key, one.companion.name)), kind))
+    assumed.seen.rows[change.key] = row
+    return not moves or _take_indexes_for_granted(change, row, assumed, mortal=mortal)
+
+
+def _take_indexes_for_granted(change: Change, row: Observed, assumed: Assumption, *, mortal: bool) -> bool:
+    mapper, keyspace, pk_text = change.mapper, change.keyspace, change.mapper.pk_text(change.pk)
+    claims = claims_of(mapper, row.texts)
+    for companion in mapper.companions:
+        if companion.name not in mapper.indexes:
+            continue
+        key, elements = keyspace.companion(change.key, companion.name), row.elements[companion.name]
+        if companion.kind == "list":
+            assumed.reads.append((("LRANGE", key, 0, -1), list(elements)))
+        elif companion.kind == "set":
+            assumed.reads.append((("SCARD", key), len(elements)))
+            assumed.reads += [(("SMISMEMBER", key, *elements), [1] * len(elements))] if elements else []
+        else:
+            return False
+    memo = memo_of(entries_of(mapper, change.key, pk_text, row.texts, row.elements, strict=False), claims, pk_text)
+    assumed.reads.append((("HLEN", keyspace.memo(change.key)), len(memo) if mortal else 0))
+    if mortal:
+        row.memo = memo
+    assumed.reads += ((("GET", keyspace.own(name)), pk_text.encode()) for name in claims)
+    if change.kind is not Kind.DELETE:
+        assumed.absent += (keyspace.own(name) for name in claims_of(mapper, texts_after(change, row)) if name not in claims)
+    return True

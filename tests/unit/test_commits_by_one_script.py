@@ -1,0 +1,84 @@
+"""Where the server runs scripts, a commit takes for granted what is likely, and one script verifies it and writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from redisorm import BackendError, StaleObjectError
+from redisorm.commands import Batch, Watch
+from redisorm.drivers.scripted import ScriptedDriver
+from redisorm.unitofwork import verbs
+from tests.unit.desk import stored, talk
+from tests.zoo.models import Board, User
+
+
+def scripting(*answers: Any) -> ScriptedDriver:
+    return ScriptedDriver(answers, supports={"EVALSHA": True})
+
+
+def words(driver: ScriptedDriver, place: int = 0) -> list[Any]:
+    """The arguments of the script, after its hash and the count of keys."""
+    (command,) = talk(driver)[place].commands
+    return list(command[2:])
+
+
+def test_new_row_is_one_round_trip_that_writes_where_nothing_is() -> None:
+    driver = scripting([[]])
+    driver.run(verbs.save(User(id=1, name="Ann", age=30), None, ""))
+    (request,) = talk(driver)
+    assert isinstance(request, Batch)
+    assert (request.atomic, request.resend) == (True, False)
+    absent, reads, tables, writes = 1, 0, 1, 0
+    table = [3, "id", "name", "age", 1, 1, 1, "Ann", 30]
+    assert words(driver) == [1, "user:1", absent, reads, tables, *table, writes]
+
+
+def test_update_expects_the_row_as_it_was_loaded() -> None:
+    user = stored(User, {"id": 1, "name": "Ann"})
+    user.age = 31
+    driver = scripting([[0]])
+    driver.run(verbs.save(user, None, ""))
+    read = [4, "HMGET", "user:1", "id", ":ttl", b"*2$1:1_"]
+    assert words(driver) == [1, "user:1", 0, 1, *read, 0, 1, 4, "HSET", "user:1", "age", 31]
+
+
+def test_companion_that_was_loaded_full_is_expected_to_be_of_its_type() -> None:
+    board = stored(Board, {"id": 1}, [b"a"], [], {})
+    board.tags.add("b")
+    driver = scripting([[1]])
+    driver.run(verbs.save(board, None, ""))
+    assert [word for word in words(driver) if isinstance(word, bytes) and word.startswith(b"$3")] == [b"$3:set"]
+
+
+def test_row_that_is_otherwise_makes_the_commit_look_and_write_under_watch() -> None:
+    user = stored(User, {"id": 1, "name": "Ann"})
+    user.age = 31
+    driver = scripting([None], [[None, b"60"]], [0, 1])
+    driver.run(verbs.save(user, None, ""))
+    script, look, write = talk(driver)
+    assert isinstance(look, Watch)
+    assert [command[0] for command in write.commands] == ["HSET", "PEXPIREAT"]
+    assert script.commands[0][0] == "EVALSHA"
+
+
+def test_row_that_is_gone_is_told_after_a_look() -> None:
+    user = stored(User, {"id": 1, "name": "Ann"})
+    user.age = 31
+    driver = scripting([None], [[None, None]], [b"none"])
+    with pytest.raises(StaleObjectError, match="User 1 is gone"):
+        driver.run(verbs.save(user, None, ""))
+
+
+def test_script_that_the_server_does_not_have_is_sent_whole() -> None:
+    driver = scripting(BackendError("NOSCRIPT", code="NOSCRIPT"), [[]])
+    driver.run(verbs.save(User(id=1, name="Ann"), None, ""))
+    assert [request.commands[0][0] for request in talk(driver)] == ["EVALSHA", "EVAL"]
+
+
+def test_other_errors_of_a_script_are_told_and_nothing_is_sent_again() -> None:
+    driver = scripting(BackendError("NOPERM", code="NOPERM"))
+    with pytest.raises(BackendError, match="NOPERM"):
+        driver.run(verbs.save(User(id=1, name="Ann"), None, ""))
+    assert driver.round_trips == 1
