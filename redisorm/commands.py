@@ -29,7 +29,8 @@ class Batch:
     """Send commands in one round trip; the answer is the list of their replies in order.
 
     With `atomic` they go inside MULTI/EXEC; the answer is `None` where a watched key had changed and nothing was
-    executed. Where any command fails, the first failure is raised into the flow as a `BackendError`.
+    executed. Where any command fails, the first failure is raised into the flow as a `BackendError`; with `partial` the
+    failures of single commands stand in their places among the replies instead.
     `resend` says that sending the batch twice is harmless, so a driver may repeat it over a new connection. The lost
     answer of a batch without it is a `CommitUnknownError`.
     """
@@ -37,6 +38,7 @@ class Batch:
     commands: Sequence[Command]
     atomic: bool = False
     resend: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

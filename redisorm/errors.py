@@ -18,6 +18,7 @@
     │   ├── UniqueViolationError
     │   └── ConcurrentUpdateError
     ├── DecodeError(ValueError)
+    │   └── RowTypeError (a WrongTypeError too)
     ├── CrossSlotError(ValueError)
     ├── RateLimitExceeded
     ├── LockLost
@@ -56,6 +57,7 @@ __all__ = [
     "QueryError",
     "RateLimitExceeded",
     "RedisormError",
+    "RowTypeError",
     "SessionError",
     "SessionInUseError",
     "StaleObjectError",
@@ -241,6 +243,25 @@ class WrongTypeError(BackendError):
         super().__init__(message, code="WRONGTYPE", command=command, key=key)
         self.expected = expected
         self.found = found
+
+
+class RowTypeError(DecodeError, WrongTypeError):
+    """A key of another Redis type stands where a row or a companion should: nothing can be read from it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        model: type | None = None,
+        field: str | None = None,
+        key: str | None = None,
+        expected: str | None = None,
+        found: str | None = None,
+        command: str | None = None,
+    ) -> None:
+        super().__init__(message, key=key, expected=expected, found=found, command=command)
+        self.model = model
+        self.field = field
 
 
 class CommitUnknownError(BackendError):

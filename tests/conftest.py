@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from tests.faults.proxy import Proxy
 from tests.servers import KINDS, Server, ServerMissingError
 
 if TYPE_CHECKING:
     from redisorm.drivers.database import Database
+
+
+# python -m pytest --hypothesis-profile=long tests/property
+settings.register_profile("long", max_examples=3_000, deadline=None)
 
 
 def _lend(kind: str) -> Iterator[Server]:

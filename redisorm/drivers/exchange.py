@@ -100,18 +100,20 @@ class Exchange:
     Attributes:
         chunks: The packed commands in order; each is answered by one reply.
         resend: Whether the packet may be sent again over a new connection.
+        partial: Whether the refusal of a command stands among the replies rather than being raised.
         waits_s: How long the server itself may wait before it answers, in seconds, on top of the usual time.
         maybe_executed: Whether from now on a broken connection leaves it open what was executed. The driver sets it.
         sent_at: When the packet left, in monotonic seconds. The driver sets it.
         received_at: When the last reply had come, likewise.
     """
 
-    __slots__ = ("_commands", "chunks", "maybe_executed", "received_at", "resend", "sent_at", "waits_s")
+    __slots__ = ("_commands", "chunks", "maybe_executed", "partial", "received_at", "resend", "sent_at", "waits_s")
 
     def __init__(self, commands: Sequence[Command], *, resend: bool) -> None:
         self._commands = commands
         self.chunks = [_pack(tuple(command)) for command in commands]
         self.resend = resend
+        self.partial = False
         self.maybe_executed = False
         self.sent_at = self.received_at = 0.0
         # Many commands in one packet that wait one after the other make no sense, and looking at each would cost.
@@ -138,9 +140,16 @@ class Exchange:
         Raises:
             BackendError: A command was refused; the first of them is told.
         """
-        for command, reply in zip(self._commands, replies, strict=True):
+        return self._told(replies, "the other commands sent with it were executed" if len(replies) > 1 else "")
+
+    def _told(self, replies: list[Any], outcome: str) -> list[Any]:
+        """Return the replies of the commands, with refusals in their places or raised."""
+        for place, reply in enumerate(replies):
             if isinstance(reply, Exception):
-                raise translate(reply, command, "the other commands sent with it were executed" if len(replies) > 1 else "")
+                refusal = translate(reply, self._commands[place], "" if self.partial else outcome)
+                if not self.partial:
+                    raise refusal
+                replies[place] = refusal
         return replies
 
     def failure(self, error: Exception) -> RedisormError:
@@ -191,11 +200,7 @@ class Transaction(Exchange):
             raise self._refused(replies)
         if result is None:
             return None
-        results: list[Any] = result
-        for command, reply in zip(self._commands, results, strict=True):
-            if isinstance(reply, Exception):
-                raise translate(reply, command, "the other commands of the transaction were applied")
-        return results
+        return self._told(result, "the other commands of the transaction were applied")
 
     def _refused(self, replies: list[Any]) -> RedisormError:
         multi, result = replies[0], replies[-1]
@@ -238,11 +243,11 @@ def batch(request: Batch, server: KnownServer) -> Exchange:
         UnicodeEncodeError: A str has no UTF-8 form. Nothing was sent.
         BackendError: The batch is atomic, and this user may not use transactions. Nothing was sent.
     """
-    if not request.atomic:
-        return Exchange(request.commands, resend=request.resend)
-    if server.denies_transactions is not None:
+    if request.atomic and server.denies_transactions is not None:
         raise translate(server.denies_transactions, ("MULTI",), _NOTHING)
-    return Transaction(request.commands, resend=request.resend)
+    packed = (Transaction if request.atomic else Exchange)(request.commands, resend=request.resend)
+    packed.partial = request.partial
+    return packed
 
 
 def watch(request: Watch) -> Exchange:

@@ -10,16 +10,39 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from redisorm.keys import Keyspace
+from redisorm.errors import DecodeError
+from redisorm.keys import VERSION, Keyspace
 from redisorm.mapping.codec import Text
 from redisorm.mapping.layout import Leaf
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Difference
 
-__all__ = ["KEEP", "PERMANENT", "UNTOLD", "Change", "Condition", "Former", "Increment", "Keep", "Kind", "Outcome", "life_ms", "life_text"]
+__all__ = [
+    "KEEP",
+    "PERMANENT",
+    "UNTOLD",
+    "Change",
+    "Condition",
+    "Former",
+    "Increment",
+    "Keep",
+    "Kind",
+    "Outcome",
+    "life_ms",
+    "life_text",
+    "version_of",
+]
 
 PERMANENT = -1
 """A life without end, as Redis spells it in the answer to TTL."""
+
+
+_LONGEST_S = 2**52 / 1000
+"""A longer life would make a deadline that Redis refuses, and a refusal inside EXEC leaves the other commands applied."""
+
+
+_MOST_DIGITS = 18
+"""Of a version: it begins with 48 random bits and is counted up from there."""
 
 
 class Keep(enum.Enum):
@@ -178,11 +201,28 @@ def life_text(life: int) -> str:
 
 
 def life_ms(text: bytes | None) -> int | None:
-    """Read a life back; `None` where a row has none of its own. Text that is no number counts as none."""
+    """Read a life back; `None` where a row has none of its own. Text that no writer of ours would have written counts as none."""
     if text is None:
         return None
     try:
         seconds = float(text)
     except ValueError:
         return None
-    return PERMANENT if seconds < 0 else round(seconds * 1000)
+    if seconds < 0:
+        return PERMANENT
+    milliseconds = round(seconds * 1000) if seconds < _LONGEST_S else 0  # NaN is not less
+    return milliseconds or None
+
+
+def version_of(text: bytes | None, model: type[Any], key: str) -> int | None:
+    """Read a version; `None` where a row was written without one.
+
+    Raises:
+        DecodeError: The text is no number that a writer of ours would have written.
+    """
+    if text is None:
+        return None
+    if not text.isdigit() or len(text) > _MOST_DIGITS:
+        message = f"{key}: the stored {VERSION!r} is not a number: found {text[:100]!r}"
+        raise DecodeError(message, model=model, key=key, field=VERSION, value=text)
+    return int(text)

@@ -18,7 +18,7 @@ from redisorm.keys import LIFE, VERSION, Keyspace
 from redisorm.mapping.codec import Text
 from redisorm.mapping.layout import NULL, Companion, Leaf
 
-from .changes import Change, Kind, life_ms
+from .changes import Change, Kind, life_ms, version_of
 from .entries import index_fields
 from .loading import elements_of, pairs_of, read_elements
 
@@ -116,17 +116,9 @@ def observe(read: Read, replies: Sequence[Reply]) -> Observed:
     deadline = next(rest) if read.deadline else -1
     memo = pairs_of(next(rest)) if read.memo else {}
     elements: dict[str, Sequence[bytes]] = {one.name: list(elements_of(one.kind, next(rest))) for one in read.elements}
-    version = texts.get(VERSION)
-    if version is not None and not version.isdigit():
-        raise DecodeError(
-            f"{read.change.key}: the stored {VERSION!r} is not a number: found {version!r}",
-            key=read.change.key,
-            field=VERSION,
-            value=version,
-        )
     return Observed(
         exists=any(text is not None for text in texts.values()),
-        version=None if version is None else int(version),
+        version=version_of(texts.get(VERSION), read.change.mapper.model, read.change.key),
         life=life_ms(texts[LIFE]),
         deadline_ms=None if deadline < 0 else deadline,
         texts=texts,
@@ -216,7 +208,7 @@ def incremented(change: Change, seen: Observed) -> dict[str, Any]:
         try:
             value = _stored_number(change, leaf, text)
         except (ValidationError, UnicodeDecodeError) as error:
-            message = f"{change.key}: the stored {leaf.name!r} is no number to increment: found {text!r}"
+            message = f"{change.key}: the stored {leaf.name!r} is no number to increment: found {text[:100] if text else text!r}"
             raise DecodeError(message, model=change.mapper.model, key=change.key, field=leaf.name, value=text) from error
         start = numbers.get(leaf.name, 0 if value is None else value)
         try:

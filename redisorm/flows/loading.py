@@ -5,21 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from redisorm.commands import Argument, Batch, Command, Flow, Reply
-from redisorm.errors import DecodeError
-from redisorm.keys import VERSION, Keyspace
+from redisorm.errors import BackendError, DecodeError, RowTypeError, WrongTypeError
+from redisorm.keys import Keyspace
 from redisorm.mapping.base import MappedModel
 from redisorm.mapping.layout import Companion, CompanionKind
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Snapshot, snapshot_of_row
 
-from .changes import life_ms
+from .changes import life_ms, version_of
 
-__all__ = ["BATCH", "Loaded", "elements_of", "exists", "load", "pairs_of", "read_elements", "time_to_live"]
+__all__ = [
+    "BATCH",
+    "Loaded",
+    "OnError",
+    "elements_of",
+    "exists",
+    "load",
+    "load_each",
+    "pairs_of",
+    "read_elements",
+    "sound",
+    "time_to_live",
+]
 
 M = TypeVar("M", bound=MappedModel)
+T = TypeVar("T")
+
+OnError: TypeAlias = Literal["raise", "return"]
+"""What becomes of a row that cannot be read: its `DecodeError` is raised, or stands in its place."""
 
 BATCH = 1000
 """Rows of one atomic read."""
@@ -53,27 +69,91 @@ class Loaded(Generic[M]):
 
 
 def load(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str]) -> Flow[list[Loaded[M] | None]]:
-    """Load rows in the order of their keys; `None` where no row is.
+    """Load rows in the order of their keys; `None` for each that is not there.
 
     One round trip for each 1,000 rows, each of them atomic, and one more where a row was not found: HMGET cannot tell
     an absent row from one that has no declared field.
 
     Raises:
-        DecodeError: A stored value does not fit its field.
+        DecodeError: A stored value does not fit its field, or a key has another type.
     """
-    found: list[Loaded[M] | None] = []
+    return sound((yield from load_each(mapper, keyspace, pk_texts)))
+
+
+def sound(found: list[T | DecodeError | None]) -> list[T | None]:
+    """Return what was found, or raise the first error in it."""
+    for one in found:
+        if isinstance(one, DecodeError):
+            raise one
+    return cast("list[T | None]", found)
+
+
+def load_each(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str]) -> Flow[list[Loaded[M] | DecodeError | None]]:
+    """Load rows as `load` does, with the error of each that cannot be read in its place.
+
+    Where a key has another type, two more round trips find out which: the same reads, and the types.
+    """
+    found: list[Loaded[M] | DecodeError | None] = []
     for start in range(0, len(pk_texts), BATCH):
         part = pk_texts[start : start + BATCH]
         keys = [keyspace.row(text) for text in part]
-        commands = [command for key in keys for command in _reads(mapper, key)]
-        replies = yield Batch(commands, atomic=len(commands) > 1, resend=True)
+        replies, foreign = yield from _replies([command for key in keys for command in _reads(mapper, key)])
         rows = list(_rows(mapper, replies, len(keys)))
         empty = [key for key, row in zip(keys, rows, strict=True) if row.empty]
         present = (yield from _present(empty)) if empty else frozenset()
         for key, text, row in zip(keys, part, rows, strict=True):
-            absent = row.empty and key not in present
-            found.append(None if absent else _loaded(mapper, key, text, row))
+            if row.empty and key not in present:
+                found.append(None)
+            else:
+                found.append(_loaded_or_error(mapper, key, text, row, foreign))
     return found
+
+
+def _replies(commands: Sequence[Command]) -> Flow[tuple[Sequence[Reply], dict[str, str]]]:
+    """Read, and tell the types of the keys that have another one than they should. They read as if they were empty."""
+    atomic = len(commands) > 1
+    try:
+        return (yield Batch(commands, atomic=atomic, resend=True)), {}
+    except WrongTypeError:
+        replies = list((yield Batch(commands, atomic=atomic, resend=True, partial=True)))
+    foreign: dict[str, str] = {}
+    for place, reply in enumerate(replies):
+        if isinstance(reply, WrongTypeError):
+            name, key, *words = commands[place]
+            foreign[str(key)] = ""
+            replies[place] = [None] * len(words) if name == "HMGET" else {} if name == "HGETALL" else []
+        elif isinstance(reply, BackendError):
+            raise reply
+    types = (yield Batch([("TYPE", key) for key in foreign], resend=True)) if foreign else []
+    return replies, dict(zip(foreign, (kind.decode() for kind in types), strict=True))
+
+
+def _loaded_or_error(mapper: Mapper[M], key: str, pk_text: str, row: _Row, foreign: Mapping[str, str]) -> Loaded[M] | DecodeError:
+    if foreign and (error := _foreign_type(mapper, key, foreign)):
+        return error
+    try:
+        return _loaded(mapper, key, pk_text, row)
+    except DecodeError as error:
+        return error
+
+
+def _foreign_type(mapper: Mapper[Any], key: str, foreign: Mapping[str, str]) -> RowTypeError | None:
+    """The error of a row where its key, or one of its companions', has another type."""
+    needed = {key: ("hash", mapper.pk_name)}
+    needed |= {Keyspace.companion(key, companion.name): (companion.kind, companion.name) for companion in mapper.companions}
+    for where, (kind, field) in needed.items():
+        if where in foreign:
+            found = f"is a {foreign[where]}" if foreign[where] not in ("none", kind) else "was something else a moment ago"
+            return RowTypeError(
+                f"{where} {found} where {mapper.model.__name__} needs a {kind}: nothing could be read from it; "
+                "move or delete that key, or take another prefix",
+                model=mapper.model,
+                field=field,
+                key=where,
+                expected=kind,
+                found=foreign[where],
+            )
+    return None
 
 
 def exists(keys: Sequence[str]) -> Flow[frozenset[str]]:
@@ -141,11 +221,8 @@ def _declared(mapper: Mapper[Any], reply: Reply) -> tuple[list[bytes | None], di
     """Part the declared fields from the others; a class that keeps undeclared ones reads with HGETALL."""
     pairs = pairs_of(reply)
     texts = [pairs.pop(name.encode(), None) for name in mapper.fields]
-    computed = {leaf.name.encode() for leaf in mapper.slots.computed}
-    extra = {
-        name.decode("utf-8", "surrogateescape"): text for name, text in pairs.items() if name not in computed and not name.startswith(b":")
-    }
-    return texts, extra
+    extra = {name.decode("utf-8", "surrogateescape"): text for name, text in pairs.items()}
+    return texts, {name: text for name, text in extra.items() if not mapper.encoder.is_taken(name)}
 
 
 def elements_of(kind: str, reply: Reply) -> Any:
@@ -162,16 +239,6 @@ def elements_of(kind: str, reply: Reply) -> Any:
 def _loaded(mapper: Mapper[M], key: str, pk_text: str, row: _Row) -> Loaded[M]:
     obj = mapper.decoder.row(row.texts, row.companions, key, pk_text, row.extra)
     slots = len(mapper.slots.names)
-    version = _version(mapper, key, row.texts[slots + 1]) if mapper.options.versioned else None
+    version = version_of(row.texts[slots + 1], mapper.model, key) if mapper.options.versioned else None
     snapshot = snapshot_of_row(mapper, obj, row.texts, row.companions, row.extra)
     return Loaded(obj, key, snapshot, version, life_ms(row.texts[slots]), row.deadline_ms)
-
-
-def _version(mapper: Mapper[Any], key: str, text: bytes | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isdigit():
-        raise DecodeError(
-            f"{key}: the stored {VERSION!r} is not a number: found {text!r}", model=mapper.model, key=key, field=VERSION, value=text
-        )
-    return int(text)

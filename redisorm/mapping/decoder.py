@@ -126,7 +126,7 @@ class Decoder(Generic[M]):
 
     @staticmethod
     def extra(texts: Mapping[str, bytes]) -> dict[str, Any]:
-        """Read the fields beside the declared ones: JSON, or else text."""
+        """Read the fields beside the declared ones: JSON, or else text, or else the bytes as they are."""
         return {name: _loose_json(text) for name, text in texts.items()}
 
     def companion(self, companion: Companion, reply: Any, key: str) -> Any:
@@ -159,10 +159,15 @@ def _folded(level: Level, flat: dict[str, str], prefix: str) -> dict[str, Any]:
 
 
 def _loose_json(text: bytes) -> Any:
+    """JSON, or else text, or else the bytes as they are."""
     try:
         return from_json(text)
     except ValueError:
-        return text.decode("utf-8", "surrogateescape")
+        pass
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text
 
 
 def _shortened(value: object) -> str:

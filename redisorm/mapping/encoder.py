@@ -15,7 +15,7 @@ from .codec import Text
 from .layout import NULL, Branch, Companion, Leaf
 from .slots import ABSENT, Slots, inside
 
-__all__ = ["Encoder", "as_bytes"]
+__all__ = ["Encoder", "as_bytes", "extra_text"]
 
 MOST_PLANS = 256
 """Plans kept per class; beyond it they are made anew, so that odd data cannot fill the memory."""
@@ -142,18 +142,42 @@ class Encoder:
         return texts if companion.kind == "list" else dict.fromkeys(texts)
 
     def extra(self, obj: BaseModel, key: str) -> dict[str, bytes]:
-        """Spell what a class with `extra="allow"` was given beside its fields, as JSON."""
+        """Spell what a class with `extra="allow"` was given beside its fields, as `extra_text` does.
+
+        Raises:
+            ValidationError: A name is taken, or a value has no JSON.
+        """
         extra = obj.__pydantic_extra__ or {}
         for name in extra:
-            if name in self._taken or name.startswith((":", *self._branches)):
+            if self.is_taken(name):
                 raise self.refuse(name, extra[name], "an extra field must not have the name of a stored one", key)
-        return {name: to_json(value) for name, value in extra.items()} if self._extra else {}
+        texts: dict[str, bytes] = {}
+        for name, value in extra.items() if self._extra else ():
+            try:
+                texts[name] = extra_text(value)
+            except (PydanticSerializationError, ValueError) as error:
+                raise self.refuse(name, value, str(error), key) from error
+        return texts
+
+    def is_taken(self, name: str) -> bool:
+        """Whether a hash field of this name cannot be an undeclared one: it is declared, or the library's own."""
+        return name in self._taken or name.startswith((":", *self._branches))
 
 
 def _stores(slot: Leaf | Branch, value: Any) -> bool:
     if value is None:
         return slot.null or (isinstance(slot, Leaf) and not slot.optional)
     return value is not ABSENT
+
+
+def extra_text(value: Any) -> bytes:
+    """Spell an undeclared value: JSON, but bytes that are no text as they are."""
+    if isinstance(value, bytes):
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            return value
+    return to_json(value)
 
 
 def as_bytes(text: Text) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from .codec import Text
-from .encoder import as_bytes
+from .encoder import as_bytes, extra_text
 from .layout import Branch, Companion, Leaf, Level
 from .mapper import Mapper
 from .slots import ABSENT
@@ -72,11 +72,24 @@ def snapshot_of_row(
     mapper: Mapper[Any], obj: BaseModel, texts: Sequence[bytes | None], companions: Sequence[Any], extra: Mapping[str, bytes]
 ) -> Snapshot:
     """Take the snapshot of an object just made from a row, keeping the texts as they were stored."""
-    mutable = {place: text for place in mapper.slots.mutable if (text := texts[place]) is not None} if mapper.slots.mutable else _NONE
-    return Snapshot(mapper.values(obj), mutable, companions, extra)
+    values = mapper.values(obj)
+    return Snapshot(values, _mutable_texts(mapper, values, texts) if mapper.slots.mutable else _NONE, companions, extra)
 
 
 _NONE: dict[int, bytes] = {}
+
+
+def _mutable_texts(mapper: Mapper[Any], values: tuple[Any, ...], texts: Sequence[bytes | None]) -> dict[int, bytes]:
+    """The stored texts of the mutable slots. A default that stood in for an absent one is no change, so its text counts as stored."""
+    found: dict[int, bytes] = {}
+    for place in mapper.slots.mutable:
+        text = texts[place]
+        if text is None:
+            default = mapper.encoder.spell(mapper.slots.order[place], values, place, "")
+            text = None if default is None else as_bytes(default)
+        if text is not None:
+            found[place] = text
+    return found
 
 
 def whole(mapper: Mapper[Any], obj: BaseModel, key: str) -> Difference:
@@ -93,7 +106,7 @@ def whole(mapper: Mapper[Any], obj: BaseModel, key: str) -> Difference:
             sets += (leaf.name, text)
     extra = mapper.encoder.extra(obj, key) if mapper.open else {}
     for name, text in extra.items():
-        sets += (name, text)
+        sets += (_field(name), text)
     after = Snapshot(values, texts, (), extra)
     if not mapper.companions:
         return Difference(after, sets)
@@ -174,11 +187,17 @@ def _elements_respelled(companion: Companion, was: Any) -> Any:
 
 def _compare_extra(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, found: Difference, key: str) -> None:
     now = mapper.encoder.extra(obj, key)
+    former = mapper.decoder.extra(before.extra)
     for name, text in now.items():
-        if before.extra.get(name) != text:
-            found.sets += (name, text)
-    found.unsets += [name for name in before.extra if name not in now]
+        if before.extra.get(name) != text and (name not in former or extra_text(former[name]) != text):
+            found.sets += (_field(name), text)
+    found.unsets += [_field(name) for name in before.extra if name not in now]
     found.after.extra = now
+
+
+def _field(name: str) -> Any:
+    """The name of an undeclared hash field; another program's may be no UTF-8."""
+    return name if name.isascii() else name.encode("utf-8", "surrogateescape")
 
 
 def _compare_computed(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, found: Difference, key: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
 from typing_extensions import Self
 
 from redisorm.drivers.database import Database, default_database
 from redisorm.drivers.place import here
-from redisorm.errors import SessionError
+from redisorm.errors import DecodeError, SessionError
+from redisorm.flows.loading import OnError
 from redisorm.mapping.base import MappedModel, linked_state, mapper_of
 from redisorm.unitofwork import stack, verbs
 
@@ -80,17 +81,30 @@ class RedisModel(MappedModel, abstract=True):
         database = cls._database()
         return database.run(verbs.get_one(cls, pk, database.namespace))
 
+    @overload
     @classmethod
-    def get_many(cls, pks: Iterable[object]) -> list[Self | None]:
+    def get_many(cls, pks: Iterable[object], *, on_error: Literal["raise"] = ...) -> list[Self | None]: ...
+    @overload
+    @classmethod
+    def get_many(cls, pks: Iterable[object], *, on_error: Literal["return"]) -> list[Self | DecodeError | None]: ...
+    @classmethod
+    def get_many(cls, pks: Iterable[object], *, on_error: OnError = "raise") -> list[Any]:
         """Return the objects of many rows in the order of their keys; `None` for each that is not there.
 
         One round trip and one consistent view for up to 1,000 rows; each further 1,000 are another.
+
+        Args:
+            on_error: What becomes of a row that cannot be read: `"raise"`, or `"return"` to have its `DecodeError` in its
+                place in the list, the other rows unaffected.
+
+        Raises:
+            DecodeError: A stored value does not fit its field, or a key has another type.
         """
         session = cls._joined()
         if session is not None:
-            return session.get_many(cls, pks)
+            return session._run(session._get_many(cls, pks, on_error))
         database = cls._database()
-        return database.run(verbs.get_many(cls, pks, database.namespace))
+        return database.run(verbs.get_many(cls, pks, database.namespace, on_error))
 
     @classmethod
     def exists(cls, pk: object) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from typing_extensions import Self
 
 from redisorm.commands import Flow
 from redisorm.drivers.database import Database, default_database
 from redisorm.drivers.place import here
+from redisorm.errors import DecodeError
 from redisorm.flows.committing import CommitResult
+from redisorm.flows.loading import OnError
 from redisorm.mapping.base import MappedModel
 from redisorm.unitofwork.beginning import Begin
 from redisorm.unitofwork.retrying import pause, worth_retrying
@@ -87,12 +89,23 @@ class Session(BaseSession):
         """
         return self._run(self._get_one(model, pk))
 
-    def get_many(self, model: type[M], pks: Iterable[object]) -> list[M | None]:
+    @overload
+    def get_many(self, model: type[M], pks: Iterable[object], *, on_error: Literal["raise"] = ...) -> list[M | None]: ...
+    @overload
+    def get_many(self, model: type[M], pks: Iterable[object], *, on_error: Literal["return"]) -> list[M | DecodeError | None]: ...
+    def get_many(self, model: type[M], pks: Iterable[object], *, on_error: OnError = "raise") -> list[Any]:
         """Return the objects of many rows in the order of their keys; `None` for each that is not there.
 
         One round trip and one consistent view for up to 1,000 rows; each further 1,000 are another.
+
+        Args:
+            on_error: What becomes of a row that cannot be read: `"raise"`, or `"return"` to have its `DecodeError` in its
+                place in the list, the other rows unaffected.
+
+        Raises:
+            DecodeError: A stored value does not fit its field, or a key has another type.
         """
-        return self._run(self._get_many(model, pks))
+        return self._run(self._get_many(model, pks, on_error))
 
     def exists(self, model: type[MappedModel], pk: object) -> bool:
         """Tell whether a row is there, as it will be after the commit. Sends nothing for an object of this session."""

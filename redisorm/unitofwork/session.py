@@ -9,16 +9,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 from redisorm.commands import Flow
-from redisorm.errors import CommitUnknownError, SessionError
+from redisorm.errors import CommitUnknownError, DecodeError, SessionError
 from redisorm.flows.changes import Change, Kind
 from redisorm.flows.committing import CommitResult, commit
-from redisorm.flows.loading import exists
+from redisorm.flows.loading import OnError, exists, sound
 from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.mapping.mapper import Mapper
 
 from .state import Phase, state_of
 from .unit import UnitOfWork
-from .work import change_of, deletion_of, loaded_rows, new_version, not_found, remember_number, require_state, reread, settle
+from .verbs import keeps_errors
+from .work import change_of, deletion_of, loaded_each, new_version, not_found, remember_number, require_state, reread, settle
 
 __all__ = ["BaseSession"]
 
@@ -30,23 +31,28 @@ class BaseSession(UnitOfWork):
 
     # ---- asking -----------------------------------------------------------------------------------------------------------
 
-    def _get_many(self, model: type[M], pks: Iterable[object]) -> Flow[list[M | None]]:
+    def _get_many(self, model: type[M], pks: Iterable[object], on_error: OnError = "raise") -> Flow[list[Any]]:
+        keep = keeps_errors(on_error)
+        found = yield from self._get_each(model, pks)
+        return found if keep else sound(found)
+
+    def _get_each(self, model: type[M], pks: Iterable[object]) -> Flow[list[M | DecodeError | None]]:
         mapper = cast("Mapper[M]", mapper_of(model))
         self._check_database(mapper)
         keyspace = mapper.keyspace(self.database.namespace)
         texts = [mapper.pk_text(pk) for pk in pks]
         keys = [keyspace.row(text) for text in texts]
-        known = {key: self._known(mapper, key) for key in keys}
+        known: dict[str, M | DecodeError | None] = {key: self._known(mapper, key) for key in keys}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if known[key] is None}
         if missing:
-            loaded = yield from loaded_rows(mapper, self.database.namespace, list(missing.values()))
+            loaded = yield from loaded_each(mapper, self.database.namespace, list(missing.values()))
             for key, obj in zip(missing, loaded, strict=True):
-                if obj is not None:
+                known[key] = obj
+                if isinstance(obj, MappedModel):
                     state = state_of(obj)
                     state.session, state.phase = self, Phase.PERSISTENT
                     self._map.put((cast("Any", mapper), key), obj)
-                    known[key] = obj
-        return [self._alive(known[key]) for key in keys]
+        return [one if isinstance(one, DecodeError) else self._alive(one) for one in map(known.__getitem__, keys)]
 
     def _known(self, mapper: Mapper[M], key: str) -> M | None:
         return cast("M | None", self._map.get((cast("Any", mapper), key)))
@@ -56,7 +62,7 @@ class BaseSession(UnitOfWork):
         return None if obj is None or state_of(obj).phase is Phase.DELETED else obj
 
     def _get(self, model: type[M], pk: object) -> Flow[M | None]:
-        (obj,) = yield from self._get_many(model, (pk,))
+        (obj,) = sound((yield from self._get_each(model, (pk,))))
         return obj
 
     def _get_one(self, model: type[M], pk: object) -> Flow[M]:

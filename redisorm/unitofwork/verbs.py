@@ -14,10 +14,12 @@ from redisorm.commands import Flow
 from redisorm.errors import CommitUnknownError, SessionError
 from redisorm.flows.changes import PERMANENT, Change, Kind
 from redisorm.flows.committing import commit
+from redisorm.flows.loading import OnError, sound
 from redisorm.flows.loading import exists as rows_there
 from redisorm.flows.loading import time_to_live as remaining
 from redisorm.mapping.base import MappedModel, linked_state, mapper_of
 from redisorm.mapping.layout import seconds_ms
+from redisorm.mapping.mapper import Mapper
 
 from .state import Phase, state_of
 from .unit import UnitOfWork
@@ -27,6 +29,7 @@ from .work import (
     former_of,
     increment_of,
     key_of,
+    loaded_each,
     loaded_rows,
     new_version,
     not_found,
@@ -36,7 +39,20 @@ from .work import (
     wanted_life,
 )
 
-__all__ = ["create", "delete", "exists", "expire", "get_many", "get_one", "increment", "refresh", "save", "session_of", "time_to_live"]
+__all__ = [
+    "create",
+    "delete",
+    "exists",
+    "expire",
+    "get_many",
+    "get_one",
+    "increment",
+    "keeps_errors",
+    "refresh",
+    "save",
+    "session_of",
+    "time_to_live",
+]
 
 M = TypeVar("M", bound=MappedModel)
 
@@ -49,15 +65,28 @@ def session_of(obj: MappedModel) -> UnitOfWork | None:
     return cast("UnitOfWork", state.session)
 
 
-def get_many(model: type[M], pks: Iterable[object], namespace: str) -> Flow[list[M | None]]:
+def keeps_errors(on_error: OnError) -> bool:
+    """Whether errors of single rows stand in their places.
+
+    Raises:
+        ValueError: The word is neither of the two.
+    """
+    if on_error not in ("raise", "return"):
+        raise ValueError(f"on_error={on_error!r}: write 'raise', or 'return' to have each DecodeError in its place in the list")
+    return on_error == "return"
+
+
+def get_many(model: type[M], pks: Iterable[object], namespace: str, on_error: OnError = "raise") -> Flow[list[Any]]:
     """Load rows in the order of their keys."""
-    mapper = mapper_of(model)
-    return (yield from loaded_rows(mapper, namespace, [mapper.pk_text(pk) for pk in pks]))
+    keep, mapper = keeps_errors(on_error), mapper_of(model)
+    found = yield from loaded_each(mapper, namespace, [mapper.pk_text(pk) for pk in pks])
+    return found if keep else sound(found)
 
 
 def get_one(model: type[M], pk: object, namespace: str) -> Flow[M]:
     """Load a row that must be there."""
-    (obj,) = yield from get_many(model, (pk,), namespace)
+    mapper = cast("Mapper[M]", mapper_of(model))
+    (obj,) = yield from loaded_rows(mapper, namespace, [mapper.pk_text(pk)])
     if obj is None:
         raise not_found(model, pk, namespace)
     return obj

@@ -8,10 +8,10 @@ from random import getrandbits
 from typing import Any, TypeVar
 
 from redisorm.commands import Clock, Flow
-from redisorm.errors import DetachedInstanceError, NotFoundError, SessionError
+from redisorm.errors import DecodeError, DetachedInstanceError, NotFoundError, SessionError
 from redisorm.flows.changes import KEEP, PERMANENT, Change, Former, Increment, Kind
 from redisorm.flows.committing import commit
-from redisorm.flows.loading import Loaded, load
+from redisorm.flows.loading import Loaded, load, load_each, sound
 from redisorm.keys import Keyspace
 from redisorm.mapping.base import MappedModel, link_state, linked_state, mapper_of
 from redisorm.mapping.layout import Leaf, seconds_ms
@@ -27,6 +27,7 @@ __all__ = [
     "former_of",
     "increment_of",
     "key_of",
+    "loaded_each",
     "loaded_rows",
     "new_version",
     "not_found",
@@ -171,11 +172,16 @@ def adopt(loaded: Loaded[M]) -> M:
 
 def loaded_rows(mapper: Mapper[M], namespace: str, pk_texts: list[str]) -> Flow[list[M | None]]:
     """Load rows and link them with their states; where a class says so, restart their lives."""
+    return sound((yield from loaded_each(mapper, namespace, pk_texts)))
+
+
+def loaded_each(mapper: Mapper[M], namespace: str, pk_texts: list[str]) -> Flow[list[M | DecodeError | None]]:
+    """Load rows as `loaded_rows` does, with the error of each that cannot be read in its place."""
     keyspace = mapper.keyspace(namespace)
-    found = yield from load(mapper, keyspace, pk_texts)
+    found = yield from load_each(mapper, keyspace, pk_texts)
     if mapper.options.ttl_refresh == "read":
-        yield from _touch([one for one in found if one is not None], mapper, keyspace)
-    return [None if one is None else adopt(one) for one in found]
+        yield from _touch([one for one in found if isinstance(one, Loaded)], mapper, keyspace)
+    return [adopt(one) if isinstance(one, Loaded) else one for one in found]
 
 
 def _touch(found: list[Loaded[Any]], mapper: Mapper[Any], keyspace: Keyspace) -> Flow[None]:

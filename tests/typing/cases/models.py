@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import BaseModel
 from typing_extensions import assert_type
 
-from redisorm import AsyncRedisModel, Field, RedisModel, SortedSet
+from redisorm import AsyncRedisModel, DecodeError, Field, RedisModel, SortedSet
 
 T = TypeVar("T")
 
@@ -92,6 +92,10 @@ assert_type(Box[str].get_one(1).content, str)
 assert_type(User.get(1), User | None)
 assert_type(User.get_one(1), User)
 assert_type(User.get_many([1, 2]), list[User | None])
+assert_type(User.get_many([1], on_error="raise"), list[User | None])
+assert_type(User.get_many([1], on_error="return"), list[User | DecodeError | None])
+User.get_many([1], on_error="skip")  # error: on_error
+User.get_many([1], "return")  # error: positional
 assert_type(User.exists(1), bool)
 assert_type(User.create(id=1, name="Ann", nick="a"), User)
 assert_type(User.key_of(1), str)
@@ -114,6 +118,7 @@ async def awaited(user: AsyncUser) -> None:
     assert_type(await AsyncUser.get(1), AsyncUser | None)
     assert_type(await AsyncUser.get_one(1), AsyncUser)
     assert_type(await AsyncUser.get_many([1, 2]), list[AsyncUser | None])
+    assert_type(await AsyncUser.get_many([1], on_error="return"), list[AsyncUser | DecodeError | None])
     assert_type(await AsyncUser.exists(1), bool)
     assert_type(await AsyncUser.create(name="Ann"), AsyncUser)
     assert_type(await user.save(), AsyncUser)

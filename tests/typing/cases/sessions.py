@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing_extensions import assert_type
 
 import redisorm
-from redisorm import AsyncRedisModel, AsyncSession, CommitResult, Database, RedisModel, Session, SortedSet
+from redisorm import AsyncRedisModel, AsyncSession, CommitResult, Database, DecodeError, RedisModel, Session, SortedSet
 
 
 class User(RedisModel):
@@ -38,6 +38,7 @@ with Session(db) as session:
     assert_type(session.get(AsyncUser, 1), AsyncUser | None)
     assert_type(session.get_one(User, 1), User)
     assert_type(session.get_many(User, [1, 2]), list[User | None])
+    assert_type(session.get_many(User, [1, 2], on_error="return"), list[User | DecodeError | None])
     assert_type(session.exists(User, 1), bool)
     session.add(User(id=1), ttl=600)
     session.add_all([User(id=1), AsyncUser(id=2)])
@@ -82,6 +83,7 @@ async def awaited() -> None:
         assert_type(await session.get(User, 1), User | None)
         assert_type(await session.get_one(User, 1), User)
         assert_type(await session.get_many(User, [1, 2]), list[User | None])
+        assert_type(await session.get_many(User, [1, 2], on_error="return"), list[User | DecodeError | None])
         assert_type(await session.exists(User, 1), bool)
         session.add(User(id=1), ttl=600)
         await session.refresh(User(id=1))
