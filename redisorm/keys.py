@@ -23,7 +23,7 @@ escaped, so that none can forge another key. This room knows text, and nothing o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import unquote_to_bytes
 
 from .errors import MappingError
@@ -139,6 +139,13 @@ class Keyspace:
                 f"{self.prefix}:{text}: choose another key, or another prefix for one of the two"
             )
         return self._head + text
+
+    def rows(self, pk_texts: Sequence[str]) -> list[str]:
+        """Spell the keys of many rows, as `row` does."""
+        head = self._head
+        if self._refused or not all(pk_texts) or _SPECIAL.search("".join(pk_texts)) is not None:
+            return [self.row(pk_text) for pk_text in pk_texts]
+        return [head + pk_text for pk_text in pk_texts]
 
     def pk_text(self, key: str) -> str:
         """Read the primary key back out of the key of a row."""

@@ -8,27 +8,39 @@ reads, compares, and writes. Either way everything is written or nothing (see do
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from redisorm.commands import Batch, Clock, Command, Flow, Pause, Supports, WatchLimit
 from redisorm.errors import ConcurrentUpdateError, UnsupportedServerError
 
-from .assuming import assume
+from .assuming import Assumption, assume
 from .changes import Change
+from .newrows import NewRows
 from .persistence import short_lived
 from .plan import Plan, Seen
-from .scripts import MOST_ARGUMENTS, require_scripts, run_commit
+from .scripts import CommitScript, require_scripts
 from .seeing import Look, Tally, see
 from .spelling import spell
 from .uniqueness import refuse_twins
 
-__all__ = ["ATTEMPTS", "CommitResult", "commit"]
+__all__ = ["ATTEMPTS", "CommitResult", "NewRowsOf", "commit"]
 
 ATTEMPTS = 64
 """Times a commit is tried again when other writers change what it reads, with a growing random pause between."""
 LONGEST_PAUSE_S = 0.1
 FIELD_LIFE = "HPEXPIREAT"
+
+
+class NewRowsOf(Protocol):
+    """Where new rows come from that may be spelled together."""
+
+    def spelled(self) -> Sequence[NewRows]:
+        """Spell them; empty where one of them has to be looked at by itself."""
+        ...
+
+    def changes(self) -> Sequence[Change]:
+        """The same rows, each as a change of its own."""
+        ...
 
 
 class CommitResult(NamedTuple):
@@ -45,11 +57,14 @@ class CommitResult(NamedTuple):
     objects: int
 
 
-def commit(changes: Sequence[Change], riders: Sequence[Command] = (), *, new_version: Callable[[], int]) -> Flow[CommitResult]:
+def commit(
+    changes: Sequence[Change], riders: Sequence[Command] = (), *, new_version: Callable[[], int], rows: NewRowsOf | None = None
+) -> Flow[CommitResult]:
     """Write all changes in one transaction, or nothing, and fill in their outcomes.
 
     Args:
         changes: What to do with rows.
+        rows: New rows that are spelled together where that goes by one script; else they become changes like the others.
         riders: Further commands of the same transaction, such as XADD and PUBLISH. They are sent last.
         new_version: Makes the version a row of a versioned class begins with.
 
@@ -59,11 +74,19 @@ def commit(changes: Sequence[Change], riders: Sequence[Command] = (), *, new_ver
         UnsupportedServerError: The server lacks a command that a change needs.
     """
     tally = Tally()
+    scripts = yield Supports("EVALSHA")
+    together: Sequence[NewRows] = ()
+    if rows is not None:
+        together = rows.spelled() if scripts else ()
+        if not together:
+            changes = [*changes, *rows.changes()]
     yield from _check_server(changes)
     refuse_twins(changes)
     yield from _number([change for change in changes if change.is_new and change.pk is None], tally)
-    if (yield from _at_once(changes, riders, tally, new_version)):
-        return CommitResult(tally.commands, tally.round_trips, len(changes))
+    if scripts and (yield from _at_once(changes, together, riders, tally, new_version)):
+        return CommitResult(tally.commands, tally.round_trips, len(changes) + sum(len(one.keys) for one in together))
+    if rows is not None and together:
+        changes = [*changes, *rows.changes()]
     limit = yield WatchLimit()
     for attempt in range(ATTEMPTS):
         plan = Plan.of(changes)
@@ -118,28 +141,32 @@ def _give_key(change: Change, number: int) -> None:
     if change.numbered:  # the number before this one turned out to be taken
         del difference.sets[:2]
     difference.sets[:0] = (mapper.pk_name, number)
-    values = list(difference.after.values)
-    values[mapper.slots.place(mapper.pk_name)] = number
-    difference.after = replace(difference.after, values=tuple(values))
+    difference.after = difference.after.with_value(mapper.slots.place(mapper.pk_name), number)
     change.pk, change.key, change.numbered = number, change.keyspace.row(mapper.pk_text(number)), True
 
 
 # ---- one attempt --------------------------------------------------------------------------------------------------------
 
 
-def _at_once(changes: Sequence[Change], riders: Sequence[Command], tally: Tally, new_version: Callable[[], int]) -> Flow[bool]:
+def _at_once(
+    changes: Sequence[Change], together: Sequence[NewRows], riders: Sequence[Command], tally: Tally, new_version: Callable[[], int]
+) -> Flow[bool]:
     """Take for granted what is likely, and let one script verify it and write; `False` where something was otherwise."""
     plan = Plan.of(changes)
-    if not plan.watched or not (yield Supports("EVALSHA")):
+    if not plan.watched and not together:
         return False
     now_ms = yield Clock()
     assumed = assume(plan, now_ms)
-    if assumed is None:
+    taken = {change.key for change in changes}
+    if assumed is None or any(key in taken for one in together for key in one.keys if taken):
         return False
-    spelled = spell(plan, assumed.seen, riders, now_ms, new_version)
-    if sum(map(len, spelled.commands)) + 2 * len(plan.watched) > MOST_ARGUMENTS // 2:
+    spelled = spell(plan, assumed.seen, riders, now_ms, new_version, together)
+    for one in together:
+        assumed.absent += one.absent()
+    script = CommitScript.of(plan.keys(), assumed, spelled.commands, [table for one in together for table in one.tables])
+    if not script.fits:
         return False
-    answers = yield from run_commit(plan.keys(), assumed.reads, spelled.commands, absent=assumed.absent)
+    answers = yield from script.run()
     tally.add(3)
     return spelled.settled(answers)
 
@@ -161,7 +188,9 @@ def _by_script(plan: Plan, limit: int, riders: Sequence[Command], tally: Tally, 
         yield from _number(taken, tally, skip=skip)
         return False
     spelled = spell(plan, seen, riders, (yield Clock()), new_version)
-    answers = yield from run_commit([*plan.keys(), *look.watched], look.log, spelled.commands)
+    script = CommitScript.of([*plan.keys(), *look.watched], Assumption(reads=look.log), spelled.commands)
+    script.require_fit()
+    answers = yield from script.run()
     tally.add(3)
     return spelled.settled(answers)
 

@@ -6,7 +6,7 @@ that a row replaced in the same commit ends in its new place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from redisorm.commands import Command
@@ -64,6 +64,23 @@ class Upkeep:
                 self._placed.setdefault(key, []).extend((*place, member))
             else:
                 self._scored.setdefault(key, []).extend((deadline_score(deadline_ms) if place is None else place, member))
+
+    def score(self, key: str, score: str, members: Sequence[str]) -> None:
+        """Put many members under one key at one score."""
+        words: list[Any] = [score] * (2 * len(members))
+        words[1::2] = members
+        self._scored.setdefault(key, []).extend(words)
+
+    def scores(self, key: str, scores: Sequence[str | int], members: Sequence[str]) -> None:
+        """Put many members under one key, each at its score."""
+        words: list[Any] = [None] * (2 * len(members))
+        words[::2] = scores
+        words[1::2] = members
+        self._scored.setdefault(key, []).extend(words)
+
+    def place(self, key: str, position: tuple[str, str], member: str) -> None:
+        """Put a member under one key at its position."""
+        self._placed.setdefault(key, []).extend((*position, member))
 
     def free(self, key: str) -> None:
         """Give up a unique value."""

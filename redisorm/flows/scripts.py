@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from redisorm.commands import Argument, Batch, Command, Flow, Reply, Supports
 from redisorm.errors import BackendError, ConflictError, UnsupportedServerError
 
+from .assuming import Assumption
 from .indexing import CHUNK
+from .newrows import Table
 
-__all__ = ["MOST_ARGUMENTS", "require_scripts", "run_commit"]
+__all__ = ["MOST_ARGUMENTS", "CommitScript", "require_scripts"]
 
 MOST_ARGUMENTS = 1_000_000
 """Words of one command a server takes (`proto-max-multibulk-len` is 1,048,576)."""
@@ -35,85 +37,99 @@ def require_scripts(watched: int, limit: int) -> Flow[None]:
         )
 
 
-def run_commit(
-    keys: Sequence[str],
-    reads: Sequence[tuple[Command, Reply]],
-    writes: Sequence[Command],
-    *,
-    absent: Sequence[str] = (),
-) -> Flow[list[Reply] | None]:
-    """Write where the reads have these replies and the absent keys are absent; `None` where not, and nothing was written.
-
-    Args:
-        keys: What is read or written; keys that the writes name need not be among them.
-
-    Raises:
-        ConflictError: The commit has more words than one command may have.
-    """
-    tables, rest = _tables(writes, frozenset(absent))
-    rows = [key for table in tables.values() for key in table.keys]
-    missing = dict.fromkeys([*rows, *absent])
-    every = list(dict.fromkeys([*missing, *keys, *(key for _, command in rest for key in _keys_of(command))]))
-    words: list[Any] = [len(missing), len(reads)]
-    for command, reply in reads:
-        words += (len(command), *command, _spelled(reply))
-    words.append(len(tables))
-    first = 1
-    for fields, table in tables.items():
-        words += (len(fields), *fields, first, len(table.keys), *table.values)
-        first += len(table.keys)
-    words.append(len(rest))
-    for _, command in rest:
-        words += (len(command), *command)
-    if len(every) + len(words) > MOST_ARGUMENTS:
-        raise ConflictError(
-            f"the commit has {len(every) + len(words)} words, and one transaction by script takes {MOST_ARGUMENTS}: "
-            "commit(batch=1000) splits it; nothing was written"
-        )
-    answer = yield from _run(len(every), every, words)
-    if answer is None:
-        return None
-    replies: list[Reply] = [None] * len(writes)
-    for (place, _), reply in zip(rest, answer, strict=True):
-        replies[place] = reply
-    return replies
-
-
-def _run(count: int, keys: Sequence[str], words: Sequence[Any]) -> Flow[list[Reply] | None]:
-    """Run the script inside MULTI and EXEC, as every commit is; a server that does not have it has executed nothing."""
-    try:
-        replies = yield Batch([("EVALSHA", _COMMIT_SHA, count, *keys, *words)], atomic=True)
-    except BackendError as error:
-        if error.code != "NOSCRIPT":
-            raise
-        replies = yield Batch([("EVAL", _COMMIT, count, *keys, *words)], atomic=True)
-    (answer,) = replies
-    return None if answer is None else list(answer)
-
-
 @dataclass(slots=True)
-class _Table:
-    """New rows of the same fields."""
+class CommitScript:
+    """One call of the script: what must hold, and what to write.
 
-    keys: list[str] = field(default_factory=list)
-    values: list[Any] = field(default_factory=list)
+    Attributes:
+        words: Count of keys, keys and arguments.
+        places: Where each reply of the script belongs among those of the writes.
+        count: How many writes there are.
+    """
+
+    words: list[Any]
+    places: list[int]
+    count: int
+
+    @classmethod
+    def of(cls, keys: Sequence[str], assumed: Assumption, writes: Sequence[Command], tables: Sequence[Table] = ()) -> CommitScript:
+        """Spell a call.
+
+        Args:
+            keys: What is read or written; keys that the writes name need not be among them.
+            tables: New rows beside those that the writes make.
+        """
+        made, rest = _tables(writes, frozenset(assumed.absent))
+        tables = [*tables, *made]
+        missing = dict.fromkeys([*(key for table in tables for key in table.keys), *assumed.absent])
+        named = (key for _, command in rest for key in _keys_of(command))
+        every = list(dict.fromkeys([*missing, *keys, *named]))
+        words: list[Any] = [len(every), *every, len(missing), len(assumed.reads)]
+        for command, reply in assumed.reads:
+            words += (len(command), *command, _spelled(reply))
+        words.append(len(tables))
+        first = 1
+        for table in tables:
+            words += (len(table.fields), *table.fields, first, len(table.keys))
+            words += table.values
+            first += len(table.keys)
+        words.append(len(rest))
+        for _, command in rest:
+            words.append(len(command))
+            words += command
+        return cls(words, [place for place, _ in rest], len(writes))
+
+    @property
+    def fits(self) -> bool:
+        """Whether the call has few enough words for one command."""
+        return len(self.words) <= MOST_ARGUMENTS
+
+    def require_fit(self) -> None:
+        """Refuse a call that has too many.
+
+        Raises:
+            ConflictError: It has. Nothing was sent.
+        """
+        if not self.fits:
+            raise ConflictError(
+                f"the commit has {len(self.words)} words, and one transaction by script takes {MOST_ARGUMENTS}: "
+                "commit(batch=1000) splits it; nothing was written"
+            )
+
+    def run(self) -> Flow[list[Reply] | None]:
+        """Verify and write; the replies of the writes, or `None` where something was otherwise and nothing was written.
+
+        It runs inside MULTI and EXEC, as every commit does. A server that does not have the script has executed nothing.
+        """
+        try:
+            (answer,) = yield Batch([("EVALSHA", _COMMIT_SHA, *self.words)], atomic=True)
+        except BackendError as error:
+            if error.code != "NOSCRIPT":
+                raise
+            (answer,) = yield Batch([("EVAL", _COMMIT, *self.words)], atomic=True)
+        if answer is None:
+            return None
+        replies: list[Reply] = [None] * self.count
+        for place, reply in zip(self.places, answer, strict=True):
+            replies[place] = reply
+        return replies
 
 
-def _tables(writes: Sequence[Command], absent: frozenset[str]) -> tuple[dict[tuple[Argument, ...], _Table], list[tuple[int, Command]]]:
+def _tables(writes: Sequence[Command], absent: frozenset[str]) -> tuple[list[Table], list[tuple[int, Command]]]:
     """Part the commands that make new rows from the others, which keep their places: field names are then sent once."""
-    tables: dict[tuple[Argument, ...], _Table] = {}
+    tables: dict[tuple[Argument, ...], Table] = {}
     rest: list[tuple[int, Command]] = []
     for place, command in enumerate(writes):
         if command[0] == "HSET" and command[1] in absent and len(command) < CHUNK:
             fields = tuple(command[2::2])
             table = tables.get(fields)
             if table is None:
-                table = tables[fields] = _Table()
-            table.keys.append(command[1])
+                table = tables[fields] = Table(fields, [], [])
+            table.keys.append(str(command[1]))
             table.values += command[3::2]
         else:
             rest.append((place, command))
-    return tables, rest
+    return list(tables.values()), rest
 
 
 def _keys_of(command: Command) -> list[str]:

@@ -13,6 +13,7 @@ from .changes import UNTOLD, Change, Kind, Outcome
 from .fate import fate_of
 from .guards import ABSENT, Observed, decide, incremented
 from .indexing import Upkeep
+from .newrows import NewRows
 from .persistence import writes
 from .plan import Plan, Seen
 from .standing import stand
@@ -38,7 +39,9 @@ class Spelled:
         return True
 
 
-def spell(plan: Plan, seen: Seen, riders: Sequence[Command], now_ms: int, new_version: Callable[[], int]) -> Spelled:
+def spell(
+    plan: Plan, seen: Seen, riders: Sequence[Command], now_ms: int, new_version: Callable[[], int], together: Sequence[NewRows] = ()
+) -> Spelled:
     """Decide every change and spell it; what does not fit raises here, before anything is sent.
 
     Raises:
@@ -66,6 +69,8 @@ def spell(plan: Plan, seen: Seen, riders: Sequence[Command], now_ms: int, new_ve
             if standing is not None:
                 standing.keep(change, upkeep)
         spelled.commands += writes(change, observed, texts, fate, now_ms=now_ms, version=change.outcome.version or 0)
+    for rows in together:
+        rows.enter(upkeep)
     spelled.commands += upkeep.commands()
     spelled.commands += riders
     return spelled

@@ -66,12 +66,7 @@ class Encoder:
         Raises:
             ValidationError: A value does not fit its annotation.
         """
-        shape = tuple(map(type, values))
-        plan = self._plans.get(shape)
-        if plan is None:
-            plan = Plan(self, values)
-            if len(self._plans) < MOST_PLANS:
-                self._plans[shape] = plan
+        plan = self.plan(values)
         words: list[Any] = [None] * (2 * len(plan.places))
         words[::2] = plan.names
         words[1::2] = values if plan.whole else [values[place] for place in plan.places]
@@ -83,6 +78,16 @@ class Encoder:
             if isinstance(slot, Leaf) and slot.codec.mutable:
                 texts[place] = as_bytes(text)
         return words, texts
+
+    def plan(self, values: tuple[Any, ...]) -> Plan:
+        """The plan for values of this shape, made at the first of them."""
+        shape = tuple(map(type, values))
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = Plan(self, values)
+            if len(self._plans) < MOST_PLANS:
+                self._plans[shape] = plan
+        return plan
 
     def spell(self, slot: Leaf | Branch, values: tuple[Any, ...], place: int, key: str) -> Any:
         """Spell one value that must be checked first; `None` where nothing is stored for it."""

@@ -6,6 +6,7 @@ knows neither commands nor connections.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -145,6 +146,13 @@ class Mapper(Generic[M]):
                 raise self.encoder.invalid(error, self.pk_name, "") from None
         text = codec.spell(pk)
         return text.decode("latin-1") if isinstance(text, bytes) else str(text)
+
+    def pk_texts(self, pks: Sequence[object]) -> list[str]:
+        """Spell many primary keys, as `pk_text` does."""
+        kinds = set(map(type, pks))
+        if kinds == {int} and int in self._checked_pk:
+            return list(map(str, pks))
+        return [self.pk_text(pk) for pk in pks]
 
     def pk_value(self, text: str) -> Any:
         """Read a primary key from its text."""

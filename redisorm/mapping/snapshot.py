@@ -22,9 +22,11 @@ from .slots import ABSENT
 __all__ = ["CompanionChange", "Difference", "Snapshot", "difference", "restore", "snapshot_of_row", "whole"]
 
 
-@dataclass(slots=True)
+_NONE: Mapping[Any, bytes] = {}
+
+
 class Snapshot:
-    """An object as the server has it.
+    """An object as the server has it. It is never changed, and many rows share its empty parts.
 
     Attributes:
         values: The values of the slots.
@@ -33,10 +35,24 @@ class Snapshot:
         extra: The texts of fields beside the declared ones, for a class that allows them.
     """
 
-    values: tuple[Any, ...]
-    texts: Mapping[int, bytes] = field(default_factory=dict)
-    companions: Sequence[Any] = ()
-    extra: Mapping[str, bytes] = field(default_factory=dict)
+    __slots__ = ("companions", "extra", "texts", "values")
+
+    def __init__(
+        self,
+        values: tuple[Any, ...],
+        texts: Mapping[int, bytes] = _NONE,
+        companions: Sequence[Any] = (),
+        extra: Mapping[str, bytes] = _NONE,
+    ) -> None:
+        self.values = values
+        self.texts = texts
+        self.companions = companions
+        self.extra = extra
+
+    def with_value(self, place: int, value: Any) -> Snapshot:
+        """The same with another value in one slot."""
+        values = (*self.values[:place], value, *self.values[place + 1 :])
+        return Snapshot(values, self.texts, self.companions, self.extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +90,6 @@ def snapshot_of_row(
     """Take the snapshot of an object just made from a row, keeping the texts as they were stored."""
     values = mapper.values(obj)
     return Snapshot(values, _mutable_texts(mapper, values, texts) if mapper.slots.mutable else _NONE, companions, extra)
-
-
-_NONE: dict[int, bytes] = {}
 
 
 def _mutable_texts(mapper: Mapper[Any], values: tuple[Any, ...], texts: Sequence[bytes | None]) -> dict[int, bytes]:

@@ -6,7 +6,8 @@ what may change without an assignment: `session.get(User, 1).tags.add("x")` has 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 from weakref import WeakValueDictionary
 
 from redisorm.mapping.base import MappedModel
@@ -19,46 +20,94 @@ Identity = tuple["Mapper[MappedModel]", str]
 
 
 class IdentityMap:
-    """Objects by identity: those with work to do strongly, the others weakly."""
+    """Objects by identity: those with work to do strongly, the others weakly.
+
+    Attributes:
+        committed: What `loosen_committed` will let go of.
+    """
 
     def __init__(self) -> None:
-        self._seen: WeakValueDictionary[Identity, MappedModel] = WeakValueDictionary()
-        self._held: dict[Identity, MappedModel] = {}
+        self._seen: dict[Mapper[Any], WeakValueDictionary[str, MappedModel]] = {}
+        self._held: dict[Mapper[Any], dict[str, MappedModel]] = {}
+        self.committed: list[tuple[Mapper[Any], Sequence[str]]] = []
 
     def get(self, identity: Identity) -> MappedModel | None:
         """The object of a row, or `None`."""
-        held = self._held.get(identity)
-        return self._seen.get(identity) if held is None else held
+        mapper, key = identity
+        held = self._held[mapper].get(key) if mapper in self._held else None
+        return self._seen[mapper].get(key) if held is None and mapper in self._seen else held
 
     def put(self, identity: Identity, obj: MappedModel) -> None:
         """Remember an object, as long as somebody else keeps it where no change can be made in it unseen."""
-        if identity[0].changes_in_place:
-            self._held[identity] = obj
+        mapper, key = identity
+        if mapper.changes_in_place:
+            self.hold(identity, obj)
             return
-        self._held.pop(identity, None)
-        self._seen[identity] = obj
+        if mapper in self._held:
+            self._held[mapper].pop(key, None)
+        seen = self._seen.get(mapper)
+        if seen is None:
+            seen = self._seen[mapper] = WeakValueDictionary()
+        seen[key] = obj
+
+    def put_all(self, mapper: Mapper[Any], keys: Sequence[str], objects: Sequence[MappedModel]) -> None:
+        """Remember many objects, as `put` does. They are let go of at `loosen_committed`: a session mostly ends before."""
+        self._held.setdefault(mapper, {}).update(zip(keys, objects, strict=True))
+        if not mapper.changes_in_place:
+            self.committed.append((mapper, keys))
+
+    def loosen_committed(self) -> None:
+        """Hold weakly what was held a little longer since its commit."""
+        committed, self.committed = self.committed, []
+        for mapper, keys in committed:
+            for key in keys:
+                self.loosen((mapper, key))
 
     def hold(self, identity: Identity, obj: MappedModel) -> None:
         """Remember an object, and keep it."""
-        self._held[identity] = obj
+        mapper, key = identity
+        held = self._held.get(mapper)
+        if held is None:
+            held = self._held[mapper] = {}
+        held[key] = obj
+
+    def hold_new(self, mapper: Mapper[Any], keys: Sequence[str], objects: Sequence[MappedModel]) -> bool:
+        """Remember many objects, and keep them; `False`, and nothing is done, where a row has an object or is there twice."""
+        held, seen = self._held.setdefault(mapper, {}), self._seen.get(mapper)
+        fresh = dict(zip(keys, objects, strict=True))
+        if len(fresh) < len(keys) or not held.keys().isdisjoint(fresh) or (seen and not fresh.keys().isdisjoint(seen)):
+            return False
+        held.update(fresh)
+        return True
 
     def loosen(self, identity: Identity) -> None:
         """Keep an object from now on only as `put` does."""
-        if identity[0].changes_in_place:
-            return
-        obj = self._held.pop(identity, None)
-        if obj is not None:
-            self._seen[identity] = obj
+        mapper, key = identity
+        if not mapper.changes_in_place and mapper in self._held and key in self._held[mapper]:
+            self.put(identity, self._held[mapper][key])
 
     def remove(self, identity: Identity) -> None:
         """Forget an object."""
-        self._held.pop(identity, None)
-        self._seen.pop(identity, None)
+        mapper, key = identity
+        for known in (self._held.get(mapper), self._seen.get(mapper)):
+            if known is not None:
+                known.pop(key, None)
+
+    def classes(self) -> Iterator[tuple[Mapper[Any], list[MappedModel]]]:
+        """The objects of each class; an object is told once or twice."""
+        for known in (self._seen, self._held):
+            for mapper, objects in list(known.items()):
+                yield mapper, list(objects.values())
 
     def __iter__(self) -> Iterator[tuple[Identity, MappedModel]]:
-        return iter(list({**dict(self._seen.items()), **self._held}.items()))
+        found: dict[Identity, MappedModel] = {}
+        for known in (self._seen, self._held):
+            for mapper, objects in known.items():
+                found.update(((mapper, key), obj) for key, obj in list(objects.items()))
+        return iter(list(found.items()))
 
     def clear(self) -> None:
         """Forget everything."""
         self._held.clear()
         self._seen.clear()
+        self.committed.clear()

@@ -5,10 +5,11 @@ Its commit is one transaction; states move only after the server has agreed. Thi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
-from redisorm.commands import Flow
+from redisorm.commands import Command, Flow
 from redisorm.errors import CommitUnknownError, DecodeError, SessionError
 from redisorm.flows.changes import Change, Kind
 from redisorm.flows.committing import CommitResult, commit
@@ -17,6 +18,7 @@ from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.mapping.mapper import Mapper
 
 from .state import Phase, state_of
+from .together import Together
 from .unit import UnitOfWork
 from .verbs import keeps_errors
 from .work import change_of, deletion_of, loaded_each, new_version, not_found, remember_number, require_state, reread, settle
@@ -94,37 +96,66 @@ class BaseSession(UnitOfWork):
         total = CommitResult(0, 0, 0)
         riders = list(self._riders)
         for start in range(0, max(len(work), bool(riders)), size):
-            part = work[start : start + size]
             last = start + size >= len(work)  # what rides along tells of everything that was written
-            try:
-                done = yield from commit([change for _, change in part], riders if last else (), new_version=new_version)
-            except CommitUnknownError:
-                for obj, change in part:
-                    remember_number(obj, change)
-                raise
-            for obj, change in part:
-                self._settle(obj, change)
+            done = yield from self._commit_part(work[start : start + size], riders if last else ())
             total = CommitResult(*(sum(pair) for pair in zip(total, done, strict=True)))
         del self._riders[: len(riders)]
         return total
 
-    def _work(self) -> Iterator[tuple[MappedModel, Change]]:
+    def _work(self) -> Iterator[tuple[MappedModel, Change | None]]:
+        """What waits: deletions, new objects without a change yet, and stored ones that were changed."""
         namespace = self.database.namespace
         for obj in self._deleted.values():
             yield obj, deletion_of(obj, namespace)
-        stored = [obj for _, obj in self._map if state_of(obj).phase is Phase.PERSISTENT]
-        new_keys: set[str] = set()
-        for obj in (*self._new.values(), *stored):
-            change = change_of(obj, namespace, Kind.CREATE if id(obj) in self._created else None)
-            if change is None:
-                continue
-            if change.is_new and change.key:
-                if change.key in new_keys:
-                    raise SessionError(
-                        f"two new objects have the key {change.key}: give one another, or expunge it", model=type(obj), key=change.key
-                    )
-                new_keys.add(change.key)
-            yield obj, change
+        for obj in self._new.values():
+            yield obj, None
+        for obj in [obj for _, obj in self._map if state_of(obj).phase is Phase.PERSISTENT]:
+            change = change_of(obj, namespace)
+            if change is not None:
+                yield obj, change
+
+    def _commit_part(self, part: Sequence[tuple[MappedModel, Change | None]], riders: Sequence[Command]) -> Flow[CommitResult]:
+        work = [(obj, change) for obj, change in part if change is not None]
+        keys: set[str] = set()
+        together, rest = Together.part(
+            [obj for obj, change in part if change is None], self.database.namespace, partial(self._new_change, keys)
+        )
+        work += [(obj, self._new_change(keys, obj)) for obj in rest]
+        try:
+            done = yield from commit([change for _, change in work], riders, new_version=new_version, rows=together)
+        except CommitUnknownError:
+            for obj, change in work:
+                remember_number(obj, change)
+            raise
+        if together is not None:
+            if together.each is None:
+                together.settle(self._settle_together)
+            else:
+                work += together.each
+        for obj, change in work:
+            self._settle(obj, change)
+        return done
+
+    def _new_change(self, keys: set[str], obj: MappedModel) -> Change:
+        """The change that stores a new object; `keys` are those of the commit so far."""
+        change = change_of(obj, self.database.namespace, Kind.CREATE if id(obj) in self._created else None)
+        assert change is not None
+        if change.key and change.key in keys:
+            raise SessionError(
+                f"two new objects have the key {change.key}: give one another, or expunge it", model=type(obj), key=change.key
+            )
+        keys.add(change.key)
+        return change
+
+    def _settle_together(self, mapper: Mapper[MappedModel], keys: list[str], objects: list[MappedModel]) -> None:
+        for obj, key in zip(objects, keys, strict=True):
+            state = state_of(obj)
+            if state.key != key:  # its key was assigned after it was added
+                self._map.remove((mapper, state.key))
+                state.key = key
+            state.phase = Phase.PERSISTENT
+            del self._new[id(obj)]
+        self._map.put_all(mapper, keys, objects)
 
     def _settle(self, obj: MappedModel, change: Change) -> None:
         state = state_of(obj)

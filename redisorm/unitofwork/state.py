@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from redisorm.flows.changes import Increment
@@ -58,17 +58,17 @@ class State:
     life: int | None = None
     wanted_life: int | None = None
     tried: bool = False
-    increments: list[Increment] = field(default_factory=list)
+    increments: tuple[Increment, ...] = ()
 
     def detached_copy(self) -> State:
         """What stays true of an object that is pickled."""
         stored = self.snapshot is not None
-        return replace(self, phase=Phase.DETACHED if stored else Phase.TRANSIENT, session=None, wanted_life=None, increments=[])
+        return replace(self, phase=Phase.DETACHED if stored else Phase.TRANSIENT, session=None, wanted_life=None, increments=())
 
     def forget_wishes(self) -> None:
         """Drop what was to be done at the next commit."""
         self.wanted_life = None
-        self.increments = []
+        self.increments = ()
 
 
 def state_of(obj: MappedModel) -> State:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from redisorm.commands import Command
 from redisorm.errors import SessionError, SessionInUseError
 from redisorm.flows.changes import PERMANENT
-from redisorm.mapping.base import MappedModel, linked_state, mapper_of
+from redisorm.mapping.base import MappedModel, link_state, linked_state, mapper_of
 from redisorm.mapping.layout import seconds_ms
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import difference, restore
@@ -58,8 +58,8 @@ class UnitOfWork:
     # ---- who may use it, and when -----------------------------------------------------------------------------------------
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the session for one operation."""
+    def _alone(self, *, last: bool = False) -> Iterator[None]:
+        """Hold the session for one operation, the last one before it is closed or not."""
         try:
             self._idle.pop()
         except IndexError:
@@ -69,6 +69,8 @@ class UnitOfWork:
         try:
             if not self.is_open:
                 raise SessionError("this session is closed: open a new one")
+            if self._map.committed and not last:
+                self._map.loosen_committed()
             yield
         finally:
             self._idle.append(None)
@@ -94,11 +96,12 @@ class UnitOfWork:
         """Close, and tell how many objects were to be stored, written and deleted."""
         if not self.is_open:
             return 0, 0, 0
-        with self._alone():
-            waiting = self._discard()
-            for _, obj in self._map:
-                state = state_of(obj)
-                state.session, state.phase = None, Phase.DETACHED
+        with self._alone(last=True):
+            waiting = self._discard(last=True)
+            for _, objects in self._map.classes():
+                for obj in objects:
+                    state = state_of(obj)
+                    state.session, state.phase = None, Phase.DETACHED
             self._map.clear()
             self._revived.clear()
             self.is_open = False
@@ -177,7 +180,10 @@ class UnitOfWork:
         """Take in many objects, as `add` does."""
         with self._alone():
             life = wanted_life(ttl, type(self).__name__)
-            for obj in objects:
+            added = list(objects)
+            if life is None and self._add_fresh(added):
+                return
+            for obj in added:
                 self._add(obj, life)
 
     def delete(self, obj: MappedModel) -> None:
@@ -208,7 +214,7 @@ class UnitOfWork:
             if state.phase is Phase.PENDING:
                 setattr(obj, field, getattr(obj, field) + by)
                 return
-            state.increments.append(increment)
+            state.increments += (increment,)
             self._map.hold(self._identity(obj, state.key), obj)
 
     def expire(self, obj: MappedModel, ttl: float | timedelta | None) -> None:
@@ -246,20 +252,22 @@ class UnitOfWork:
         with self._alone():
             self._discard()
 
-    def _discard(self) -> tuple[int, int, int]:
-        """Roll back, and tell how many objects were to be stored, written and deleted."""
+    def _discard(self, *, last: bool = False) -> tuple[int, int, int]:
+        """Roll back, and tell how many objects were to be stored, written and deleted; `last` before the session is closed."""
         new, changed, deleted = self.new, 0, self.deleted
         self._riders.clear()
         for obj in new:
             self._let_go(obj, state_of(obj))
-        for identity, obj in self._map:
-            state = state_of(obj)
-            if self._has_work(obj, state, identity[0]):
-                changed += state.phase is Phase.PERSISTENT
-                if state.snapshot is not None:
-                    restore(identity[0], obj, state.snapshot)
-            state.forget_wishes()
-            self._map.loosen(identity)
+        for mapper, objects in self._map.classes():
+            for obj in objects:
+                state = state_of(obj)
+                if self._has_work(obj, state, mapper):
+                    changed += state.phase is Phase.PERSISTENT
+                    if state.snapshot is not None:
+                        restore(mapper, obj, state.snapshot)
+                    state.forget_wishes()
+                if not last:
+                    self._map.loosen((mapper, state.key))
         for obj in deleted:
             state = state_of(obj)
             if state.snapshot is None:
@@ -282,6 +290,24 @@ class UnitOfWork:
             state.wanted_life = life
         if state.phase is Phase.PERSISTENT and state.key:
             self._map.hold(self._identity(obj, state.key), obj)
+
+    def _add_fresh(self, objects: list[MappedModel]) -> bool:
+        """Take in many objects of one class that nobody has seen yet; `False` where one has to be looked at by itself."""
+        models = set(map(type, objects))
+        if len(models) != 1 or any(map(linked_state, objects)):
+            return False
+        mapper = mapper_of(models.pop())
+        self._check_database(mapper)
+        pks = [obj.__dict__[mapper.pk_name] for obj in objects]
+        if None in pks:
+            return False
+        keys = mapper.keyspace(self.database.namespace).rows(mapper.pk_texts(pks))
+        if not self._map.hold_new(mapper, keys, objects):
+            return False
+        for obj, key in zip(objects, keys, strict=True):
+            link_state(obj, State(Phase.PENDING, self, key))
+        self._new.update(zip(map(id, objects), objects, strict=True))
+        return True
 
     def _attach(self, obj: MappedModel, state: State) -> None:
         """Make an object one of this session's, or say why it cannot be."""

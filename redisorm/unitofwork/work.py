@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from random import getrandbits
 from typing import Any, TypeVar
@@ -88,7 +87,7 @@ def change_of(obj: MappedModel, namespace: str, kind: Kind | None = None) -> Cha
         found,
         version=state.version,
         life=life,
-        increments=list(state.increments),
+        increments=state.increments,
         former=partial(former_of, mapper, state),
     )
 
@@ -155,11 +154,9 @@ def settle(obj: MappedModel, change: Change) -> None:
     if change.difference is not None:
         state.snapshot = change.difference.after
     vars(obj).update(outcome.numbers)
-    if outcome.numbers and state.snapshot is not None:
-        values = list(state.snapshot.values)
-        for name, number in outcome.numbers.items():
-            values[mapper.slots.place(name)] = number
-        state.snapshot = replace(state.snapshot, values=tuple(values))
+    for name, number in outcome.numbers.items():
+        if state.snapshot is not None:
+            state.snapshot = state.snapshot.with_value(mapper.slots.place(name), number)
     state.key, state.version, state.life = change.key, outcome.version, outcome.life
     state.forget_wishes()
 

@@ -1,0 +1,141 @@
+"""Many new rows of one class, spelled column by column rather than object by object.
+
+The common case of a bulk save: rows that are their hash alone, with whatever indexes. All values of a field are spelled in
+one go, and the field names are sent once. What needs a closer look row by row is left to `changes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from redisorm.commands import Argument
+from redisorm.keys import LEDGER, Keyspace, none_entry, value_entry
+from redisorm.mapping.indexes import EXACT_INTEGER, Index, lex_member
+from redisorm.mapping.layout import Leaf
+from redisorm.mapping.mapper import Mapper
+
+from .indexing import Upkeep
+
+__all__ = ["NewRows", "Table"]
+
+
+class Table:
+    """Rows of the same fields: their keys, and their values row by row."""
+
+    __slots__ = ("fields", "keys", "values")
+
+    def __init__(self, fields: tuple[Argument, ...], keys: list[str], values: list[Any]) -> None:
+        self.fields = fields
+        self.keys = keys
+        self.values = values
+
+
+class NewRows:
+    """New rows of one class.
+
+    Attributes:
+        mapper: The mapper of the class.
+        keyspace: Its keys.
+        values: The values of each row, in the order of the slots.
+        keys: The keys of the rows.
+        pk_texts: Their primary keys.
+        tables: What to write.
+    """
+
+    __slots__ = ("keys", "keyspace", "mapper", "pk_texts", "tables", "values")
+
+    def __init__(self, mapper: Mapper[Any], keyspace: Keyspace, values: list[tuple[Any, ...]]) -> None:
+        self.mapper = mapper
+        self.keyspace = keyspace
+        self.values = values
+        self.pk_texts: list[str] = []
+        self.keys: list[str] = []
+        self.tables: list[Table] = []
+
+    @staticmethod
+    def fit(mapper: Mapper[Any]) -> bool:
+        """Whether rows of a class can be spelled so: the hash is all there is to a row, and nothing in it is looked at twice."""
+        plain = mapper.is_plain and not (mapper.uniques or mapper.open or mapper.automatic or mapper.generated or mapper.slots.computed)
+        return plain and all(isinstance(slot, Leaf) and not slot.checked for slot in mapper.slots.order)
+
+    def spell(self) -> bool:
+        """Spell keys and columns; `False` where a row has to be looked at by itself. Nothing was sent.
+
+        Raises:
+            IndexValueError: An index cannot hold a value.
+        """
+        mapper = self.mapper
+        place = mapper.slots.place(mapper.pk_name)
+        self.pk_texts = mapper.pk_texts([values[place] for values in self.values])
+        self.keys = self.keyspace.rows(self.pk_texts)
+        if len(set(self.keys)) < len(self.keys):
+            return False
+        columns = list(zip(*self.values, strict=True))
+        if all(len(set(map(type, column))) == 1 for column in columns):
+            return self._spell_shape(range(len(self.values)), columns)
+        shapes: dict[tuple[type, ...], list[int]] = {}
+        for number, values in enumerate(self.values):
+            shapes.setdefault(tuple(map(type, values)), []).append(number)
+        row = self.values.__getitem__
+        return all(self._spell_shape(numbers, list(zip(*map(row, numbers), strict=True))) for numbers in shapes.values())
+
+    def _spell_shape(self, numbers: Sequence[int], columns: list[tuple[Any, ...]]) -> bool:
+        """Spell rows whose values have the same types."""
+        plan = self.mapper.encoder.plan(self.values[numbers[0]])
+        if plan.checked or not plan.places:
+            return False
+        width = len(plan.places)
+        flat: list[Any] = [None] * (width * len(numbers))
+        for position, place in enumerate(plan.places):
+            flat[position::width] = columns[place]
+        for position, encode in plan.encoders:
+            flat[position // 2 :: width] = map(encode, columns[plan.places[position // 2]])
+        keys = self.keys if len(numbers) == len(self.keys) else [self.keys[number] for number in numbers]
+        self.tables.append(Table(plan.names, keys, flat))
+        return True
+
+    def absent(self) -> list[str]:
+        """The keys that must be absent, beside those of the tables: what is remembered of a former life of a row."""
+        return [Keyspace.memo(key) for key in self.keys] if self.mapper.indexed else []
+
+    def enter(self, upkeep: Upkeep) -> None:
+        """Put the rows into the indexes of their class.
+
+        Raises:
+            IndexValueError: An index cannot hold a value.
+        """
+        if not self.mapper.indexed:
+            return
+        own = self.keyspace.own
+        upkeep.score(own(LEDGER), "inf", self.pk_texts)
+        for index in self.mapper.indexes.values():
+            assert index.place is not None
+            column = [values[index.place] for values in self.values]
+            if index.kind == "order" and set(map(type, column)) == {int}:
+                self._enter_integers(index, column, upkeep)
+            else:
+                self._enter(index, column, upkeep)
+
+    def _enter_integers(self, index: Index, column: list[int], upkeep: Upkeep) -> None:
+        if min(column) < -EXACT_INTEGER or max(column) > EXACT_INTEGER:
+            for key, value in zip(self.keys, column, strict=True):
+                index.checked_score(value, key)
+        upkeep.scores(self.keyspace.own(index.name), column, self.pk_texts)
+
+    def _enter(self, index: Index, column: list[Any], upkeep: Upkeep) -> None:
+        name, own = index.name, self.keyspace.own
+        grouped: dict[str, list[str]] = {}
+        for key, pk_text, value in zip(self.keys, self.pk_texts, column, strict=True):
+            if value is None:
+                grouped.setdefault(none_entry(name), []).append(pk_text)
+            elif index.kind == "equality":
+                grouped.setdefault(value_entry(name, index.text(value)), []).append(pk_text)
+            elif index.kind == "order":
+                upkeep.scores(own(name), (index.checked_score(value, key),), (pk_text,))
+            elif index.kind == "lex":
+                upkeep.scores(own(name), ("0",), (lex_member(index.text(value), pk_text),))
+            elif index.kind == "geo":
+                upkeep.place(own(name), index.position(value, key), pk_text)
+        for entry, pk_texts in grouped.items():
+            upkeep.score(own(entry), "inf", pk_texts)
