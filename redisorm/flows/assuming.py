@@ -12,8 +12,8 @@ from redisorm.commands import Command, Reply
 from redisorm.keys import LIFE, VERSION
 from redisorm.mapping.encoder import as_bytes
 
-from .changes import PERMANENT, Change, Former, Kind, life_text
-from .entries import claims_of, entries_of, index_fields
+from .changes import PERMANENT, Change, Kind, life_text
+from .entries import claims_of, entries_of
 from .fate import fate_of
 from .guards import Observed, texts_after
 from .indexing import memo_of
@@ -44,12 +44,11 @@ def assume(plan: Plan, now_ms: int) -> Assumption | None:
         return None
     assumed = Assumption(absent=list(plan.absent))
     for read in plan.rows:
-        former = None if read.change.former is None else read.change.former()
-        if former is None or read.change.only_if is not None or not _take_for_granted(read.change, former, assumed, now_ms):
+        if read.change.only_if is not None or not _take_for_granted(read.change, assumed, now_ms):
             return None
-    if len(set(assumed.absent)) < len(assumed.absent) or not _agree(assumed):
+    if assumed.reads and assumed.absent and not _agree(assumed):
         return None
-    return assumed
+    return assumed if len(set(assumed.absent)) == len(assumed.absent) else None
 
 
 def _agree(assumed: Assumption) -> bool:
@@ -58,10 +57,14 @@ def _agree(assumed: Assumption) -> bool:
     return not any(str(command[1]) in absent for command, _ in assumed.reads)
 
 
-def _take_for_granted(change: Change, former: Former, assumed: Assumption, now_ms: int) -> bool:
+def _take_for_granted(change: Change, assumed: Assumption, now_ms: int) -> bool:
     options, mapper = change.mapper.options, change.mapper
-    texts = {name: None if text is None else as_bytes(text) for name, text in former.texts.items()}
-    row = Observed(exists=True, version=change.version, life=former.life, texts=texts, elements=dict(former.elements))
+    counted = [increment.leaf.name for increment in change.increments]
+    recall = change.former
+    former = None if recall is None else recall(counted)
+    if recall is None or former is None:
+        return False
+    row = Observed(exists=True, version=change.version, life=former.life)
     fate = fate_of(change, row, now_ms)
     mortal = former.life not in (None, PERMANENT) or (former.life is None and options.ttl_ms is not None)
     touched = change.difference.companions if change.difference else []
@@ -74,12 +77,17 @@ def _take_for_granted(change: Change, former: Former, assumed: Assumption, now_m
         fields.append(VERSION)
         wanted.append(None if change.version is None else str(change.version).encode())
     moves = mapper.indexed and moves_in(change, fate)
-    names = [increment.leaf.name for increment in change.increments]
-    for name in dict.fromkeys([*names, *(index_fields(mapper) if moves else ())]):
-        if name not in texts:
+    if moves:
+        counted += mapper.index_fields
+        former = recall(counted) or former
+        row.elements = dict(former.elements)
+    for name in dict.fromkeys(counted):
+        if name not in former.texts:
             return False
+        text = former.texts[name]
+        row.texts[name] = None if text is None else as_bytes(text)
         fields.append(name)
-        wanted.append(texts[name])
+        wanted.append(row.texts[name])
     assumed.reads.append((("HMGET", change.key, *fields), wanted))
     for one in touched:
         kind = one.companion.kind.encode() if one.before else b"none"

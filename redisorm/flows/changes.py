@@ -6,7 +6,7 @@ A change is data. The flows fill in what the server decided (`Outcome`); states 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,7 +96,7 @@ class Former:
 
     Attributes:
         life: The life of its own of the row, in milliseconds, `PERMANENT`, or `None`.
-        texts: The hash fields that indexes depend on.
+        texts: The hash fields that were asked for; one that nobody knows is left out.
         elements: The elements of companions.
     """
 
@@ -141,7 +141,7 @@ class Change:
         life: The life to give the row, in milliseconds, or `PERMANENT`; `KEEP` says nothing.
         touch: Only restart the life, as a read does: no new version.
         only_if: What must hold of the row, or the change is skipped.
-        former: Tells what the object was loaded with; `None` where nobody knows.
+        former: Tells what the object was loaded with, of the hash fields asked for; `None` where nobody knows.
         numbered: The primary key came from the counter of the class in this commit.
         is_new: The whole object is written.
         is_guarded: The change depends on what the server holds.
@@ -160,7 +160,7 @@ class Change:
     numbered: bool = False
     increments: Sequence[Increment] = ()
     only_if: Condition | None = None
-    former: Callable[[], Former | None] | None = None
+    former: Callable[[Collection[str]], Former | None] | None = None
     outcome: Outcome = UNTOLD
     is_new: bool = field(init=False)
     is_guarded: bool = field(init=False)

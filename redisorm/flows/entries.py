@@ -17,7 +17,7 @@ from redisorm.mapping.indexes import Index, Unique, lex_member
 from redisorm.mapping.layout import NULL, Leaf
 from redisorm.mapping.mapper import Mapper
 
-__all__ = ["BY_DEADLINE", "Entries", "Entry", "Place", "Texts", "claims_of", "entries_of", "index_fields"]
+__all__ = ["BY_DEADLINE", "Entries", "Entry", "Place", "Texts", "claims_of", "entries_of"]
 
 BY_DEADLINE = None
 """The place of an entry whose score is the deadline of its row."""
@@ -33,13 +33,6 @@ Entries = dict[str, Entry]
 
 Texts = Mapping[str, "Text | None"]
 """Hash fields as they are stored, or will be."""
-
-
-def index_fields(mapper: Mapper[Any]) -> tuple[str, ...]:
-    """The hash fields that the indexes and unique constraints of a class depend on."""
-    names = [index.name for index in mapper.indexes.values() if index.companion is None]
-    names += [leaf.name for unique in mapper.uniques for leaf in unique.leaves]
-    return tuple(dict.fromkeys(names))
 
 
 def entries_of(

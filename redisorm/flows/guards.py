@@ -19,7 +19,6 @@ from redisorm.mapping.codec import Text
 from redisorm.mapping.layout import NULL, Companion, Leaf
 
 from .changes import Change, Kind, life_ms, version_of
-from .entries import index_fields
 from .loading import elements_of, pairs_of, read_elements
 
 __all__ = ["ABSENT", "Observed", "Read", "decide", "incremented", "observe", "read_of", "texts_after", "types"]
@@ -94,7 +93,7 @@ def read_of(change: Change, *, whole: bool = False) -> Read:
         fields.append(VERSION)
     fields += [increment.leaf.name for increment in change.increments]
     if mapper.indexed:
-        fields += index_fields(mapper)
+        fields += mapper.index_fields
     wanted = set(change.only_if.companions) if change.only_if else set()
     if change.only_if:
         fields += change.only_if.fields

@@ -41,7 +41,7 @@ class Plan:
     @classmethod
     def of(cls, changes: Sequence[Change]) -> Plan:
         """Plan an attempt."""
-        plan = cls(sorted(changes, key=lambda change: change.kind is not Kind.DELETE))
+        plan = cls(changes if len(changes) < 2 else sorted(changes, key=lambda change: change.kind is not Kind.DELETE))
         for change in plan.changes:
             if change.is_new:
                 plan._expect_absence(change)

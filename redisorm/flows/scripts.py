@@ -64,9 +64,8 @@ class CommitScript:
         missing = dict.fromkeys([*(key for table in tables for key in table.keys), *assumed.absent])
         named = (key for _, command in rest for key in _keys_of(command))
         every = list(dict.fromkeys([*missing, *keys, *named]))
-        words: list[Any] = [len(every), *every, len(missing), len(assumed.reads)]
-        for command, reply in assumed.reads:
-            words += (len(command), *command, _spelled(reply))
+        words: list[Any] = [len(every), *every, len(missing)]
+        _spell_reads(assumed.reads, words)
         words.append(len(tables))
         first = 1
         for table in tables:
@@ -130,6 +129,20 @@ def _tables(writes: Sequence[Command], absent: frozenset[str]) -> tuple[list[Tab
         else:
             rest.append((place, command))
     return list(tables.values()), rest
+
+
+def _spell_reads(reads: Sequence[tuple[Command, Reply]], words: list[Any]) -> None:
+    """Spell what must be read: rows by their fields, which is most, and then the others."""
+    rows = [read for read in reads if read[0][0] == "HMGET"]
+    words.append(len(rows))
+    for command, texts in rows:
+        words.append(len(texts))
+        words += command
+        words += [b"-" if text is None else b"=" + text for text in texts]
+    others = [read for read in reads if read[0][0] != "HMGET"]
+    words.append(len(others))
+    for command, reply in others:
+        words += (len(command), *command, _spelled(reply))
 
 
 def _keys_of(command: Command) -> list[str]:

@@ -14,7 +14,7 @@ from redisorm.keys import Keyspace
 from redisorm.mapping.mapper import Mapper
 
 from .changes import PERMANENT, Change, Keep, Kind
-from .entries import claims_of, index_fields
+from .entries import claims_of
 from .guards import Observed, observe, read_of, texts_after, types
 from .plan import Plan, Seen
 from .uniqueness import contested, owner_keeps
@@ -159,7 +159,7 @@ def _touches(change: Change, row: Observed) -> bool:
     life = change.life if not isinstance(change.life, Keep) else row.life if row.life is not None else change.mapper.options.ttl_ms
     moves = life is not None and (change.life == PERMANENT or (life != PERMANENT and change.mapper.options.ttl_refresh != "never"))
     written = {*change.texts(), *(increment.leaf.name for increment in change.increments)}
-    return moves or not written.isdisjoint(index_fields(change.mapper))
+    return moves or not written.isdisjoint(change.mapper.index_fields)
 
 
 def _see_owners(plan: Plan, look: Look, seen: Seen, *, met: bool) -> Flow[None]:
@@ -186,7 +186,7 @@ def _see_owners(plan: Plan, look: Look, seen: Seen, *, met: bool) -> Flow[None]:
     commands: list[Command] = []
     for dispute in disputes:
         change = dispute.change
-        commands.append(("HMGET", change.keyspace.row(dispute.owner), *index_fields(change.mapper)))
+        commands.append(("HMGET", change.keyspace.row(dispute.owner), *change.mapper.index_fields))
     rows = [str(command[1]) for command in commands]
     replies = yield from look.ask([key for key in dict.fromkeys(rows) if key not in watched], commands)
     for dispute, texts in zip(disputes, replies, strict=True):

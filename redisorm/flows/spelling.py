@@ -21,6 +21,7 @@ from .standing import stand
 __all__ = ["Spelled", "spell"]
 
 SKIPPED = Outcome(skipped=True)
+_NONE: Mapping[str, Text] = {}
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ def spell(
             spelled.deletions.append((len(spelled.commands), change))
         numbers = incremented(change, observed) if change.increments else {}
         change.outcome = _outcome(change, observed, numbers, new_version)
-        texts = _texts_of(change, numbers)
+        texts = _texts_of(change, numbers) if numbers else _NONE
         fate = fate_of(change, observed, now_ms)
         if change.mapper.indexed:
             standing = stand(change, observed, fate)

@@ -10,7 +10,7 @@ from redisorm.keys import Keyspace
 from redisorm.mapping.indexes import Unique
 
 from .changes import Change, Kind
-from .entries import Entries, claims_of, entries_of, index_fields
+from .entries import Entries, claims_of, entries_of
 from .fate import Fate
 from .guards import Observed, texts_after
 from .indexing import Upkeep, memo_of
@@ -80,7 +80,7 @@ def moves_in(change: Change, fate: Fate) -> bool:
     if change.is_new or change.kind is Kind.DELETE or fate.moved:
         return True
     written = {*change.texts(), *(increment.leaf.name for increment in change.increments)}
-    if not written.isdisjoint(index_fields(mapper)):
+    if not written.isdisjoint(mapper.index_fields):
         return True
     return any(one.companion.name in mapper.indexes for one in change.difference.companions) if change.difference else False
 

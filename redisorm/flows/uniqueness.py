@@ -14,7 +14,7 @@ from redisorm.errors import UniqueViolationError
 from redisorm.mapping.indexes import Unique
 
 from .changes import Change, Kind
-from .entries import claims_of, index_fields
+from .entries import claims_of
 from .guards import texts_after
 from .plan import Plan, Seen
 
@@ -97,7 +97,7 @@ def owner_keeps(dispute: Dispute, texts: Sequence[Any]) -> None:
         UniqueViolationError: The owner has it.
     """
     mapper = dispute.change.mapper
-    if dispute.name in claims_of(mapper, dict(zip(index_fields(mapper), texts, strict=False))):
+    if dispute.name in claims_of(mapper, dict(zip(mapper.index_fields, texts, strict=False))):
         owner = mapper.pk_value(dispute.owner)
         raise violation(dispute.change, dispute.unique, f"{mapper.model.__name__} {owner!r} has it", owner)
 

@@ -60,6 +60,7 @@ class Mapper(Generic[M]):
         indexes: By field, the indexes of the class.
         uniques: Its unique constraints.
         indexed: Whether it has any of these, and so a list of its rows.
+        index_fields: The hash fields that these depend on.
         open: Whether fields beside the declared ones are kept.
         generated: Whether the primary key comes from a default factory where none is given.
     """
@@ -122,6 +123,9 @@ class Mapper(Generic[M]):
             index.place = self.slots.place(index.name) if index.name in self.slots.names else None
         self.uniques = tuple(uniques_of(self.model, declared, self.options.unique_together, leaves))
         self.indexed = bool(self.indexes or self.uniques)
+        names = [index.name for index in self.indexes.values() if index.companion is None]
+        names += [leaf.name for unique in self.uniques for leaf in unique.leaves]
+        self.index_fields = tuple(dict.fromkeys(names))
         if self.automatic and "id" in self.indexes and self.pk_name != "id":
             raise MappingError(
                 f"{self.model.__name__}.id: an index of this name would share a key with the counter of automatic keys: rename the field",

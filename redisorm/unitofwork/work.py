@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from random import getrandbits
 from typing import Any, TypeVar
@@ -92,17 +93,17 @@ def change_of(obj: MappedModel, namespace: str, kind: Kind | None = None) -> Cha
     )
 
 
-def former_of(mapper: Mapper[Any], state: State) -> Former | None:
-    """What an object was loaded with, as far as a commit may have to compare it with the row; `None` where it never was."""
+def former_of(mapper: Mapper[Any], state: State, fields: Collection[str]) -> Former | None:
+    """What an object was loaded with, as far as a commit has to compare it with the row; `None` where it never was."""
     snapshot = state.snapshot
     if snapshot is None:
         return None
     texts: dict[str, Any] = {}
-    for place, name in enumerate(mapper.slots.names):
-        slot = mapper.slots.order[place]
-        if isinstance(slot, Leaf) and not slot.codec.mutable:
-            texts[name] = mapper.encoder.spell(slot, snapshot.values, place, state.key)
-    elements = {one.name: list(texts_of) for one, texts_of in zip(mapper.companions, snapshot.companions, strict=True)}
+    for name in fields:
+        if name in mapper.slots.names:
+            place = mapper.slots.place(name)
+            texts[name] = mapper.encoder.spell(mapper.slots.order[place], snapshot.values, place, state.key)
+    elements = {one.name: list(stored) for one, stored in zip(mapper.companions, snapshot.companions, strict=True)}
     return Former(state.life, texts, elements)
 
 

@@ -30,9 +30,9 @@ def test_new_row_is_one_round_trip_that_writes_where_nothing_is() -> None:
     (request,) = talk(driver)
     assert isinstance(request, Batch)
     assert (request.atomic, request.resend) == (True, False)
-    absent, reads, tables, writes = 1, 0, 1, 0
+    absent, rows, reads, tables, writes = 1, 0, 0, 1, 0
     table = [3, "id", "name", "age", 1, 1, 1, "Ann", 30]
-    assert words(driver) == [1, "user:1", absent, reads, tables, *table, writes]
+    assert words(driver) == [1, "user:1", absent, rows, reads, tables, *table, writes]
 
 
 def test_update_expects_the_row_as_it_was_loaded() -> None:
@@ -40,8 +40,8 @@ def test_update_expects_the_row_as_it_was_loaded() -> None:
     user.age = 31
     driver = scripting([[0]])
     driver.run(verbs.save(user, None, ""))
-    read = [4, "HMGET", "user:1", "id", ":ttl", b"*2$1:1_"]
-    assert words(driver) == [1, "user:1", 0, 1, *read, 0, 1, 4, "HSET", "user:1", "age", 31]
+    row = [2, "HMGET", "user:1", "id", ":ttl", b"=1", b"-"]
+    assert words(driver) == [1, "user:1", 0, 1, *row, 0, 0, 1, 4, "HSET", "user:1", "age", 31]
 
 
 def test_companion_that_was_loaded_full_is_expected_to_be_of_its_type() -> None:

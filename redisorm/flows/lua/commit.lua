@@ -2,6 +2,7 @@
 --
 -- KEYS  every key that is read or written; those that must be absent come first
 -- ARGV  count of keys that must be absent
+--       count of rows,   then for each: count of fields, HMGET, key, fields …, their texts, each after '=', or '-' for none
 --       count of reads,  then for each: count of words, words …, the reply it must have
 --       count of tables, then for each: count of fields, fields …, place of its first key, count of rows, values row by row …
 --       count of writes, then for each: count of words, words …
@@ -9,6 +10,8 @@
 -- A table is new rows of the same fields under consecutive keys: one HSET each.
 -- Returns the replies of the writes, or false where something is not as expected and nothing was written.
 -- A script does not roll back, so a command this user may not run is refused before the first write too.
+
+local ARGV, KEYS, call, tonumber, unpack = ARGV, KEYS, redis.call, tonumber, unpack
 
 local at = 1
 local function number()
@@ -32,11 +35,21 @@ end
 
 local absent = number()
 for first = 1, absent, 5000 do
-  if redis.call('EXISTS', unpack(KEYS, first, math.min(first + 4999, absent))) > 0 then return false end
+  if call('EXISTS', unpack(KEYS, first, math.min(first + 4999, absent))) > 0 then return false end
+end
+for _ = 1, number() do
+  local fields = number()
+  local first, last = take(fields + 2)
+  local reply = call(unpack(ARGV, first, last))
+  for i = 1, fields do
+    local text = reply[i]
+    if (text and '=' .. text or '-') ~= ARGV[last + i] then return false end
+  end
+  take(fields)
 end
 for _ = 1, number() do
   local first, last = take(number())
-  if spelled(redis.call(unpack(ARGV, first, last))) ~= ARGV[at] then return false end
+  if spelled(call(unpack(ARGV, first, last))) ~= ARGV[at] then return false end
   at = at + 1
 end
 
@@ -74,12 +87,12 @@ for _ = 1, number() do
     local value = take(fields)
     words[1] = KEYS[row]
     for i = 1, fields do words[2 * i + 1] = ARGV[value + i - 1] end
-    redis.call('HSET', unpack(words, 1, size))
+    call('HSET', unpack(words, 1, size))
   end
 end
 local replies = {}
 for i = 1, number() do
   local first, last = take(number())
-  replies[i] = redis.call(unpack(ARGV, first, last))
+  replies[i] = call(unpack(ARGV, first, last))
 end
 return replies
