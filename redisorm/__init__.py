@@ -2,7 +2,7 @@
 
 from .asyncio.model import AsyncRedisModel
 from .asyncio.session import AsyncSession
-from .drivers.database import Database, connect
+from .database import Database, connect
 from .errors import (
     AlreadyExistsError,
     BackendError,

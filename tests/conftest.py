@@ -19,7 +19,7 @@ from tests.faults.proxy import Proxy
 from tests.servers import KINDS, Server, ServerMissingError
 
 if TYPE_CHECKING:
-    from redisorm.drivers.database import Database
+    from redisorm import Database
 
 
 # python -m pytest --hypothesis-profile=long tests/property
@@ -84,7 +84,7 @@ def server_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def db(server_url: str) -> Iterator[Database]:
     """An open `Database` on `server_url`, closed after the test. It serves both colours: `asyncio.run` inside the test."""
-    from redisorm.drivers.database import Database
+    from redisorm import Database
 
     with Database(server_url) as database:
         yield database

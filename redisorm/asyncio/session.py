@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, TypeVar, overload
 from typing_extensions import Self
 
 from redisorm.commands import Flow
-from redisorm.drivers.database import Database, default_database
+from redisorm.database import Database, default_database
 from redisorm.drivers.place import here
 from redisorm.errors import DecodeError
 from redisorm.flows.committing import CommitResult

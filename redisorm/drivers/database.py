@@ -12,8 +12,10 @@ import threading
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakSet, finalize
+
+from typing_extensions import Self
 
 from redisorm.commands import Flow
 from redisorm.drivers.url import Location, locate
@@ -27,9 +29,12 @@ if TYPE_CHECKING:
     from redisorm.drivers.blocking import BlockingDriver
     from redisorm.drivers.sources import Source
 
-__all__ = ["Database", "Traffic", "connect", "default_database"]
+__all__ = ["AsyncClient", "Client", "Database", "Traffic"]
 
 R = TypeVar("R")
+
+Client: TypeAlias = "redis.Redis"
+AsyncClient: TypeAlias = "redis.asyncio.Redis"
 
 
 class Traffic(NamedTuple):
@@ -53,25 +58,10 @@ class _AsyncSide(NamedTuple):
 
 
 class Database:
-    """One Redis or Valkey database: connections, a namespace, and the way to run flows.
+    """The connections of one database, a namespace, and the way to run flows. `redisorm.Database` derives from it and tells its arguments.
 
     Safe to share between threads and event loops. Opening one sends nothing; the first use connects. As a context manager in both
     colours it closes the clients it made; clients that were handed in stay open.
-
-    Args:
-        url: `redis://`, `rediss://`, `unix://`, `memory://` or `embedded://`; without one `$REDISORM_URL`, else `$REDIS_URL`,
-            else `memory://` with a warning.
-        namespace: Goes before every key, with a colon.
-        client: A `redis.Redis` made elsewhere, instead of a URL.
-        async_client: A `redis.asyncio.Redis` made elsewhere, for one event loop.
-        max_connections: How many connections each pool may open: one pool for all threads, and one for each event loop.
-        pool_timeout: How long callers wait for a free connection, in seconds.
-        timeout: How long an answer may take, in seconds; `None` waits for ever.
-        **options: Any other option of redis-py's connections: `password`, `ssl_ca_certs`, `protocol`, `retry`, …
-
-    Raises:
-        ValueError: The URL has an unknown form, or the namespace has braces or NUL in it.
-        UnsupportedServerError: A cluster or Sentinel is asked for.
     """
 
     def __init__(
@@ -173,13 +163,13 @@ class Database:
             await self._end(asyncio.get_running_loop(), side)
         self.close()
 
-    def __enter__(self) -> Database:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    async def __aenter__(self) -> Database:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -271,47 +261,9 @@ class Database:
 
 
 _databases: WeakSet[Database] = WeakSet()
-_default: Database | None = None
-_default_lock = threading.RLock()
-
-
-def connect(
-    url: str | None = None,
-    *,
-    namespace: str = "",
-    client: redis.Redis | None = None,
-    async_client: redis.asyncio.Redis | None = None,
-    max_connections: int = 50,
-    pool_timeout: float = 5,
-    timeout: float | None = 5,
-    **options: Any,
-) -> Database:
-    """Open a `Database`, with the same arguments, and make it the default. One that was the default before stays open."""
-    global _default  # noqa: PLW0603 - one default for the process is what `connect` is for
-    database = Database(
-        url,
-        namespace=namespace,
-        client=client,
-        async_client=async_client,
-        max_connections=max_connections,
-        pool_timeout=pool_timeout,
-        timeout=timeout,
-        **options,
-    )
-    with _default_lock:
-        _default = database
-    return database
-
-
-def default_database() -> Database:
-    """Return the default `Database`, connecting as `connect()` would where there is none."""
-    with _default_lock:
-        return connect() if _default is None else _default
 
 
 def _after_fork() -> None:
-    global _default_lock  # noqa: PLW0603 - another thread of the parent may have held it
-    _default_lock = threading.RLock()
     for database in list(_databases):
         database._forget_parent()
 

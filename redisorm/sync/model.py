@@ -8,7 +8,7 @@ from typing import Any, Literal, cast, overload
 
 from typing_extensions import Self
 
-from redisorm.drivers.database import Database, default_database
+from redisorm.database import Database, default_database
 from redisorm.drivers.place import here
 from redisorm.errors import DecodeError, SessionError
 from redisorm.flows.loading import OnError

@@ -11,8 +11,7 @@ import pytest
 import redis
 import redis.asyncio
 
-from redisorm.drivers import database as module
-from redisorm.drivers.database import Database, connect, default_database
+from redisorm.database import Database, connect, default, default_database
 from redisorm.drivers.place import Place, here
 from redisorm.drivers.url import locate
 from redisorm.errors import ConnectionFailedError, UnsupportedServerError
@@ -22,7 +21,7 @@ from redisorm.errors import ConnectionFailedError, UnsupportedServerError
 def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDISORM_URL", raising=False)
     monkeypatch.delenv("REDIS_URL", raising=False)
-    monkeypatch.setattr(module, "_default", None)
+    default.set(None)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +131,7 @@ def test_given_client_stays_open_and_is_the_escape_hatch() -> None:
 
 
 def test_importing_and_opening_imports_no_client() -> None:
-    code = "import sys; from redisorm.drivers.database import connect; connect('memory://x'); print('redis' in sys.modules)"
+    code = "import sys; from redisorm.database import connect; connect('memory://x'); print('redis' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
