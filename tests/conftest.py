@@ -8,7 +8,8 @@ Where a server is missing the test is skipped with what to install; `$REDISORM_R
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 settings.register_profile("long", max_examples=3_000, deadline=None)
 
 
-def _lend(kind: str) -> Iterator[Server]:
+def _lend(kind: str, *arguments: str) -> Iterator[Server]:
     try:
-        server = Server(kind)
+        server = Server(kind, *arguments)
     except ServerMissingError as error:
         if os.environ.get("REDISORM_REQUIRE_SERVERS") == "1":
             pytest.fail(str(error), pytrace=False)
@@ -53,6 +54,13 @@ def redis8() -> Iterator[Server]:
 def valkey() -> Iterator[Server]:
     """Valkey 9, one for the whole run."""
     yield from _lend("valkey")
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Server]]:
+    """Start servers of the test's own: `start("redis7", "--maxmemory", "2mb")`."""
+    with ExitStack() as stack:
+        yield lambda kind, *arguments: stack.enter_context(contextmanager(_lend)(kind, *arguments))
 
 
 def _flushed(kind: str, request: pytest.FixtureRequest) -> Server:

@@ -316,16 +316,24 @@ def known(command: str) -> Exchange:
     return Answers((("COMMAND", "INFO", command),), resend=True)
 
 
+_RIGHTS = {"EVALSHA": (("EVALSHA", "0" * 40, 0), ("EVAL", "return", 0)), "EVAL": (("EVAL", "return", 0),)}
+"""Commands as one would send them. Where the number of words is wrong, a server says that before it looks at the user's rights."""
+
+
 def probe(command: str) -> Exchange:
-    """Ask the same by queueing the bare command and dropping it, for users who may not send COMMAND."""
-    return Answers((("MULTI",), tuple(command.replace("|", " ").split()), ("DISCARD",)), resend=True)
+    """Ask the same by queueing the command and dropping it, for users who may not send COMMAND, and for what a user may be denied.
+
+    Scripts take two commands: a server that has lost its scripts is sent them again by EVAL.
+    """
+    queued = _RIGHTS.get(command, (tuple(command.replace("|", " ").split()),))
+    return Answers((("MULTI",), *queued, ("DISCARD",)), resend=True)
 
 
 def is_known(replies: list[Any]) -> bool | None:
     """Read the replies to `known` or `probe`; `None` where COMMAND INFO was refused."""
     if len(replies) == 1:
         return None if isinstance(replies[0], Exception) else bool(replies[0]) and replies[0][0] is not None
-    refusal = replies[1]
-    if not isinstance(refusal, Exception):
-        return True
-    return code_of(refusal) != "NOPERM" and not isinstance(translate(refusal, ("",)), UnsupportedServerError)
+    return not any(
+        isinstance(reply, Exception) and (code_of(reply) == "NOPERM" or isinstance(translate(reply, ("",)), UnsupportedServerError))
+        for reply in replies[1:-1]
+    )

@@ -25,6 +25,7 @@ from redisorm.errors import (
 __all__ = ["code_of", "key_of", "said", "translate"]
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]+(?= |$)")
+_REASON = re.compile(r"because of: ([A-Z]+) ")
 _CREDENTIALS = re.compile(r"(//)[^/@\s]*@|((?:password|username)=)[^&\s,)]*")
 
 # redis-py strips the code from these messages; newer versions keep it as `status_code`.
@@ -136,6 +137,8 @@ def translate(error: BaseException, command: Command | None = None, outcome: Out
         outcome: What became of the other commands sent with it, as the end of the message.
     """
     code = code_of(error)
+    if code == "EXECABORT" and (reason := _REASON.search(str(error))):
+        code = reason[1]
     build = _connection_error if code is None else _refusal
     ours = build(error, command, code or "", f"; {outcome}" if outcome else "")
     ours.__cause__ = error

@@ -21,7 +21,7 @@ from redisorm.mapping.layout import NULL, Companion, Leaf
 from .changes import Change, Kind, life_ms, version_of
 from .loading import elements_of, pairs_of, read_elements
 
-__all__ = ["ABSENT", "Observed", "Read", "decide", "incremented", "observe", "read_of", "texts_after", "types"]
+__all__ = ["ABSENT", "Observed", "Read", "decide", "incremented", "observe", "read_of", "refuse_type", "texts_after", "types"]
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ def observe(read: Read, replies: Sequence[Reply]) -> Observed:
     rest = iter(replies)
     texts = dict(zip(read.fields, next(rest), strict=True))
     for key, needed in read.typed:
-        _refuse_type(key, needed, next(rest))
+        refuse_type(key, needed, next(rest))
     deadline = next(rest) if read.deadline else -1
     memo = pairs_of(next(rest)) if read.memo else {}
     elements: dict[str, Sequence[bytes]] = {one.name: list(elements_of(one.kind, next(rest))) for one in read.elements}
@@ -133,14 +133,19 @@ def types(change: Change, found: dict[str, bytes]) -> Observed:
     Raises:
         WrongTypeError: A key of another type is in the way.
     """
-    _refuse_type(change.key, "hash", found[change.key])
+    refuse_type(change.key, "hash", found[change.key])
     for key, companion in zip(change.companion_keys(), change.mapper.companions, strict=True):
-        _refuse_type(key, companion.kind, found[key])
+        refuse_type(key, companion.kind, found[key])
     leftovers = any(found[key] != b"none" for key in change.companion_keys())
     return Observed(exists=found[change.key] != b"none" or leftovers)
 
 
-def _refuse_type(key: str, needed: str, found: bytes) -> None:
+def refuse_type(key: str, needed: str, found: bytes) -> None:
+    """Refuse a key of another type.
+
+    Raises:
+        WrongTypeError: It is neither absent nor of the type that is needed.
+    """
     if found not in (b"none", needed.encode()):
         kind = found.decode()
         raise WrongTypeError(

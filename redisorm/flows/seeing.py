@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redisorm.commands import Batch, Command, Flow, Reply, Watch
+from redisorm.errors import WrongTypeError
 from redisorm.keys import Keyspace
 from redisorm.mapping.mapper import Mapper
 
 from .changes import PERMANENT, Change, Keep, Kind
 from .entries import claims_of
-from .guards import Observed, observe, read_of, texts_after, types
+from .guards import Observed, observe, read_of, refuse_type, texts_after, types
 from .plan import Plan, Seen
 from .uniqueness import contested, owner_keeps
 
@@ -82,6 +83,25 @@ def see(plan: Plan, look: Look) -> Flow[Seen]:
         UniqueViolationError: A unique value belongs to another row.
         DecodeError: A stored version is no number.
     """
+    try:
+        return (yield from _see(plan, look))
+    except WrongTypeError as error:
+        if error.found is None:  # the server refused a read, and does not say what is there
+            yield from _refuse_types(plan)
+        raise
+
+
+def _refuse_types(plan: Plan) -> Flow[None]:
+    needed: dict[str, str] = {}
+    for change in plan.changes:
+        needed[change.key] = "hash"
+        needed.update(zip(change.companion_keys(), (companion.kind for companion in change.mapper.companions), strict=True))
+    found = yield Batch([("TYPE", key) for key in needed], resend=True)
+    for (key, kind), reply in zip(needed.items(), found, strict=True):
+        refuse_type(key, kind, reply)
+
+
+def _see(plan: Plan, look: Look) -> Flow[Seen]:
     shared = plan.shared
     commands: list[Command] = [*shared, *(command for read in plan.rows for command in read.commands())]
     commands += (("GET", counter) for counter in plan.counters)

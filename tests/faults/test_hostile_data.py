@@ -44,7 +44,7 @@ def test_garbled_row_is_told_by_key_and_field_and_harms_no_other(
 ) -> None:
     good: Any = "2" if model is Document else 2
     with Session.begin(db) as session:
-        session.add(model(id=good, **({"name": "Bob"} if model is User else {})))
+        session.add(model.model_validate({"id": good, "name": "Bob"}))
     key = f"{model.__name__.lower()}:1"
     db.client.hset(key, items=[word for pair in stored.items() for word in pair])
     session = colour.Session(db)

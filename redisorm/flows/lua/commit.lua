@@ -11,7 +11,7 @@
 -- Returns the replies of the writes, or false where something is not as expected and nothing was written.
 -- A script does not roll back, so a command this user may not run is refused before the first write too.
 
-local ARGV, KEYS, call, tonumber, unpack = ARGV, KEYS, redis.call, tonumber, unpack
+local ARGV, KEYS, call, ask, tonumber, unpack = ARGV, KEYS, redis.call, redis.pcall, tonumber, unpack
 
 local at = 1
 local function number()
@@ -27,6 +27,7 @@ local function spelled(reply)
   if type(reply) == 'number' then return string.format(':%.0f', reply) end
   if type(reply) == 'string' then return '$' .. #reply .. ':' .. reply end
   if type(reply) ~= 'table' then return '_' end
+  if reply.err then return '-' .. reply.err end
   if reply.ok then return '$' .. #reply.ok .. ':' .. reply.ok end
   local parts = {}
   for i = 1, #reply do parts[i] = spelled(reply[i]) end
@@ -40,7 +41,8 @@ end
 for _ = 1, number() do
   local fields = number()
   local first, last = take(fields + 2)
-  local reply = call(unpack(ARGV, first, last))
+  local reply = ask(unpack(ARGV, first, last))
+  if reply.err then return false end
   for i = 1, fields do
     local text = reply[i]
     if (text and '=' .. text or '-') ~= ARGV[last + i] then return false end
@@ -49,7 +51,7 @@ for _ = 1, number() do
 end
 for _ = 1, number() do
   local first, last = take(number())
-  if spelled(call(unpack(ARGV, first, last))) ~= ARGV[at] then return false end
+  if spelled(ask(unpack(ARGV, first, last))) ~= ARGV[at] then return false end
   at = at + 1
 end
 
