@@ -2,6 +2,11 @@
 
 from .asyncio.model import AsyncRedisModel
 from .asyncio.session import AsyncSession
+from .asyncio.structures.dicts import AsyncRedisDict
+from .asyncio.structures.lists import AsyncRedisList
+from .asyncio.structures.sets import AsyncRedisSet
+from .asyncio.structures.sortedsets import AsyncRedisSortedSet
+from .asyncio.structures.strings import AsyncRedisCounter, AsyncRedisValue
 from .database import Database, connect
 from .errors import (
     AlreadyExistsError,
@@ -38,10 +43,21 @@ from .mapping.geo import GeoPoint
 from .mapping.sortedset import SortedSet
 from .sync.model import RedisModel
 from .sync.session import Session
+from .sync.structures.dicts import RedisDict
+from .sync.structures.lists import RedisList
+from .sync.structures.sets import RedisSet
+from .sync.structures.sortedsets import RedisSortedSet
+from .sync.structures.strings import RedisCounter, RedisValue
 
 __all__ = [
     "AlreadyExistsError",
+    "AsyncRedisCounter",
+    "AsyncRedisDict",
+    "AsyncRedisList",
     "AsyncRedisModel",
+    "AsyncRedisSet",
+    "AsyncRedisSortedSet",
+    "AsyncRedisValue",
     "AsyncSession",
     "BackendError",
     "BackendTimeoutError",
@@ -65,7 +81,13 @@ __all__ = [
     "NotIndexedError",
     "QueryError",
     "RateLimitExceeded",
+    "RedisCounter",
+    "RedisDict",
+    "RedisList",
     "RedisModel",
+    "RedisSet",
+    "RedisSortedSet",
+    "RedisValue",
     "RedisormError",
     "RowTypeError",
     "Session",

@@ -14,6 +14,7 @@ key                       type               holds
 ``user::place``           geo                primary key → position
 ``user::unique:email:a``  string             the primary key of the row that has this value
 ``user:1::memo``          hash               which of these entries an expiring row owns
+``queue:jobs``            any                a live structure, named by whoever made its handle
 ========================  =================  =====================================================================
 
 A namespace goes before all of them (``shop:user:1``). What begins ``prefix::`` is the library's own. Primary keys are
@@ -38,6 +39,7 @@ __all__ = [
     "claim_prefix",
     "escape",
     "none_entry",
+    "structure_key",
     "unescape",
     "unique_entry",
     "value_entry",
@@ -116,6 +118,11 @@ def claim_prefix(prefix: str) -> None:
     outer, separator, last = prefix.rpartition(":")
     if separator:
         _refused.setdefault(outer, set()).add(last)
+
+
+def structure_key(namespace: str, name: str) -> str:
+    """Spell the key of a live structure: its name, behind the namespace."""
+    return f"{namespace}:{name}" if namespace else name
 
 
 class Keyspace:
