@@ -1,12 +1,8 @@
 """redisorm: a declarative, typed object mapper for Redis and Valkey."""
 
+from .asyncio.channel import AsyncChannel
 from .asyncio.model import AsyncRedisModel
 from .asyncio.session import AsyncSession
-from .asyncio.structures.dicts import AsyncRedisDict
-from .asyncio.structures.lists import AsyncRedisList
-from .asyncio.structures.sets import AsyncRedisSet
-from .asyncio.structures.sortedsets import AsyncRedisSortedSet
-from .asyncio.structures.strings import AsyncRedisCounter, AsyncRedisValue
 from .database import Database, connect
 from .errors import (
     AlreadyExistsError,
@@ -41,26 +37,19 @@ from .flows.committing import CommitResult
 from .mapping.fields import Field
 from .mapping.geo import GeoPoint
 from .mapping.sortedset import SortedSet
+from .patterns.pubsub import Message
+from .sync.channel import Channel
 from .sync.model import RedisModel
 from .sync.session import Session
-from .sync.structures.dicts import RedisDict
-from .sync.structures.lists import RedisList
-from .sync.structures.sets import RedisSet
-from .sync.structures.sortedsets import RedisSortedSet
-from .sync.structures.strings import RedisCounter, RedisValue
 
 __all__ = [
     "AlreadyExistsError",
-    "AsyncRedisCounter",
-    "AsyncRedisDict",
-    "AsyncRedisList",
+    "AsyncChannel",
     "AsyncRedisModel",
-    "AsyncRedisSet",
-    "AsyncRedisSortedSet",
-    "AsyncRedisValue",
     "AsyncSession",
     "BackendError",
     "BackendTimeoutError",
+    "Channel",
     "CommitResult",
     "CommitUnknownError",
     "ConcurrentUpdateError",
@@ -76,18 +65,13 @@ __all__ = [
     "LockLost",
     "LockTimeout",
     "MappingError",
+    "Message",
     "MultipleFoundError",
     "NotFoundError",
     "NotIndexedError",
     "QueryError",
     "RateLimitExceeded",
-    "RedisCounter",
-    "RedisDict",
-    "RedisList",
     "RedisModel",
-    "RedisSet",
-    "RedisSortedSet",
-    "RedisValue",
     "RedisormError",
     "RowTypeError",
     "Session",

@@ -14,8 +14,9 @@ key                       type               holds
 ``user::place``           geo                primary key → position
 ``user::unique:email:a``  string             the primary key of the row that has this value
 ``user:1::memo``          hash               which of these entries an expiring row owns
-``queue:jobs``            any                a live structure, named by whoever made its handle
 ========================  =================  =====================================================================
+
+Channels are no keys, and are spelled here too: ``price.a1``, and ``price.*`` for the pattern of them all.
 
 A namespace goes before all of them (``shop:user:1``). What begins ``prefix::`` is the library's own. Primary keys are
 escaped, so that none can forge another key. This room knows text, and nothing of models or values.
@@ -34,12 +35,13 @@ __all__ = [
     "LIFE",
     "VERSION",
     "Keyspace",
+    "channel_name",
+    "channel_pattern",
     "check_namespace",
     "check_prefix",
     "claim_prefix",
     "escape",
     "none_entry",
-    "structure_key",
     "unescape",
     "unique_entry",
     "value_entry",
@@ -120,9 +122,19 @@ def claim_prefix(prefix: str) -> None:
         _refused.setdefault(outer, set()).add(last)
 
 
-def structure_key(namespace: str, name: str) -> str:
-    """Spell the key of a live structure: its name, behind the namespace."""
-    return f"{namespace}:{name}" if namespace else name
+def _literally(text: str) -> str:
+    """Escape what has a meaning in the patterns of SCAN and PSUBSCRIBE."""
+    return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)
+
+
+def channel_name(namespace: str, parts: Iterable[str]) -> str:
+    """Spell a channel from the parts of its template with the values filled in."""
+    return (f"{namespace}:" if namespace else "") + "".join(parts)
+
+
+def channel_pattern(namespace: str, parts: Iterable[str | None]) -> str:
+    """Spell the pattern of the channels that have these parts; `None` is any text."""
+    return (f"{_literally(namespace)}:" if namespace else "") + "".join("*" if part is None else _literally(part) for part in parts)
 
 
 class Keyspace:
@@ -175,7 +187,7 @@ class Keyspace:
     @property
     def pattern(self) -> str:
         """The glob pattern that matches the keys of all rows, and of more: `belongs` tells them apart."""
-        return re.sub(r"([*?\[\]\\^-])", r"\\\1", self._head) + "*"
+        return _literally(self._head) + "*"
 
     def row_text(self, key: str) -> str | None:
         """Read the primary key out of the key of a row; `None` where the key is something else, or another class's."""

@@ -24,6 +24,7 @@ from redisorm.commands import Batch, Clock, Flow, Request, Supports, Watch, Watc
 from redisorm.drivers import exchange as make
 from redisorm.drivers.exchange import SCRIPTING, Exchange, Pin
 from redisorm.drivers.server import KnownServer
+from redisorm.drivers.waiting import async_waiting_pool
 from redisorm.drivers.wire import AsyncConnection, AsyncPool
 from redisorm.errors import RedisormError
 
@@ -32,9 +33,19 @@ if sys.version_info >= (3, 11):
 else:
     timeout = import_module("async_timeout").timeout  # redis-py brings it along there
 
-__all__ = ["AwaitingDriver"]
+__all__ = ["AwaitingDriver", "expire", "timeout"]
 
 R = TypeVar("R")
+
+
+def expire(limit: Any) -> None:
+    """Let a `timeout` that is being waited in be over now; nothing happens where it is."""
+    now = asyncio.get_running_loop().time()
+    if not hasattr(limit, "reschedule"):  # async_timeout has other names for both
+        if not limit.expired:
+            limit.update(now)
+    elif not limit.expired():
+        limit.reschedule(now)
 
 
 class AwaitingDriver:
@@ -46,7 +57,9 @@ class AwaitingDriver:
     """
 
     def __init__(self, client: redis.asyncio.Redis, server: KnownServer) -> None:
+        self._client = client
         self._pool = cast("AsyncPool", client.connection_pool)
+        self._waiting: AsyncPool | None = None
         self._server = server
         self._greeted = False
         self._greeting = asyncio.Lock()
@@ -76,6 +89,19 @@ class AwaitingDriver:
             flow.close()
             if pin.connection is not None:
                 await self._unpin(pin)
+
+    @property
+    def waiting(self) -> AsyncPool:
+        """The connections on which one may wait, made at first use."""
+        if self._waiting is None:
+            self._waiting = async_waiting_pool(self._client)
+        return self._waiting
+
+    async def close(self) -> None:
+        """Close the connections that wait, also under those who do. The client is its owner's to close."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            await waiting.disconnect()
 
     def _new_pin(self) -> Pin[AsyncConnection]:
         return Pin()
@@ -127,8 +153,9 @@ class AwaitingDriver:
     async def _exchange(self, exchange: Exchange, pin: Pin[AsyncConnection] | None = None) -> Any:
         """Converse over a free connection and give it back, or leave it in the pin."""
         connection = None
+        pool = self.waiting if exchange.waits_s else self._pool
         try:
-            connection = await self._pool.get_connection()
+            connection = await pool.get_connection()
             replies = await self._reach(connection, exchange)
             if pin is not None:
                 pin.connection, connection = connection, None
@@ -137,7 +164,7 @@ class AwaitingDriver:
             raise exchange.failure(error) from error
         finally:
             if connection is not None:
-                await self._give_back(connection)
+                await self._give_back(connection, pool)
         return exchange.answer(replies)
 
     async def _reach(self, connection: AsyncConnection, exchange: Exchange) -> list[Any]:
@@ -231,15 +258,15 @@ class AwaitingDriver:
     async def _release(self, pin: Pin[AsyncConnection]) -> None:
         connection, pin.connection = pin.connection, None
         if connection is not None:
-            await self._give_back(connection)
+            await self._give_back(connection, self._pool)
 
-    async def _give_back(self, connection: AsyncConnection) -> None:
+    async def _give_back(self, connection: AsyncConnection, pool: AsyncPool) -> None:
         try:
-            await self._pool.release(connection)
+            await pool.release(connection)
         except asyncio.CancelledError:
             # Cancelled while it waited for the pool's lock: without a second try the pool would be one connection short.
             with suppress(KeyError):
-                await self._pool.release(connection)
+                await pool.release(connection)
             raise
 
     async def _greet(self) -> None:

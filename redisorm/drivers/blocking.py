@@ -21,15 +21,17 @@ from redisorm.commands import Batch, Clock, Flow, Request, Supports, Watch, Watc
 from redisorm.drivers import exchange as make
 from redisorm.drivers.exchange import SCRIPTING, Exchange, Pin
 from redisorm.drivers.server import KnownServer
+from redisorm.drivers.waiting import waiting_pool
 from redisorm.drivers.wire import Connection, Pool
 from redisorm.errors import RedisormError
 
-__all__ = ["BlockingDriver"]
+__all__ = ["BlockingDriver", "connect_once"]
 
 R = TypeVar("R")
 
 
-def _connect_once(connection: Any) -> None:
+def connect_once(connection: Any) -> None:
+    """Connect, unless connected, and do not try again."""
     # connect() would run the retry policy once more inside each of its attempts; a caching connection has nothing else.
     if hasattr(connection, "connect_check_health"):
         connection.connect_check_health(retry_socket_connect=False)
@@ -46,7 +48,9 @@ class BlockingDriver:
     """
 
     def __init__(self, client: redis.Redis, server: KnownServer) -> None:
+        self._client = client
         self._pool = cast("Pool", client.connection_pool)
+        self._waiting: Pool | None = None
         self._server = server
         self._greeted = False
         self._greeting = threading.Lock()
@@ -76,6 +80,20 @@ class BlockingDriver:
             flow.close()
             if pin.connection is not None:
                 self._unpin(pin)
+
+    @property
+    def waiting(self) -> Pool:
+        """The connections on which one may wait, made at first use."""
+        with self._greeting:
+            if self._waiting is None:
+                self._waiting = waiting_pool(self._client)
+            return self._waiting
+
+    def close(self) -> None:
+        """Close the connections that waited; who still waits on one finishes. The client is its owner's to close."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.disconnect(inuse_connections=False)
 
     def _new_pin(self) -> Pin[Connection]:
         return Pin()
@@ -127,8 +145,9 @@ class BlockingDriver:
     def _exchange(self, exchange: Exchange, pin: Pin[Connection] | None = None) -> Any:
         """Converse over a free connection and give it back, or leave it in the pin."""
         connection = None
+        pool = self.waiting if exchange.waits_s else self._pool
         try:
-            connection = self._pool.get_connection()
+            connection = pool.get_connection()
             replies = self._reach(connection, exchange)
             if pin is not None:
                 pin.connection, connection = connection, None
@@ -137,7 +156,7 @@ class BlockingDriver:
             raise exchange.failure(error) from error
         finally:
             if connection is not None:
-                self._pool.release(connection)
+                pool.release(connection)
         return exchange.answer(replies)
 
     def _reach(self, connection: Connection, exchange: Exchange) -> list[Any]:
@@ -147,7 +166,7 @@ class BlockingDriver:
 
         def attempt() -> list[Any]:
             if not connection.is_connected:
-                _connect_once(connection)
+                connect_once(connection)
             return self._converse(connection, exchange)
 
         def failed(_: Exception) -> None:

@@ -50,11 +50,11 @@ class Traffic(NamedTuple):
 
 
 class _AsyncSide(NamedTuple):
-    """What belongs to one event loop. The keeper is suspended until the loop ends and then closes the client."""
+    """What belongs to one event loop. The keeper is suspended until the loop ends and then closes what was opened for it."""
 
     client: redis.asyncio.Redis
     driver: AwaitingDriver
-    keeper: AsyncGenerator[None, None] | None
+    keeper: AsyncGenerator[None, None]
 
 
 class Database:
@@ -123,6 +123,30 @@ class Database:
         return self._side().client
 
     @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    @property
+    def driver(self) -> BlockingDriver:
+        """The driver of all threads, made at first use.
+
+        Raises:
+            ConnectionFailedError: The database is closed.
+        """
+        return self._connect() if self._driver is None else self._driver
+
+    @property
+    def async_driver(self) -> AwaitingDriver:
+        """The driver of the running event loop, made at first use.
+
+        Raises:
+            ConnectionFailedError: The database is closed.
+            RuntimeError: No event loop is running.
+        """
+        return self._side().driver
+
+    @property
     def traffic(self) -> Traffic:
         """What was sent so far."""
         drivers: list[BlockingDriver | AwaitingDriver] = [side.driver for side in list(self._sides.values())]
@@ -135,14 +159,11 @@ class Database:
 
     def run(self, flow: Flow[R]) -> R:
         """Perform a flow in this thread and return its result."""
-        driver = self._driver
-        if driver is None:
-            driver = self._connect()
-        return driver.run(flow)
+        return self.driver.run(flow)
 
     async def arun(self, flow: Flow[R]) -> R:
         """Perform a flow in this task and return its result."""
-        return await self._side().driver.run(flow)
+        return await self.async_driver.run(flow)
 
     def close(self) -> None:
         """Close the connections of all threads, and end an embedded server. Those of an event loop end with it, or by `aclose`."""
@@ -150,6 +171,7 @@ class Database:
             self._closed = True
             if self._driver is not None:
                 self._count(self._driver)
+                self._driver.close()
             client, self._client, self._driver = self._client, None, None
             if client is not None and self._location is not None:
                 client.close()
@@ -160,7 +182,7 @@ class Database:
         """Close the connections of all threads and of the running event loop, and end an embedded server."""
         side = self._sides.get(asyncio.get_running_loop())
         if side is not None:
-            await self._end(asyncio.get_running_loop(), side)
+            await side.keeper.aclose()
         self.close()
 
     def __enter__(self) -> Self:
@@ -220,31 +242,27 @@ class Database:
         for ended in [known for known in list(self._sides) if known.is_closed()]:
             self._count(self._sides.pop(ended).driver)
         client = source.async_client()
-        keeper = None
-        if self._location is not None:
-            keeper = self._keep(loop, client)
-            # Its first step tells the loop about it: asyncio.run lets it come to its end before the loop is closed.
-            with suppress(StopIteration):
-                keeper.asend(None).send(None)
-        side = self._sides[loop] = _AsyncSide(client, source.async_driver(client), keeper)
+        driver = source.async_driver(client)
+        keeper = self._keep(loop, client, driver)
+        # Its first step tells the loop about it: asyncio.run lets it come to its end before the loop is closed.
+        with suppress(StopIteration):
+            keeper.asend(None).send(None)
+        side = self._sides[loop] = _AsyncSide(client, driver, keeper)
         return side
 
-    async def _keep(self, loop: asyncio.AbstractEventLoop, client: redis.asyncio.Redis) -> AsyncGenerator[None, None]:
+    async def _keep(
+        self, loop: asyncio.AbstractEventLoop, client: redis.asyncio.Redis, driver: AwaitingDriver
+    ) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
-            side = self._sides.pop(loop, None)
-            if side is not None:
-                self._count(side.driver)
-            await client.aclose()
+            if self._sides.pop(loop, None) is not None:
+                self._count(driver)
+            await driver.close()
+            if self._location is not None:
+                await client.aclose()
             if self._closed:
                 self.close()
-
-    async def _end(self, loop: asyncio.AbstractEventLoop, side: _AsyncSide) -> None:
-        if side.keeper is not None:
-            await side.keeper.aclose()
-        elif self._sides.pop(loop, None) is not None:
-            self._count(side.driver)
 
     def _count(self, driver: BlockingDriver | AwaitingDriver) -> None:
         self._sent = Traffic(self._sent.commands + driver.commands, self._sent.round_trips + driver.round_trips)

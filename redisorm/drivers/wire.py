@@ -32,8 +32,15 @@ class Connection(Protocol):
     def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None:
         """Hand all bytes to the kernel; connects where there is no socket."""
 
-    def read_response(self, disable_decoding: bool = ..., *, timeout: float | None = ...) -> Any:
-        """Wait for one reply, without a limit where that is `None`; an error reply is raised."""
+    def connect_check_health(self, *, retry_socket_connect: bool = ...) -> None:
+        """Connect, unless connected; once where it is not to try again."""
+
+    def can_read(self, timeout: float = ...) -> bool:
+        """Wait so many seconds at most for something to read; a connection that the server has closed is raised."""
+        ...
+
+    def read_response(self, disable_decoding: bool = ..., *, timeout: float | None = ..., push_request: bool = ...) -> Any:
+        """Wait for one reply, without a limit where that is `None`; an error reply is raised. What is pushed counts where asked for."""
 
 
 class Pool(Protocol):
@@ -45,6 +52,9 @@ class Pool(Protocol):
 
     def release(self, connection: Connection) -> None:
         """Take a connection back."""
+
+    def disconnect(self, inuse_connections: bool = ...) -> None:
+        """Close all connections, those in use too unless told otherwise."""
 
 
 class AsyncConnection(Protocol):
@@ -66,8 +76,10 @@ class AsyncConnection(Protocol):
     async def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None:
         """Hand all bytes to the transport; connects where there is none."""
 
-    async def read_response(self, disable_decoding: bool = ...) -> Any:
-        """Wait for one reply; an error reply is raised."""
+    async def read_response(
+        self, disable_decoding: bool = ..., timeout: float | None = ..., *, disconnect_on_error: bool = ..., push_request: bool = ...
+    ) -> Any:
+        """Wait for one reply, without a limit where that is infinity; an error reply is raised. What is pushed counts where asked for."""
 
 
 class AsyncPool(Protocol):
@@ -79,3 +91,6 @@ class AsyncPool(Protocol):
 
     async def release(self, connection: AsyncConnection) -> None:
         """Take a connection back."""
+
+    async def disconnect(self) -> None:
+        """Close all connections, those in use too."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 else:
     ModelMetaclass = type(BaseModel)  # what Pydantic tells of it in public
 
-__all__ = ["RESERVED", "MappedModel", "ModelMeta", "link_state", "linked_state", "mapper_of"]
+__all__ = ["RESERVED", "MappedModel", "ModelMeta", "link_state", "linked_state", "mapper_of", "snake_case"]
 
 RESERVED = frozenset(
     (
@@ -220,9 +220,9 @@ def _options(model: type[MappedModel]) -> Options:
     prefix = model.__redisorm_prefix__
     origin = model.__pydantic_generic_metadata__["origin"]
     if prefix is None and origin is not None:  # Box[int] of a class Box with a prefix: one keyspace for each parametrisation
-        outer = getattr(origin, "__redisorm_prefix__", None) or _snake_case(origin.__name__)
+        outer = getattr(origin, "__redisorm_prefix__", None) or snake_case(origin.__name__)
         prefix = outer + name[len(origin.__name__) :].replace("::", ":")
-    prefix = check_prefix(prefix if prefix is not None else _snake_case(name), name)
+    prefix = check_prefix(prefix if prefix is not None else snake_case(name), name)
     ttl, refresh = said.get("ttl"), said.get("ttl_refresh", "write")
     if refresh not in ("write", "read", "never"):
         raise MappingError(f"{name}: ttl_refresh={refresh!r} must be 'write', 'read' or 'never'", model=model)
@@ -241,5 +241,6 @@ def _options(model: type[MappedModel]) -> Options:
     )
 
 
-def _snake_case(name: str) -> str:
+def snake_case(name: str) -> str:
+    """Spell the name of a class as that of its keys: `OrderPlaced` as `order_placed`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -9,14 +9,19 @@ from typing import Any
 import pytest
 
 import redisorm
-from redisorm import AsyncRedisModel, AsyncSession, RedisModel, Session, errors
+from redisorm import AsyncChannel, AsyncRedisModel, AsyncSession, Channel, RedisModel, Session, errors
+from redisorm.asyncio.channel import AsyncFeed, AsyncListener
 from redisorm.mapping.base import RESERVED, MappedModel
-from redisorm.sync.structures.base import Structure
+from redisorm.sync.channel import Feed, Listener
 
-PAIRS = [(RedisModel, AsyncRedisModel), (Session, AsyncSession)]
-STRUCTURES = ("RedisCounter", "RedisDict", "RedisList", "RedisSet", "RedisSortedSet", "RedisValue")
-VIEWS = {"items", "keys", "values"}
-COLOURED = {"__enter__": "__aenter__", "__exit__": "__aexit__"}
+PAIRS = [
+    (RedisModel, AsyncRedisModel),
+    (Session, AsyncSession),
+    (Channel, AsyncChannel),
+    (Feed, AsyncFeed),
+    (Listener, AsyncListener),
+]
+COLOURED = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__iter__": "__aiter__", "__next__": "__anext__"}
 
 
 def own_names(face: type[Any]) -> dict[str, Any]:
@@ -32,10 +37,10 @@ def own_names(face: type[Any]) -> dict[str, Any]:
 
 
 def uncoloured(text: str) -> str:
-    return re.sub(r"Async(?=Redis|Session|Iterator)|Awaitable\[(R)\]", r"\1", text)
+    return re.sub(r"Async(?=RedisModel|Session|Iterator|Channel|Feed|Listener)|Awaitable\[(R)\]", r"\1", text)
 
 
-@pytest.mark.parametrize(("blocking", "awaiting"), PAIRS, ids=["model", "session"])
+@pytest.mark.parametrize(("blocking", "awaiting"), PAIRS, ids=lambda face: face.__name__)
 def test_both_colours_have_the_same_names_signatures_and_docstrings(blocking: type[Any], awaiting: type[Any]) -> None:
     sync, awaited = own_names(blocking), own_names(awaiting)
 
@@ -43,33 +48,6 @@ def test_both_colours_have_the_same_names_signatures_and_docstrings(blocking: ty
     for name, method in sync.items():
         assert uncoloured(str(inspect.signature(awaited[name]))) == str(inspect.signature(method)), name
         assert uncoloured(awaited[name].__doc__ or "") == (method.__doc__ or ""), name
-
-
-@pytest.mark.parametrize("name", STRUCTURES)
-def test_both_colours_of_a_handle_have_the_same_names_signatures_and_docstrings(name: str) -> None:
-    blocking, awaiting = getattr(redisorm, name), getattr(redisorm, f"Async{name}")
-    names = {method for method in dir(blocking) if not method.startswith("_")}
-
-    assert names == {method for method in dir(awaiting) if not method.startswith("_")}
-    assert uncoloured(str(inspect.signature(awaiting))) == str(inspect.signature(blocking))
-    for method in names - {"key", "kind"}:
-        sync, awaited = getattr(blocking, method), getattr(awaiting, method)
-        assert inspect.iscoroutinefunction(awaited), method
-        if method in VIEWS and name in ("RedisDict", "RedisSortedSet"):  # views where a mapping has them, lists where they are awaited
-            continue
-        assert uncoloured(str(inspect.signature(awaited))) == str(inspect.signature(sync)), method
-        assert uncoloured(awaited.__doc__ or "") == sync.__doc__, method
-
-
-@pytest.mark.parametrize("name", STRUCTURES)
-def test_every_method_of_a_handle_says_what_it_sends_and_what_that_costs(name: str) -> None:
-    handle = getattr(redisorm, name)
-    for method in {method for method in vars(handle) if not method.startswith("_")} - {"kind"}:
-        doc = inspect.getdoc(getattr(handle, method)) or ""
-        assert re.search(r"\b[A-Z]{3,}\b", doc), method
-        if method not in VIEWS | {"copy"}:
-            assert re.search(r"O\(|round trips|transaction|WATCH|SMISMEMBER|whole list", doc), method
-    assert issubclass(handle, Structure)
 
 
 def test_verbs_of_models_are_the_reserved_names() -> None:

@@ -1,0 +1,263 @@
+"""`Message`: a class of messages on channels. What is published where, what to subscribe to, and how a payload is read.
+
+A message is fire and forget: who is not subscribed at the moment misses it. The payload is its JSON, by the codec of the
+models' compound values. Waiting for messages is the business of the drivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import Formatter
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.errors import PydanticUndefinedAnnotation
+
+from redisorm.commands import Batch, Command, Flow
+from redisorm.errors import DecodeError, MappingError
+from redisorm.keys import channel_name, channel_pattern
+from redisorm.mapping.annotations import split_optional, stored, stored_field
+from redisorm.mapping.base import ModelMeta, snake_case
+from redisorm.mapping.codec import Codec, codec_of
+from redisorm.mapping.fields import options_of
+
+from .reporting import OnError, report
+
+__all__ = ["Message", "Topic", "Wanted", "publish", "publishing", "topic_of"]
+
+M = TypeVar("M", bound="Message")
+
+
+class Topic(Generic[M]):
+    """How the messages of one class are published and read: compiled once, when the class is defined.
+
+    Attributes:
+        model: The class.
+        channel: The template of its channels, as it was given.
+        fields: The fields named in the template, in order.
+    """
+
+    def __init__(self, model: type[M], channel: str) -> None:
+        self.model = model
+        self.channel = channel
+        self._parts = _parts_of(model, channel)
+        self.fields = tuple(field for _, field in self._parts if field is not None)
+        self._codecs = {field: _codec_of_field(model, field) for field in self.fields}
+        self._payload = codec_of(stored(model))
+        for name, info in model.model_fields.items():
+            said = options_of(info)
+            if said.primary_key or said.index or said.unique or said.ttl is not None:
+                raise MappingError(
+                    f"{model.__name__}.{name}: a message is not stored, so it has neither key nor index nor life: leave the options out",
+                    model=model,
+                    field=name,
+                )
+
+    def channel_of(self, message: M, namespace: str) -> str:
+        """Spell the channel that a message belongs on."""
+        return channel_name(namespace, self.filled({field: self.text(field, getattr(message, field)) for field in self.fields}))
+
+    def payload_of(self, message: M) -> bytes:
+        """Spell a message as JSON.
+
+        Raises:
+            ValidationError: A value was changed in place and does not fit its annotation any more.
+        """
+        return cast("bytes", self._payload.spell(self._payload.check(message)))
+
+    def require(self, message: M) -> M:
+        """Return a message of this class; anything else is a `TypeError`."""
+        if type(message) is not self.model:
+            raise TypeError(f"this is a channel of {self.model.__name__}: publish {type(message).__name__} on a Channel of its own")
+        return message
+
+    def wanted(self, fields: Mapping[str, Any], namespace: str, on_error: OnError | None = None) -> Wanted[M]:
+        """Say what to subscribe to for these values; a field that is missing, or `"*"`, may have any value.
+
+        Raises:
+            TypeError: A field is not part of the channel.
+            ValidationError: A value does not fit its field.
+        """
+        strange = [field for field in fields if field not in self._codecs]
+        if strange:
+            raise TypeError(
+                f"{self.model.__name__}: {', '.join(strange)} is no part of the channel {self.channel!r}: "
+                f"{'name ' + ' or '.join(self.fields) if self.fields else 'leave it out'}"
+            )
+        texts = {field: self.text(field, value) for field, value in fields.items() if value != "*"}
+        return Wanted(self, namespace, texts, on_error)
+
+    def read(self, channel: bytes, payload: bytes) -> M:
+        """Make a message from a payload, without running the validators of its class.
+
+        Raises:
+            DecodeError: The payload is not the JSON of such a message.
+        """
+        try:
+            (message,) = self._payload.read_many([payload])
+        except (ValidationError, UnicodeDecodeError) as error:
+            where = channel.decode("utf-8", "backslashreplace")
+            problem = error.errors(include_url=False, include_context=False)[0] if isinstance(error, ValidationError) else None
+            path = "" if problem is None else ".".join(map(str, problem["loc"][1:]))
+            said = str(error) if problem is None else problem["msg"]
+            raise DecodeError(
+                f"channel {where}: the payload is not the JSON of a {self.model.__name__}: {f'{path}: ' if path else ''}{said}",
+                model=self.model,
+                key=where,
+                field=path or None,
+                value=payload,
+            ) from error
+        return cast("M", message)
+
+    def text(self, field: str, value: Any) -> str:
+        """Spell a value as part of a channel."""
+        codec = self._codecs[field]
+        return str(codec.spell(codec.check(value)))
+
+    def filled(self, texts: Mapping[str, str]) -> list[str]:
+        """The template with all values in it."""
+        return [word for text, field in self._parts for word in ((text,) if field is None else (text, texts[field]))]
+
+    def parts(self, texts: Mapping[str, str]) -> list[str | None]:
+        """The template with `None` where a value is missing."""
+        return [word for text, field in self._parts for word in ((text,) if field is None else (text, texts.get(field)))]
+
+
+class Wanted(Generic[M]):
+    """The messages that a subscriber asked for.
+
+    Attributes:
+        name: The channel or pattern to subscribe to.
+        pattern: Whether it is a pattern.
+        on_error: Who hears of payloads that do not fit; the log where it is `None`.
+    """
+
+    def __init__(self, topic: Topic[M], namespace: str, texts: dict[str, str], on_error: OnError | None) -> None:
+        self._topic = topic
+        self._namespace = namespace
+        self._texts = texts
+        self.on_error = on_error
+        self.pattern = len(texts) < len(topic.fields)
+        self.name = channel_pattern(namespace, topic.parts(texts)) if self.pattern else channel_name(namespace, topic.filled(texts))
+
+    def read(self, delivery: tuple[bytes, bytes]) -> M | None:
+        """Read a channel and its payload; `None` for a message that was not asked for, and for one that was reported."""
+        channel, payload = delivery
+        try:
+            message = self._topic.read(channel, payload)
+            return message if self._asked_for(message, channel, payload) else None
+        except DecodeError as error:
+            report(self.on_error, error, payload, self.name)
+            return None
+
+    def _asked_for(self, message: M, channel: bytes, payload: bytes) -> bool:
+        """Whether the values are those subscribed to: `a.{x}.{y}` fits the channel `a.b.c.d` in two ways."""
+        for field, text in self._texts.items():
+            found = self._topic.text(field, getattr(message, field))
+            if found == text:
+                continue
+            if self._topic.channel_of(message, self._namespace).encode() == channel:
+                return False
+            where = channel.decode("utf-8", "backslashreplace")
+            raise DecodeError(
+                f"channel {where}: the {field} of the payload is {found!r} where the channel says {text!r}: publish it on its own channel",
+                model=self._topic.model,
+                key=where,
+                field=field,
+                value=payload,
+            )
+        return True
+
+
+def _parts_of(model: type[Message], channel: str) -> list[tuple[str, str | None]]:
+    """Take a template apart: texts, each with the field that follows it."""
+    name = model.__name__
+    try:
+        parts = [(text, field, spec, conversion) for text, field, spec, conversion in Formatter().parse(channel)]
+    except ValueError as error:
+        raise MappingError(f"{name}: channel={channel!r} is no template: {error}", model=model) from error
+    fields = [field for _, field, _, _ in parts if field is not None]
+    for _, field, spec, conversion in parts:
+        if field is not None and (spec or conversion or field not in model.model_fields):
+            raise MappingError(f"{name}: channel={channel!r}: {{{field}}} must be the name of a field and nothing else", model=model)
+    if len(set(fields)) < len(fields) or not channel or "\0" in channel:
+        raise MappingError(f"{name}: channel={channel!r} must be text that is not empty, without NUL, with each field once", model=model)
+    return [(text, field) for text, field, _, _ in parts]
+
+
+def _codec_of_field(model: type[Message], name: str) -> Codec:
+    annotation, optional = split_optional(stored_field(model.model_fields[name]))
+    codec = codec_of(annotation)
+    if optional or codec.json or codec.binary:
+        raise MappingError(
+            f"{model.__name__}.{name}: {model.model_fields[name].annotation!r} cannot be part of a channel: "
+            "take a text, a number, a date or a UUID that is not optional",
+            model=model,
+            field=name,
+        )
+    return codec
+
+
+class Message(BaseModel, metaclass=ModelMeta):
+    """A message published on a channel.
+
+    ::
+
+        class PriceChanged(Message, channel="price.{sku}"):
+            sku: str                    # PUBLISH price.a1 {"sku":"a1","price":"9"}
+            price: Decimal
+
+    The class keyword `channel` is the name of the channel, with the names of fields in braces; without one it is the name
+    of the class in snake case. The namespace of the database goes before it.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(validate_assignment=True)
+
+    __redisorm_channel__: ClassVar[str | None] = None
+    __redisorm_topic__: ClassVar[Any] = None
+
+    def __init_subclass__(cls, *, channel: str | None = None, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__redisorm_channel__ = channel
+        cls.__redisorm_topic__ = None
+
+    @classmethod
+    def __pydantic_on_complete__(cls) -> None:
+        """Compile the topic, now that Pydantic knows every annotation."""
+        if cls.__name__ == "Message" and cls.__module__ == __name__:
+            return
+        origin = cls.__pydantic_generic_metadata__["origin"]
+        said = cls.__redisorm_channel__ if origin is None else cast("type[Message]", origin).__redisorm_channel__
+        cls.__redisorm_topic__ = Topic(cls, snake_case(cls.__name__) if said is None else said)
+
+
+def topic_of(model: type[M]) -> Topic[M]:
+    """The topic of a class, compiled now where a forward reference had kept it from being so.
+
+    Raises:
+        MappingError: It is no class of messages, or a name in its annotations is still not defined.
+    """
+    if not (isinstance(model, type) and issubclass(model, Message)) or model is Message:
+        raise MappingError(f"{model!r} is not a class of messages: derive it from Message")
+    if model.__redisorm_topic__ is None:
+        try:
+            model.model_rebuild()
+        except PydanticUndefinedAnnotation as error:
+            raise MappingError(
+                f"{model.__name__}: {error.name!r} in its annotations is not defined yet: "
+                f"define it, then call {model.__name__}.model_rebuild()",
+                model=model,
+            ) from error
+    return cast("Topic[M]", model.__redisorm_topic__)
+
+
+def publishing(message: Message, namespace: str) -> Command:
+    """Spell the command that publishes a message."""
+    topic = topic_of(type(message))
+    return ("PUBLISH", topic.channel_of(message, namespace), topic.payload_of(message))
+
+
+def publish(message: Message, namespace: str) -> Flow[int]:
+    """Publish a message; return how many subscribers it reached. It is sent once."""
+    (receivers,) = yield Batch([publishing(message, namespace)])
+    return int(receivers)

@@ -1,1 +1,0 @@
-"""The blocking handles on live structures, which are Python containers too."""
