@@ -23,4 +23,4 @@ def test_blocks_of_page_run(page: Path, server_url: str) -> None:
     with connect(server_url):
         for block in blocks:
             line = text.count("\n", 0, block.start(1))
-            exec(compile("\n" * line + block[1], str(page), "exec"), names)
+            exec(compile("\n" * line + block[1], str(page), "exec", dont_inherit=True), names)
