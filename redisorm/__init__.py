@@ -3,6 +3,7 @@
 from .asyncio.channel import AsyncChannel
 from .asyncio.model import AsyncRedisModel
 from .asyncio.session import AsyncSession
+from .asyncio.stream import AsyncStream
 from .database import Database, connect
 from .errors import (
     AlreadyExistsError,
@@ -38,15 +39,18 @@ from .mapping.fields import Field
 from .mapping.geo import GeoPoint
 from .mapping.sortedset import SortedSet
 from .patterns.pubsub import Message
+from .patterns.streams import Entry, Event
 from .sync.channel import Channel
 from .sync.model import RedisModel
 from .sync.session import Session
+from .sync.stream import Stream
 
 __all__ = [
     "AlreadyExistsError",
     "AsyncChannel",
     "AsyncRedisModel",
     "AsyncSession",
+    "AsyncStream",
     "BackendError",
     "BackendTimeoutError",
     "Channel",
@@ -59,6 +63,8 @@ __all__ = [
     "Database",
     "DecodeError",
     "DetachedInstanceError",
+    "Entry",
+    "Event",
     "Field",
     "GeoPoint",
     "IndexValueError",
@@ -79,6 +85,7 @@ __all__ = [
     "SessionInUseError",
     "SortedSet",
     "StaleObjectError",
+    "Stream",
     "UniqueViolationError",
     "UnsupportedServerError",
     "WrongTypeError",

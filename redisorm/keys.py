@@ -14,6 +14,7 @@ key                       type               holds
 ``user::place``           geo                primary key → position
 ``user::unique:email:a``  string             the primary key of the row that has this value
 ``user:1::memo``          hash               which of these entries an expiring row owns
+``orders``                stream             events: their fields as text
 ========================  =================  =====================================================================
 
 Channels are no keys, and are spelled here too: ``price.a1``, and ``price.*`` for the pattern of them all.
@@ -31,6 +32,7 @@ from urllib.parse import unquote_to_bytes
 from .errors import MappingError
 
 __all__ = [
+    "EMPTY",
     "LEDGER",
     "LIFE",
     "VERSION",
@@ -42,6 +44,7 @@ __all__ = [
     "claim_prefix",
     "escape",
     "none_entry",
+    "stream_key",
     "unescape",
     "unique_entry",
     "value_entry",
@@ -52,6 +55,9 @@ VERSION = ":version"
 
 LIFE = ":ttl"
 """The hash field that remembers the life a row was given of its own: seconds as text, `-1` for one that never ends."""
+
+EMPTY = ":empty"
+"""The field of an event that stores nothing: an entry of a stream has at least one."""
 
 LEDGER = "all"
 """What comes after `prefix::` in the key that lists all rows with their deadlines."""
@@ -102,11 +108,11 @@ def check_namespace(namespace: str) -> str:
     return namespace
 
 
-def check_prefix(prefix: str, owner: str) -> str:
+def check_prefix(prefix: str, owner: str, what: str = "prefix") -> str:
     """Return the prefix, or raise `MappingError` where keys made with it could be mistaken for others."""
     if not isinstance(prefix, str) or not prefix or re.search(r"[{}\0]|::|^:|:$", prefix):
         raise MappingError(
-            f"{owner}: prefix {prefix!r} must be text that is not empty, without braces (hash tags on a cluster), NUL or '::' "
+            f"{owner}: {what} {prefix!r} must be text that is not empty, without braces (hash tags on a cluster), NUL or '::' "
             "(reserved for the library), and must not begin or end with ':'"
         )
     return prefix
@@ -135,6 +141,11 @@ def channel_name(namespace: str, parts: Iterable[str]) -> str:
 def channel_pattern(namespace: str, parts: Iterable[str | None]) -> str:
     """Spell the pattern of the channels that have these parts; `None` is any text."""
     return (f"{_literally(namespace)}:" if namespace else "") + "".join("*" if part is None else _literally(part) for part in parts)
+
+
+def stream_key(namespace: str, stream: str) -> str:
+    """Spell the key of a stream."""
+    return f"{namespace}:{stream}" if namespace else stream
 
 
 class Keyspace:

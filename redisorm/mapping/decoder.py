@@ -22,9 +22,13 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Decoder(Generic[M]):
-    """Reads the rows of one class."""
+    """Reads the rows of one class.
 
-    def __init__(self, model: type[M], row: type[Row], slots: Slots, companions: tuple[Companion, ...], pk_name: str) -> None:
+    Attributes:
+        pk_name: The field that is read from the key of a row, or `None` for a class without keys.
+    """
+
+    def __init__(self, model: type[M], row: type[Row], slots: Slots, companions: tuple[Companion, ...], pk_name: str | None) -> None:
         self.model = model
         self.names = slots.names
         self.companions = companions
@@ -67,7 +71,8 @@ class Decoder(Generic[M]):
                 row = self._fold(texts)
         except UnicodeDecodeError:
             raise self._not_text(texts, key) from None
-        row[self.pk_name] = pk_text
+        if self.pk_name is not None:
+            row[self.pk_name] = pk_text
         try:
             obj: M = self._reader.validate_strings(row)
         except ValidationError as error:

@@ -118,18 +118,21 @@ def seconds_ms(ttl: int | float | timedelta, owner: str) -> int:
     return milliseconds
 
 
-def lay_out(model: type[BaseModel]) -> tuple[Level, type[Row]]:
-    """Lay out a class whose annotations are resolved, and make the document that reads its hash."""
-    return _level(model, model, prefix="")
+def lay_out(model: type[BaseModel], *, flat: bool = False) -> tuple[Level, type[Row]]:
+    """Lay out a class whose annotations are resolved, and make the document that reads its hash.
+
+    A class that is `flat` has no keys beside its fields: all collections are JSON text in a field.
+    """
+    return _level(model, model, prefix="", flat=flat)
 
 
-def _level(owner: type[BaseModel], model: type[BaseModel], *, prefix: str) -> tuple[Level, type[Row]]:
+def _level(owner: type[BaseModel], model: type[BaseModel], *, prefix: str, flat: bool) -> tuple[Level, type[Row]]:
     level, reads = Level(model), {}
     for name, info in model.model_fields.items():
         where = f"{owner.__name__}.{prefix}{name}"
         try:
-            if not _companion(level, name, info, where, nested=bool(prefix)):
-                reads[name] = _leaf_or_branch(owner, level, name, info, prefix=prefix)
+            if flat or not _companion(level, name, info, where, nested=bool(prefix)):
+                reads[name] = _leaf_or_branch(owner, level, name, info, prefix=prefix, flat=flat)
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
             raise MappingError(
                 f"{where}: {info.annotation!r} cannot be stored, since Pydantic does not know how to read it back: "
@@ -178,7 +181,7 @@ def _companion(level: Level, name: str, info: FieldInfo, where: str, *, nested: 
     return True
 
 
-def _leaf_or_branch(owner: type[BaseModel], level: Level, name: str, info: FieldInfo, *, prefix: str) -> Any:
+def _leaf_or_branch(owner: type[BaseModel], level: Level, name: str, info: FieldInfo, *, prefix: str, flat: bool) -> Any:
     where = f"{owner.__name__}.{prefix}{name}"
     options = options_of(info)
     annotation, optional = split_optional(info.annotation)
@@ -191,7 +194,7 @@ def _leaf_or_branch(owner: type[BaseModel], level: Level, name: str, info: Field
             )
         if options.ttl is not None:
             raise _refuse(owner, where, "a nested model is several hash fields and cannot have a life of its own: inline=True makes it one")
-        sub, row = _level(owner, bare, prefix=f"{prefix}{name}.")
+        sub, row = _level(owner, bare, prefix=f"{prefix}{name}.", flat=flat)
         level.branches.append(Branch(prefix + name, name, sub, optional, null))
         return Annotated[row | None, BeforeValidator(_none_of_null)] if null else row
     if prefix and options.primary_key:

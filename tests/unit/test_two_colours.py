@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import redisorm
-from redisorm import AsyncChannel, AsyncRedisModel, AsyncSession, Channel, RedisModel, Session, errors
+from redisorm import AsyncChannel, AsyncRedisModel, AsyncSession, AsyncStream, Channel, RedisModel, Session, Stream, errors
 from redisorm.asyncio.channel import AsyncFeed, AsyncListener
 from redisorm.mapping.base import RESERVED, MappedModel
 from redisorm.sync.channel import Feed, Listener
@@ -20,6 +20,7 @@ PAIRS = [
     (Channel, AsyncChannel),
     (Feed, AsyncFeed),
     (Listener, AsyncListener),
+    (Stream, AsyncStream),
 ]
 COLOURED = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__iter__": "__aiter__", "__next__": "__anext__"}
 
@@ -37,7 +38,7 @@ def own_names(face: type[Any]) -> dict[str, Any]:
 
 
 def uncoloured(text: str) -> str:
-    return re.sub(r"Async(?=RedisModel|Session|Iterator|Channel|Feed|Listener)|Awaitable\[(R)\]", r"\1", text)
+    return re.sub(r"Async(?=RedisModel|Session|Iterator|Channel|Feed|Listener|Stream)|Awaitable\[(R)\]", r"\1", text)
 
 
 @pytest.mark.parametrize(("blocking", "awaiting"), PAIRS, ids=lambda face: face.__name__)
