@@ -18,7 +18,7 @@ from .fate import fate_of
 from .guards import Observed, texts_after
 from .indexing import memo_of
 from .plan import Plan, Seen
-from .standing import moves_in
+from .scope import Scope, scope_of
 
 __all__ = ["Assumption", "assume"]
 
@@ -76,9 +76,9 @@ def _take_for_granted(change: Change, assumed: Assumption, now_ms: int) -> bool:
     if options.versioned:
         fields.append(VERSION)
         wanted.append(None if change.version is None else str(change.version).encode())
-    moves = mapper.indexed and moves_in(change, fate)
-    if moves:
-        counted += mapper.index_fields
+    scope = scope_of(change, fate) if mapper.indexed else None
+    if scope:
+        counted += scope.fields
         former = recall(counted) or former
         row.elements = dict(former.elements)
     for name in dict.fromkeys(counted):
@@ -93,28 +93,28 @@ def _take_for_granted(change: Change, assumed: Assumption, now_ms: int) -> bool:
         kind = one.companion.kind.encode() if one.before else b"none"
         assumed.reads.append((("TYPE", change.keyspace.companion(change.key, one.companion.name)), kind))
     assumed.seen.rows[change.key] = row
-    return not moves or _take_indexes_for_granted(change, row, assumed, mortal=mortal)
+    return not scope or _take_indexes_for_granted(change, scope, row, assumed, mortal=mortal)
 
 
-def _take_indexes_for_granted(change: Change, row: Observed, assumed: Assumption, *, mortal: bool) -> bool:
+def _take_indexes_for_granted(change: Change, scope: Scope, row: Observed, assumed: Assumption, *, mortal: bool) -> bool:
     mapper, keyspace, pk_text = change.mapper, change.keyspace, change.mapper.pk_text(change.pk)
-    claims = claims_of(mapper, row.texts)
-    for companion in mapper.companions:
-        if companion.name not in mapper.indexes:
+    claims = claims_of(mapper, row.texts, scope.uniques)
+    for index in scope.indexes:
+        if index.companion is None:
             continue
-        key, elements = keyspace.companion(change.key, companion.name), row.elements[companion.name]
-        if companion.kind == "list":
+        key, elements = keyspace.companion(change.key, index.name), row.elements[index.name]
+        if index.companion.kind == "list":
             assumed.reads.append((("LRANGE", key, 0, -1), list(elements)))
-        elif companion.kind == "set":
+        elif index.companion.kind == "set":
             assumed.reads.append((("SCARD", key), len(elements)))
             assumed.reads += [(("SMISMEMBER", key, *elements), [1] * len(elements))] if elements else []
         else:
             return False
-    memo = memo_of(entries_of(mapper, change.key, pk_text, row.texts, row.elements, strict=False), claims, pk_text)
-    assumed.reads.append((("HLEN", keyspace.memo(change.key)), len(memo) if mortal else 0))
+    assumed.reads.append((("EXISTS", keyspace.memo(change.key)), int(mortal)))
     if mortal:
-        row.memo = memo
+        former = entries_of(mapper, change.key, pk_text, row.texts, row.elements, strict=False, indexes=scope.indexes)
+        row.memo = memo_of(former, claims, pk_text)
     assumed.reads += ((("GET", keyspace.own(name)), pk_text.encode()) for name in claims)
-    if change.kind is not Kind.DELETE:
-        assumed.absent += (keyspace.own(name) for name in claims_of(mapper, texts_after(change, row)) if name not in claims)
+    if change.kind is not Kind.DELETE and scope.uniques:
+        assumed.absent += (keyspace.own(name) for name in claims_of(mapper, texts_after(change, row), scope.uniques) if name not in claims)
     return True

@@ -36,19 +36,27 @@ Texts = Mapping[str, "Text | None"]
 
 
 def entries_of(
-    mapper: Mapper[Any], key: str, pk_text: str, texts: Texts, elements: Mapping[str, Iterable[bytes]], *, strict: bool
+    mapper: Mapper[Any],
+    key: str,
+    pk_text: str,
+    texts: Texts,
+    elements: Mapping[str, Iterable[bytes]],
+    *,
+    strict: bool,
+    indexes: Iterable[Index] | None = None,
 ) -> Entries:
     """Work out the entries of a row.
 
     Args:
         elements: The elements of indexed companions.
+        indexes: The indexes to look at, or all.
         strict: Whether a value that an index cannot hold is an error. What lies in the store already is left out instead.
 
     Raises:
         IndexValueError: An index cannot hold a value.
     """
     entries: Entries = {}
-    for index in mapper.indexes.values():
+    for index in mapper.indexes.values() if indexes is None else indexes:
         try:
             if index.companion is not None:
                 for element in elements.get(index.name, ()):
@@ -89,10 +97,10 @@ def _text_entry(index: Index, text: str, pk_text: str) -> tuple[str, Entry]:
     return value_entry(index.name, text), (pk_text, BY_DEADLINE)
 
 
-def claims_of(mapper: Mapper[Any], texts: Texts) -> dict[str, Unique]:
+def claims_of(mapper: Mapper[Any], texts: Texts, uniques: Iterable[Unique] | None = None) -> dict[str, Unique]:
     """Work out the unique values of a row, by what comes after `prefix::` in their keys. Those with a `None` in them are none."""
     claims: dict[str, Unique] = {}
-    for unique in mapper.uniques:
+    for unique in mapper.uniques if uniques is None else uniques:
         words = list(_words(unique.leaves, texts))
         if len(words) == len(unique.leaves):
             claims[unique_entry(unique.name, words)] = unique

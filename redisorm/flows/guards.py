@@ -37,6 +37,7 @@ class Observed:
         elements: The stored elements of the companions that were read.
         memo: What is remembered of an expiring row: members by entry, empty for the primary key.
         fits: Whether the condition of the change holds.
+        forgotten: Whether it can expire and nothing is remembered of it, though something should be.
     """
 
     exists: bool
@@ -47,6 +48,7 @@ class Observed:
     elements: dict[str, Sequence[bytes]] = field(default_factory=dict)
     memo: dict[str, str] = field(default_factory=dict)
     fits: bool = True
+    forgotten: bool = False
 
 
 ABSENT = Observed(exists=False)
@@ -123,6 +125,7 @@ def observe(read: Read, replies: Sequence[Reply]) -> Observed:
         texts=texts,
         elements=elements,
         memo={name.decode(): member.decode() for name, member in memo.items()},
+        forgotten=read.memo and deadline >= 0 and not memo,
         fits=read.change.only_if is None or read.change.only_if.holds({**texts, **elements}),
     )
 

@@ -161,7 +161,7 @@ def _read_elements(plan: Plan, look: Look, seen: Seen) -> Flow[None]:
         if row is None or change.is_new or not change.mapper.indexed:
             continue
         missing = [one for one in change.mapper.companions if one.name in change.mapper.indexes and one.name not in row.elements]
-        if missing and row.exists and _touches(change, row):
+        if missing and row.exists and _touches_all(change, row):
             wanting.append(change)
     if not wanting:
         return
@@ -175,11 +175,11 @@ def _read_elements(plan: Plan, look: Look, seen: Seen) -> Flow[None]:
         place += width
 
 
-def _touches(change: Change, row: Observed) -> bool:
+def _touches_all(change: Change, row: Observed) -> bool:
+    """Whether every index entry of a row will be written: its deadline moves, or nothing is remembered of it."""
     life = change.life if not isinstance(change.life, Keep) else row.life if row.life is not None else change.mapper.options.ttl_ms
     moves = life is not None and (change.life == PERMANENT or (life != PERMANENT and change.mapper.options.ttl_refresh != "never"))
-    written = {*change.texts(), *(increment.leaf.name for increment in change.increments)}
-    return moves or not written.isdisjoint(change.mapper.index_fields)
+    return moves or row.forgotten
 
 
 def _see_owners(plan: Plan, look: Look, seen: Seen, *, met: bool) -> Flow[None]:

@@ -15,11 +15,9 @@ from .fate import Fate
 from .guards import Observed, texts_after
 from .indexing import Upkeep, memo_of
 from .persistence import merged
+from .scope import UNIQUE, scope_of
 
-__all__ = ["Standing", "moves_in", "stand"]
-
-
-_UNIQUE = "unique:"
+__all__ = ["Standing", "stand"]
 
 
 @dataclass(slots=True)
@@ -74,40 +72,30 @@ class Standing:
             upkeep.forget(memo)
 
 
-def moves_in(change: Change, fate: Fate) -> bool:
-    """Whether a change touches what the indexes hold."""
-    mapper = change.mapper
-    if change.is_new or change.kind is Kind.DELETE or fate.moved:
-        return True
-    written = {*change.texts(), *(increment.leaf.name for increment in change.increments)}
-    if not written.isdisjoint(mapper.index_fields):
-        return True
-    return any(one.companion.name in mapper.indexes for one in change.difference.companions) if change.difference else False
-
-
 def stand(change: Change, seen: Observed, fate: Fate) -> Standing | None:
     """Work out what a change does to the indexes; `None` where it does nothing to them.
 
     Raises:
         IndexValueError: An index cannot hold a value.
     """
-    if not moves_in(change, fate):
+    scope = scope_of(change, fate, forgotten=seen.forgotten)
+    if not scope:
         return None
     mapper, key, pk_text = change.mapper, change.key, change.mapper.pk_text(change.pk)
+    remembered = {name: member for name, member in seen.memo.items() if scope.holds(name)}
     former: Entries = {}
     owned: dict[str, Any] = {}
     if seen.exists:
-        former = entries_of(mapper, key, pk_text, seen.texts, seen.elements, strict=False)
-        owned.update(claims_of(mapper, seen.texts))
-    owned.update((name, None) for name in seen.memo if name.startswith(_UNIQUE))
-    before = {**seen.memo, **memo_of(former, {}, pk_text)}
-    before = {name: member for name, member in before.items() if not name.startswith(_UNIQUE)}
+        former = entries_of(mapper, key, pk_text, seen.texts, seen.elements, strict=False, indexes=scope.indexes)
+        owned.update(claims_of(mapper, seen.texts, scope.uniques))
+    owned.update((name, None) for name in remembered if name.startswith(UNIQUE))
+    before = {name: member for name, member in {**remembered, **memo_of(former, {}, pk_text)}.items() if not name.startswith(UNIQUE)}
     if change.kind is Kind.DELETE:
-        return Standing(pk_text, fate, before, {}, list(owned), {}, frozenset(), seen.memo, {}, enlisted=False, gone=True)
+        return Standing(pk_text, fate, before, {}, list(owned), {}, frozenset(), remembered, {}, enlisted=False, gone=True)
     texts = texts_after(change, seen)
-    after = entries_of(mapper, key, pk_text, texts, _elements(change, seen), strict=True)
-    claims = claims_of(mapper, texts)
-    settled = former if seen.exists and not fate.moved and not change.is_new else {}
+    after = entries_of(mapper, key, pk_text, texts, _elements(change, seen), strict=True, indexes=scope.indexes)
+    claims = claims_of(mapper, texts, scope.uniques)
+    settled = {} if scope.whole else former
     return Standing(
         pk_text,
         fate,
@@ -116,9 +104,9 @@ def stand(change: Change, seen: Observed, fate: Fate) -> Standing | None:
         freed=[name for name in owned if name not in claims],
         claims=claims,
         owned=frozenset(owned),
-        memo_before=seen.memo,
+        memo_before=remembered,
         memo_after=memo_of(after, claims, pk_text),
-        enlisted=fate.moved or change.is_new,
+        enlisted=scope.whole,
     )
 
 
