@@ -62,7 +62,6 @@ class AwaitingDriver:
         self._waiting: AsyncPool | None = None
         self._server = server
         self._greeted = False
-        self._greeting = asyncio.Lock()
         self.commands = 0
         self.round_trips = 0
 
@@ -114,7 +113,7 @@ class AwaitingDriver:
         if isinstance(request, Watch):
             return await self._watch(request, pin)
         if isinstance(request, Clock):
-            return await self._now_ms()
+            return await self._now_ms(pin)
         if isinstance(request, Supports):
             return await self._supports(request.command.upper())
         if isinstance(request, WatchLimit):
@@ -270,20 +269,20 @@ class AwaitingDriver:
             raise
 
     async def _greet(self) -> None:
-        async with self._greeting:
-            if self._greeted:
-                return
-            greeting = make.greeting()
-            if not make.introduce(self._server, greeting, await self._exchange(greeting)):
-                self._server.introduce_by_info((await self._exchange(make.info()))[0])
-            self._greeted = True
+        # Tasks that come at once each ask: behind a lock they would wait out one another's timeouts where no server answers.
+        greeting = make.greeting()
+        if not make.introduce(self._server, greeting, await self._exchange(greeting)):
+            self._server.introduce_by_info((await self._exchange(make.info()))[0])
+        self._greeted = True
 
-    async def _now_ms(self) -> int:
+    async def _now_ms(self, pin: Pin[AsyncConnection]) -> int:
         now = self._server.clock.now_ms(time.monotonic())
         if now is not None:
             return now
         question = make.time_of()
-        make.learn_time(self._server, question, (await self._exchange(question))[0])
+        # A flow that waited for a second connection while it holds one could wait for others that do the same.
+        asked = self._exchange(question) if pin.connection is None else self._exchange_pinned(question, pin)
+        make.learn_time(self._server, question, (await asked)[0])
         return self._server.clock.at_ms(time.monotonic())
 
     def _question(self, command: str) -> Exchange:

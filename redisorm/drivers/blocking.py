@@ -7,7 +7,6 @@ authentication, retries, health checks and reconnecting are redis-py's. Packets 
 
 from __future__ import annotations
 
-import threading
 import time
 from functools import partial
 from random import random
@@ -53,7 +52,6 @@ class BlockingDriver:
         self._waiting: Pool | None = None
         self._server = server
         self._greeted = False
-        self._greeting = threading.Lock()
         self.commands = 0
         self.round_trips = 0
 
@@ -106,7 +104,7 @@ class BlockingDriver:
         if isinstance(request, Watch):
             return self._watch(request, pin)
         if isinstance(request, Clock):
-            return self._now_ms()
+            return self._now_ms(pin)
         if isinstance(request, Supports):
             return self._supports(request.command.upper())
         if isinstance(request, WatchLimit):
@@ -243,20 +241,20 @@ class BlockingDriver:
             self._pool.release(connection)
 
     def _greet(self) -> None:
-        with self._greeting:
-            if self._greeted:
-                return
-            greeting = make.greeting()
-            if not make.introduce(self._server, greeting, self._exchange(greeting)):
-                self._server.introduce_by_info(self._exchange(make.info())[0])
-            self._greeted = True
+        # Threads that come at once each ask: behind a lock they would wait out one another's timeouts where no server answers.
+        greeting = make.greeting()
+        if not make.introduce(self._server, greeting, self._exchange(greeting)):
+            self._server.introduce_by_info(self._exchange(make.info())[0])
+        self._greeted = True
 
-    def _now_ms(self) -> int:
+    def _now_ms(self, pin: Pin[Connection]) -> int:
         now = self._server.clock.now_ms(time.monotonic())
         if now is not None:
             return now
         question = make.time_of()
-        make.learn_time(self._server, question, self._exchange(question)[0])
+        # A flow that waited for a second connection while it holds one could wait for others that do the same.
+        asked = self._exchange(question) if pin.connection is None else self._exchange_pinned(question, pin)
+        make.learn_time(self._server, question, asked[0])
         return self._server.clock.at_ms(time.monotonic())
 
     def _question(self, command: str) -> Exchange:

@@ -13,7 +13,7 @@ from hiredis import pack_command
 
 from redisorm.commands import Argument, Batch, Command, Watch
 from redisorm.drivers.server import KnownServer
-from redisorm.drivers.translate import code_of, key_of, said, translate
+from redisorm.drivers.translate import code_of, key_of, said, translate, where
 from redisorm.errors import BackendError, CommitUnknownError, ConnectionFailedError, RedisormError, UnsupportedServerError
 
 __all__ = [
@@ -155,23 +155,29 @@ class Exchange:
     def failure(self, error: Exception) -> RedisormError:
         """Return the error that the flow meets because the conversation broke off with this one."""
         command = self._commands[0] if self._commands else None
-        if code_of(error) is not None:
-            return translate(error, command)
-        if self.resend:
+        if code_of(error) is not None or self.resend:
             return translate(error, command)
         if not self.maybe_executed:
             return translate(error, command, _NOTHING)
         unknown = CommitUnknownError(
             f"the connection broke after {self._name()} was sent and before the answer came ({said(error)}): it was executed "
             "once or not at all and is not sent again by itself; read the rows again to find out",
-            command=None if command is None else str(command[0]),
-            key=key_of(command) if len(self._commands) == 1 else None,
+            command=self._operation,
+            key=key_of(command),
         )
         unknown.__cause__ = error
         return unknown
 
+    @property
+    def _operation(self) -> str | None:
+        return str(self._commands[0][0]) if self._commands else None
+
     def _name(self) -> str:
-        return str(self._commands[0][0]) if len(self._commands) == 1 else f"a batch of {len(self._commands)} commands"
+        """What was sent, and on which key where one is named."""
+        if not self._commands:
+            return "nothing"
+        first = where(self._commands[0], key_of(self._commands[0]))
+        return first if len(self._commands) == 1 else f"a batch of {len(self._commands)} commands, the first {first},"
 
 
 class Transaction(Exchange):
@@ -214,8 +220,12 @@ class Transaction(Exchange):
         strange = next(reply for reply in replies[1:-1] if reply != _QUEUED)
         return BackendError(f"the server answered {strange!r} to a command inside MULTI where QUEUED was due; look for a proxy in between")
 
+    @property
+    def _operation(self) -> str | None:
+        return "EXEC"
+
     def _name(self) -> str:
-        return f"EXEC of {len(self._commands)} commands"
+        return f"EXEC of {super()._name()}"
 
 
 class Watching(Exchange):

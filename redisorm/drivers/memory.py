@@ -177,7 +177,7 @@ class BlockingMemoryDriver(BlockingDriver):
     def _question(self, command: str) -> Exchange:
         return make.probe(command)  # fakeredis tells nothing of itself
 
-    def _now_ms(self) -> int:
+    def _now_ms(self, pin: Pin[Connection]) -> int:
         return time.time_ns() // 1_000_000
 
 
@@ -245,5 +245,5 @@ class AwaitingMemoryDriver(AwaitingDriver):
     def _question(self, command: str) -> Exchange:
         return make.probe(command)  # fakeredis tells nothing of itself
 
-    async def _now_ms(self) -> int:
+    async def _now_ms(self, pin: Pin[AsyncConnection]) -> int:
         return time.time_ns() // 1_000_000

@@ -22,7 +22,7 @@ from redisorm.errors import (
     WrongTypeError,
 )
 
-__all__ = ["code_of", "key_of", "said", "translate"]
+__all__ = ["code_of", "key_of", "said", "translate", "where"]
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]+(?= |$)")
 _REASON = re.compile(r"because of: ([A-Z]+) ")
@@ -118,7 +118,8 @@ def said(error: BaseException) -> str:
     return (text.removeprefix(f"{code} ") if code else text).rstrip(".")
 
 
-def _where(command: Command | None, key: str | None) -> str:
+def where(command: Command | None, key: str | None) -> str:
+    """Name a command and its key, as messages begin."""
     if command is None:
         return "the server"
     return f"{command[0]!s} on {key!r}" if key is not None else str(command[0])
@@ -149,7 +150,7 @@ def _connection_error(error: BaseException, command: Command | None, _code: str,
     name, key = (None, None) if command is None else (str(command[0]), key_of(command))
     if isinstance(error, redis_errors.MaxConnectionsError) or str(error) == "No connection available.":
         return BackendTimeoutError(
-            f"{_where(command, key)}: no connection of the pool became free in time{end}; raise max_connections or pool_timeout, "
+            f"{where(command, key)}: no connection of the pool became free in time{end}; raise max_connections or pool_timeout, "
             "or use fewer threads or tasks at once",
             command=name,
             key=key,
@@ -161,15 +162,15 @@ def _connection_error(error: BaseException, command: Command | None, _code: str,
         kind, advice = ConnectionFailedError, "check that the server runs and that host and port are right"
     else:
         kind, advice = BackendError, "the connection was closed"
-    return kind(f"{_where(command, key)}: {said(error)}{end}; {advice}", command=name, key=key)
+    return kind(f"{where(command, key)}: {said(error)}{end}; {advice}", command=name, key=key)
 
 
 def _refusal(error: BaseException, command: Command | None, code: str, end: str) -> RedisormError:
     name, key = (None, None) if command is None else (str(command[0]), key_of(command))
-    where, text = _where(command, key), said(error)
+    place, text = where(command, key), said(error)
     if code == "WRONGTYPE":
         return WrongTypeError(
-            f"{where}: the key holds a value of another type{end}; remove or rename that key, or choose another prefix",
+            f"{place}: the key holds a value of another type{end}; remove or rename that key, or choose another prefix",
             key=key,
             command=name,
         )
@@ -181,4 +182,4 @@ def _refusal(error: BaseException, command: Command | None, code: str, end: str)
             key=key,
         )
     advice = _ADVICE.get(code)
-    return BackendError(f"{where}: {code} {text}{end}" + (f"; {advice}" if advice else ""), code=code, command=name, key=key)
+    return BackendError(f"{place}: {code} {text}{end}" + (f"; {advice}" if advice else ""), code=code, command=name, key=key)

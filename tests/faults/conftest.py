@@ -10,6 +10,8 @@ import pytest
 
 from redisorm import Database
 from tests.faults.colours import COLOURS, Colour, Open
+from tests.faults.users import USERS, allow_all
+from tests.servers import Server
 
 
 @pytest.fixture(params=COLOURS, ids=[colour.name for colour in COLOURS])
@@ -29,3 +31,10 @@ def opened(colour: Colour) -> Iterator[Open]:
             return stack.enter_context(colour.open(url, **options))
 
         yield opening
+
+
+@pytest.fixture(params=USERS)
+def user(request: pytest.FixtureRequest, server: Server) -> str:
+    """A user who commits by script, and one who may not and commits by WATCH."""
+    allow_all(server)
+    return str(request.param)

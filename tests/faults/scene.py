@@ -84,7 +84,7 @@ class Scene:
         self.session.delete(second)
         self.session.increment(third, "stock", 5)
         self.session.expire(fourth, 500)
-        self.session.add(Item(id=5, name="new", email="1@x", tags={"c"}))
+        self.session.add(Item(id=5, name="new", email="5@x", tags={"c"}))
         colour.do(self.session.get_one(Entry, 1)).amount -= 3
         self.before = stored(port)
 
@@ -109,7 +109,7 @@ class Scene:
             assert (second, fourth is None) == (None, False)
             assert third is not None
             assert third.stock == 5
-            assert fifth == Item(id=5, name="new", email="1@x", tags={"c"})
+            assert fifth == Item(id=5, name="new", email="5@x", tags={"c"})
             assert 0 < store.ttl("item:4") <= 500
             assert store.ttl("item:4:tags") == store.ttl("item:4")
             assert session.get_one(Entry, 1).amount == 7

@@ -16,6 +16,7 @@ from redis.retry import Retry
 from redisorm import BackendError, Database, SortedSet, WrongTypeError
 from tests.faults.colours import Colour, Open
 from tests.faults.scene import Scene, stored
+from tests.faults.users import USERS, allow_all, as_user
 from tests.servers import KINDS, Server
 from tests.zoo.models import Board, User
 
@@ -73,24 +74,9 @@ def denying(*rules: str) -> Fault:
     return fault
 
 
-USERS = {"scripting": (), "watching": ("-eval", "-evalsha")}
-
-
-def allow_all(server: Server) -> None:
-    for user, rules in USERS.items():
-        assert server.ask("ACL", "SETUSER", user, "reset", "on", ">secret", "~*", "&*", "+@all", *rules) == b"+OK\r\n"
-
-
-@pytest.fixture(params=USERS)
-def user(request: pytest.FixtureRequest, server: Server) -> str:
-    """A user who commits by script, and one who may not and commits by WATCH."""
-    allow_all(server)
-    return str(request.param)
-
-
 @pytest.fixture
 def db(server: Server, opened: Open, user: str) -> Database:
-    return opened(server.url.replace("redis://", f"redis://{user}:secret@"), timeout=2, retry=Retry(NoBackoff(), 1))
+    return opened(as_user(server.url, user), timeout=2, retry=Retry(NoBackoff(), 1))
 
 
 @contextmanager
@@ -215,7 +201,7 @@ def test_loading_server_is_waited_for_by_the_retry_policy_or_told(
 
 def test_session_outlives_the_removal_of_its_user(server: Server, colour: Colour, opened: Open) -> None:
     allow_all(server)
-    db = opened(server.url.replace("redis://", "redis://scripting:secret@"), retry=Retry(NoBackoff(), 1))
+    db = opened(as_user(server.url, "scripting"), retry=Retry(NoBackoff(), 1))
     scene = Scene(colour, db, server.port)
     server.ask("ACL", "DELUSER", "scripting")  # which ends the connections of the user
     time.sleep(0.05)
