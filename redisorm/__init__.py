@@ -2,6 +2,7 @@
 
 from .asyncio.channel import AsyncChannel
 from .asyncio.model import AsyncRedisModel
+from .asyncio.ratelimit import AsyncRateLimiter
 from .asyncio.session import AsyncSession
 from .asyncio.stream import AsyncStream
 from .database import Database, connect
@@ -38,16 +39,19 @@ from .flows.committing import CommitResult
 from .mapping.fields import Field
 from .mapping.geo import GeoPoint
 from .mapping.sortedset import SortedSet
+from .patterns.limits import Decision, Limit
 from .patterns.pubsub import Message
 from .patterns.streams import Entry, Event
 from .sync.channel import Channel
 from .sync.model import RedisModel
+from .sync.ratelimit import RateLimiter
 from .sync.session import Session
 from .sync.stream import Stream
 
 __all__ = [
     "AlreadyExistsError",
     "AsyncChannel",
+    "AsyncRateLimiter",
     "AsyncRedisModel",
     "AsyncSession",
     "AsyncStream",
@@ -61,6 +65,7 @@ __all__ = [
     "ConnectionFailedError",
     "CrossSlotError",
     "Database",
+    "Decision",
     "DecodeError",
     "DetachedInstanceError",
     "Entry",
@@ -68,6 +73,7 @@ __all__ = [
     "Field",
     "GeoPoint",
     "IndexValueError",
+    "Limit",
     "LockLost",
     "LockTimeout",
     "MappingError",
@@ -77,6 +83,7 @@ __all__ = [
     "NotIndexedError",
     "QueryError",
     "RateLimitExceeded",
+    "RateLimiter",
     "RedisModel",
     "RedisormError",
     "RowTypeError",

@@ -182,7 +182,15 @@ class CrossSlotError(RedisormError, ValueError):
 
 
 class RateLimitExceeded(RedisormError):  # noqa: N818 - the name is part of the public surface
-    """A rate limit said no."""
+    """A rate limit said no.
+
+    Attributes:
+        decision: The `Decision`, with `retry_after`, or `None`.
+    """
+
+    def __init__(self, message: str, *, decision: object = None, key: str | None = None) -> None:
+        super().__init__(message, key=key)
+        self.decision = decision
 
 
 class LockLost(RedisormError):  # noqa: N818 - the name is part of the public surface

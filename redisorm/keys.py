@@ -15,6 +15,8 @@ key                       type               holds
 ``user::unique:email:a``  string             the primary key of the row that has this value
 ``user:1::memo``          hash               which of these entries an expiring row owns
 ``orders``                stream             events: their fields as text
+``limit::login:7``        string             how much of the limits of ``login`` subject 7 has used; gone when it is all free again
+``limit::login:7:hits``   zset               the same as single hits, for limits over a sliding window
 ========================  =================  =====================================================================
 
 Channels are no keys, and are spelled here too: ``price.a1``, and ``price.*`` for the pattern of them all.
@@ -43,6 +45,7 @@ __all__ = [
     "check_prefix",
     "claim_prefix",
     "escape",
+    "limit_key",
     "none_entry",
     "stream_key",
     "unescape",
@@ -128,6 +131,10 @@ def claim_prefix(prefix: str) -> None:
         _refused.setdefault(outer, set()).add(last)
 
 
+def _lead(namespace: str) -> str:
+    return f"{namespace}:" if namespace else ""
+
+
 def _literally(text: str) -> str:
     """Escape what has a meaning in the patterns of SCAN and PSUBSCRIBE."""
     return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)
@@ -148,15 +155,19 @@ def stream_key(namespace: str, stream: str) -> str:
     return f"{namespace}:{stream}" if namespace else stream
 
 
+def limit_key(namespace: str, name: str, subject: str, *, hits: bool = False) -> str:
+    """Spell the key of one subject of a rate limiter; the subject is escaped already."""
+    return f"{_lead(namespace)}limit::{escape(name)}:{subject}{':hits' if hits else ''}"
+
+
 class Keyspace:
     """The keys of one class in one namespace."""
 
     __slots__ = ("_head", "_refused", "counter", "prefix")
 
     def __init__(self, namespace: str, prefix: str) -> None:
-        lead = f"{namespace}:" if namespace else ""
         self.prefix = prefix
-        self._head = f"{lead}{prefix}:"
+        self._head = f"{_lead(namespace)}{prefix}:"
         self._refused = _refused.setdefault(prefix, set())
         self.counter = f"{self._head}:id:next"
 

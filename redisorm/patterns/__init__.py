@@ -1,1 +1,1 @@
-"""What people use Redis for beside objects: channels, streams and their workers. Classes, commands and flows; no connection."""
+"""What people use Redis for beside objects: channels, streams, rate limits, locks, caches. Classes, commands and flows; no connection."""

@@ -9,7 +9,19 @@ from typing import Any
 import pytest
 
 import redisorm
-from redisorm import AsyncChannel, AsyncRedisModel, AsyncSession, AsyncStream, Channel, RedisModel, Session, Stream, errors
+from redisorm import (
+    AsyncChannel,
+    AsyncRateLimiter,
+    AsyncRedisModel,
+    AsyncSession,
+    AsyncStream,
+    Channel,
+    RateLimiter,
+    RedisModel,
+    Session,
+    Stream,
+    errors,
+)
 from redisorm.asyncio.channel import AsyncFeed, AsyncListener
 from redisorm.mapping.base import RESERVED, MappedModel
 from redisorm.sync.channel import Feed, Listener
@@ -21,6 +33,7 @@ PAIRS = [
     (Feed, AsyncFeed),
     (Listener, AsyncListener),
     (Stream, AsyncStream),
+    (RateLimiter, AsyncRateLimiter),
 ]
 COLOURED = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__iter__": "__aiter__", "__next__": "__anext__"}
 
@@ -38,7 +51,7 @@ def own_names(face: type[Any]) -> dict[str, Any]:
 
 
 def uncoloured(text: str) -> str:
-    return re.sub(r"Async(?=RedisModel|Session|Iterator|Channel|Feed|Listener|Stream)|Awaitable\[(R)\]", r"\1", text)
+    return re.sub(r"Async(?=[A-Z])|async (?=def|with|for)|await (?=\w)|(?:Awaitable\[|Coroutine\[Any, Any, )(R)\]", r"\1", text)
 
 
 @pytest.mark.parametrize(("blocking", "awaiting"), PAIRS, ids=lambda face: face.__name__)
