@@ -7,6 +7,7 @@ authentication, retries, health checks and reconnecting are redis-py's. Packets 
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import partial
 from random import random
@@ -52,6 +53,7 @@ class BlockingDriver:
         self._waiting: Pool | None = None
         self._server = server
         self._greeted = False
+        self._opening = threading.Lock()
         self.commands = 0
         self.round_trips = 0
 
@@ -82,7 +84,7 @@ class BlockingDriver:
     @property
     def waiting(self) -> Pool:
         """The connections on which one may wait, made at first use."""
-        with self._greeting:
+        with self._opening:
             if self._waiting is None:
                 self._waiting = waiting_pool(self._client)
             return self._waiting
