@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta, timezone
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from math import isfinite, isnan
 from typing import Any, Literal
 
@@ -37,6 +37,9 @@ EXACT_INTEGER = 2**53
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
+_EVERY_DIGIT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_PLAIN_DIGITS = 40
+"""Up to here a Decimal is told without an exponent."""
 
 
 class Index:
@@ -141,11 +144,19 @@ class Unique:
     def text(leaf: Leaf, value: Any) -> str:
         """The text by which a value is told from others: equal numbers, and equal instants, have one."""
         if isinstance(value, Decimal) and value.is_finite():
-            return str(value.normalize() + 0)
+            return _shortest(value)
         if isinstance(value, datetime) and value.tzinfo is not None:
             return value.astimezone(timezone.utc).isoformat()
-        text = leaf.codec.spell(value)
+        text = leaf.codec.spell(value + 0.0 if isinstance(value, float) else value)  # -0.0 + 0.0 is 0.0
         return text.decode("latin-1" if leaf.codec.binary else "utf-8") if isinstance(text, bytes) else str(text)
+
+
+def _shortest(value: Decimal) -> str:
+    """One text for all Decimals that are equal, whatever the precision of the running thread's decimal context is."""
+    if not value:
+        return "0"
+    number = value.normalize(_EVERY_DIGIT)
+    return f"{number:f}" if abs(number.adjusted()) < _PLAIN_DIGITS else str(number)
 
 
 def lex_member(text: str, pk_text: str) -> str:
