@@ -5,6 +5,11 @@ from .asyncio.model import AsyncRedisModel
 from .asyncio.ratelimit import AsyncRateLimiter
 from .asyncio.session import AsyncSession
 from .asyncio.stream import AsyncStream
+from .asyncio.structures.dicts import AsyncRedisDict
+from .asyncio.structures.lists import AsyncRedisList
+from .asyncio.structures.sets import AsyncRedisSet
+from .asyncio.structures.sortedsets import AsyncRedisSortedSet
+from .asyncio.structures.strings import AsyncRedisCounter, AsyncRedisValue
 from .database import Database, connect
 from .errors import (
     AlreadyExistsError,
@@ -47,12 +52,23 @@ from .sync.model import RedisModel
 from .sync.ratelimit import RateLimiter
 from .sync.session import Session
 from .sync.stream import Stream
+from .sync.structures.dicts import RedisDict
+from .sync.structures.lists import RedisList
+from .sync.structures.sets import RedisSet
+from .sync.structures.sortedsets import RedisSortedSet
+from .sync.structures.strings import RedisCounter, RedisValue
 
 __all__ = [
     "AlreadyExistsError",
     "AsyncChannel",
     "AsyncRateLimiter",
+    "AsyncRedisCounter",
+    "AsyncRedisDict",
+    "AsyncRedisList",
     "AsyncRedisModel",
+    "AsyncRedisSet",
+    "AsyncRedisSortedSet",
+    "AsyncRedisValue",
     "AsyncSession",
     "AsyncStream",
     "BackendError",
@@ -84,7 +100,13 @@ __all__ = [
     "QueryError",
     "RateLimitExceeded",
     "RateLimiter",
+    "RedisCounter",
+    "RedisDict",
+    "RedisList",
     "RedisModel",
+    "RedisSet",
+    "RedisSortedSet",
+    "RedisValue",
     "RedisormError",
     "RowTypeError",
     "Session",

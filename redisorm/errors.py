@@ -174,7 +174,13 @@ class ConcurrentUpdateError(ConflictError):
 
 
 class DecodeError(RedisormError, ValueError):
-    """Stored bytes do not fit the field; `key` and `field` say where."""
+    """Stored bytes do not fit the field; `key` and `field` say where.
+
+    Attributes:
+        position: Where in a live structure: the index in a list, else the text of the member or dict key; `None` where there is none.
+    """
+
+    position: object = None
 
 
 class CrossSlotError(RedisormError, ValueError):

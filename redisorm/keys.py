@@ -17,6 +17,7 @@ key                       type               holds
 ``orders``                stream             events: their fields as text
 ``limit::login:7``        string             how much of the limits of ``login`` subject 7 has used; gone when it is all free again
 ``limit::login:7:hits``   zset               the same as single hits, for limits over a sliding window
+``queue:jobs``            any                a live structure, named by whoever made its handle
 ========================  =================  =====================================================================
 
 Channels are no keys, and are spelled here too: ``price.a1``, and ``price.*`` for the pattern of them all.
@@ -48,6 +49,7 @@ __all__ = [
     "limit_key",
     "none_entry",
     "stream_key",
+    "structure_key",
     "unescape",
     "unique_entry",
     "value_entry",
@@ -133,6 +135,11 @@ def claim_prefix(prefix: str) -> None:
 
 def _lead(namespace: str) -> str:
     return f"{namespace}:" if namespace else ""
+
+
+def structure_key(namespace: str, name: str) -> str:
+    """Spell the key of a live structure: its name, behind the namespace."""
+    return f"{namespace}:{name}" if namespace else name
 
 
 def _literally(text: str) -> str:

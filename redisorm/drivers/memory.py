@@ -2,7 +2,8 @@
 
 What differs from a server is here and nowhere else: packets go in command by command, texts become bytes, the clock is
 this machine's, and a guarded section (from `Watch` to its atomic batch) runs alone on its store, because fakeredis does not abort
-EXEC when a watched key has expired meanwhile.
+EXEC when a watched key has expired meanwhile. A command that waits is asked again and again without waiting: in fakeredis a
+waiting BLMOVE loses what others pushed meanwhile, and a task that was cancelled would still take the item that comes next.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import redis
 import redis.asyncio
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 
-from redisorm.commands import Batch, Watch
+from redisorm.commands import Batch, Command, Watch
 from redisorm.drivers import exchange as make
 from redisorm.drivers.awaiting import AwaitingDriver
 from redisorm.drivers.blocking import BlockingDriver
@@ -31,6 +32,7 @@ __all__ = ["AwaitingMemoryDriver", "BlockingMemoryDriver", "Store", "store_named
 C = TypeVar("C")
 
 _RETRY_S = 0.0005
+_LONGEST_RETRY_S = 0.01
 # Lua is an extra of fakeredis and differs from a server's: what runs as a script on servers has a way without one.
 _NO_SCRIPTS = ("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "SCRIPT", "FCALL", "FCALL_RO", "FUNCTION")
 
@@ -86,6 +88,47 @@ def _bytes(reply: Any) -> Any:
     if isinstance(reply, dict):
         return {_bytes(name): _bytes(value) for name, value in reply.items()}
     return reply
+
+
+_AT_ONCE = {"BLMPOP": "LMPOP", "BLMOVE": "LMOVE", "BZMPOP": "ZPOP"}
+
+
+class _Waiting:
+    """A command that waits, as one that does not and is asked again until there is an answer or the time is over.
+
+    Attributes:
+        request: The batch of that command.
+    """
+
+    def __init__(self, command: Command) -> None:
+        name = _AT_ONCE[str(command[0])]
+        self._zset = name == "ZPOP"
+        if self._zset:  # BZMPOP timeout 1 key MIN COUNT n; ZMPOP of fakeredis knows no wrong type
+            self.request = Batch(((f"ZPOP{command[4]!s}", command[3], command[6]),))
+        else:
+            self.request = Batch(((name, *(command[2:] if name == "LMPOP" else command[1:-1])),))
+        self._command = command
+        self._deadline = time.monotonic() + make.waiting_time(command)
+        self._pause_s = _RETRY_S
+
+    @classmethod
+    def of(cls, request: Batch) -> _Waiting | None:
+        """The waiting of a batch; `None` where it does not wait, as inside MULTI."""
+        waits = not request.atomic and len(request.commands) == 1 and request.commands[0][0] in _AT_ONCE
+        return cls(request.commands[0]) if waits else None
+
+    def answer(self, replies: list[Any]) -> list[Any]:
+        """The replies as the command that waits would have them."""
+        return [[self._command[3], replies[0]] if replies[0] else None] if self._zset else replies
+
+    def pause_s(self, replies: list[Any]) -> float | None:
+        """How long to pause before asking again; `None` where this is the answer."""
+        left_s = self._deadline - time.monotonic()
+        if replies[0] or left_s <= 0:
+            return None
+        pause_s = min(self._pause_s, left_s)
+        self._pause_s = min(self._pause_s * 1.5, _LONGEST_RETRY_S)
+        return pause_s
 
 
 class _GuardedPin(Pin[C]):
@@ -155,6 +198,17 @@ class BlockingMemoryDriver(BlockingDriver):
         self.commands -= 1  # no server is asked this
         return answers
 
+    def _batch(self, request: Batch, pin: Pin[Connection]) -> Any:
+        waiting = _Waiting.of(request)
+        if waiting is None:
+            return super()._batch(request, pin)
+        while True:
+            replies = super()._batch(waiting.request, pin)
+            pause_s = waiting.pause_s(replies)
+            if pause_s is None:
+                return waiting.answer(replies)
+            time.sleep(pause_s)
+
     def _commit(self, exchange: Exchange, pin: Pin[Connection]) -> Any:
         assert isinstance(pin, _GuardedPin)
         if pin.connection is not None and pin.alive and self._converse(pin.connection, pin.recount()) != [pin.alive]:
@@ -222,6 +276,17 @@ class AwaitingMemoryDriver(AwaitingDriver):
                 raise _too_long(self._wait_s)
             await asyncio.sleep(_RETRY_S)
         pin.held = True
+
+    async def _batch(self, request: Batch, pin: Pin[AsyncConnection]) -> Any:
+        waiting = _Waiting.of(request)
+        if waiting is None:
+            return await super()._batch(request, pin)
+        while True:
+            replies = await super()._batch(waiting.request, pin)
+            pause_s = waiting.pause_s(replies)
+            if pause_s is None:
+                return waiting.answer(replies)
+            await asyncio.sleep(pause_s)
 
     async def _commit(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> Any:
         assert isinstance(pin, _GuardedPin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 from redisorm.commands import Argument, Batch, Command, Flow, Reply
 from redisorm.errors import BackendError, DecodeError, RowTypeError, WrongTypeError
@@ -48,7 +48,7 @@ _READS: dict[CompanionKind, tuple[Argument, ...]] = {
 """For each kind of companion its command, and what comes after the key."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Loaded(Generic[M]):
     """An object as it was read, with what its session has to remember.
 
@@ -96,16 +96,14 @@ def load_each(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str]) ->
     found: list[Loaded[M] | DecodeError | None] = []
     for start in range(0, len(pk_texts), BATCH):
         part = pk_texts[start : start + BATCH]
-        keys = [keyspace.row(text) for text in part]
-        replies, foreign = yield from _replies([command for key in keys for command in _reads(mapper, key)])
+        keys = keyspace.rows(part)
+        replies, foreign = yield from _replies(_reads(mapper, keys))
         rows = list(_rows(mapper, replies, len(keys)))
         empty = [key for key, row in zip(keys, rows, strict=True) if row.empty]
         present = (yield from _present(empty)) if empty else frozenset()
         for key, text, row in zip(keys, part, rows, strict=True):
-            if row.empty and key not in present:
-                found.append(None)
-            else:
-                found.append(_loaded_or_error(mapper, key, text, row, foreign))
+            absent = row.empty and key not in present
+            found.append(None if absent else _loaded_or_error(mapper, key, text, row, foreign))
     return found
 
 
@@ -173,20 +171,23 @@ def _present(keys: list[str]) -> Flow[frozenset[str]]:
     return (yield from exists(keys)) if count else frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     texts: Sequence[bytes | None]
     companions: Sequence[Any]
     extra: Mapping[str, bytes]
     deadline_ms: int | None
-
-    @property
-    def empty(self) -> bool:
-        return not self.extra and self.texts.count(None) == len(self.texts)
+    empty: bool
 
 
-def _reads(mapper: Mapper[Any], key: str) -> Iterator[Command]:
-    """The commands that read one row."""
+def _reads(mapper: Mapper[Any], keys: Sequence[str]) -> list[Command]:
+    """The commands that read rows."""
+    if mapper.reads_at_once:
+        return [("HMGET", key, *mapper.fields) for key in keys]
+    return [command for key in keys for command in _parts(mapper, key)]
+
+
+def _parts(mapper: Mapper[Any], key: str) -> Iterator[Command]:
+    """The commands that read one row of several parts."""
     yield ("HGETALL", key) if mapper.open else ("HMGET", key, *mapper.fields)
     for companion in mapper.companions:
         yield read_elements(companion, key)
@@ -206,15 +207,18 @@ def pairs_of(reply: Reply) -> dict[bytes, bytes]:
 
 
 def _rows(mapper: Mapper[Any], replies: Sequence[Reply], count: int) -> Iterator[_Row]:
-    rest = iter(replies)
     extra: dict[str, bytes] = {}
+    if mapper.reads_at_once:
+        yield from (_Row(texts, (), extra, None, texts.count(None) == len(texts)) for texts in replies)
+        return
+    rest = iter(replies)
     for _ in range(count):
         texts = next(rest)
         if mapper.open:
             texts, extra = _declared(mapper, texts)
         companions = [elements_of(companion.kind, next(rest)) for companion in mapper.companions]
         deadline_ms = next(rest) if mapper.options.ttl_refresh == "read" else None
-        yield _Row(texts, companions, extra, deadline_ms)
+        yield _Row(texts, companions, extra, deadline_ms, not extra and texts.count(None) == len(texts))
 
 
 def _declared(mapper: Mapper[Any], reply: Reply) -> tuple[list[bytes | None], dict[str, bytes]]:
@@ -241,4 +245,4 @@ def _loaded(mapper: Mapper[M], key: str, pk_text: str, row: _Row) -> Loaded[M]:
     slots = len(mapper.slots.names)
     version = version_of(row.texts[slots + 1], mapper.model, key) if mapper.options.versioned else None
     snapshot = snapshot_of_row(mapper, obj, row.texts, row.companions, row.extra)
-    return Loaded(obj, key, snapshot, version, life_ms(row.texts[slots]), row.deadline_ms)
+    return Loaded(obj, key, snapshot, version, None if (life := row.texts[slots]) is None else life_ms(life), row.deadline_ms)

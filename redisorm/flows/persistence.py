@@ -12,7 +12,6 @@ from typing import Any
 from redisorm.commands import Command
 from redisorm.keys import LIFE, VERSION
 from redisorm.mapping.codec import Text
-from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.snapshot import CompanionChange
 
 from .changes import KEEP, Change, Keep, Kind, life_text
@@ -113,7 +112,7 @@ def _companion(key: str, change: CompanionChange) -> list[Command]:
         removed = [text for text in change.before if text not in change.after]
         return [*_chunks("SADD", key, added), *_chunks("SREM", key, removed)]
     before = change.before or {}
-    scored = [word for text, score in change.after.items() if before.get(text) != score for word in (repr(score), text)]
+    scored = [word for text, score in change.after.items() if before.get(text) != score for word in (repr(score).encode(), text)]
     removed = [text for text in before if text not in change.after]
     return [*_chunks("ZADD", key, scored), *_chunks("ZREM", key, removed)]
 
@@ -153,4 +152,4 @@ def _list(key: str, before: list[bytes], after: list[bytes]) -> list[Command]:
 
 
 def _chunks(name: str, key: str, words: list[Any]) -> list[Command]:
-    return [(name, key, *map(as_bytes, words[start : start + CHUNK])) for start in range(0, len(words), CHUNK)]
+    return [(name, key, *words[start : start + CHUNK]) for start in range(0, len(words), CHUNK)]

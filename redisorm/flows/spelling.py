@@ -16,7 +16,7 @@ from .indexing import Upkeep
 from .newrows import NewRows
 from .persistence import writes
 from .plan import Plan, Seen
-from .standing import stand
+from .standing import Standing, stand
 
 __all__ = ["Spelled", "spell"]
 
@@ -68,6 +68,7 @@ def spell(
         if change.mapper.indexed:
             standing = stand(change, observed, fate)
             if standing is not None:
+                _free_only_its_own(standing, change, seen)
                 standing.keep(change, upkeep)
         spelled.commands += writes(change, observed, texts, fate, now_ms=now_ms, version=change.outcome.version or 0)
     for rows in together:
@@ -75,6 +76,12 @@ def spell(
     spelled.commands += upkeep.commands()
     spelled.commands += riders
     return spelled
+
+
+def _free_only_its_own(standing: Standing, change: Change, seen: Seen) -> None:
+    """Leave alone what another row took over after the former life that a memo tells of."""
+    own, pk_text = change.keyspace.own, standing.pk_text
+    standing.freed = [name for name in standing.freed if seen.owners.get(own(name), pk_text) == pk_text]
 
 
 def _texts_of(change: Change, numbers: Mapping[str, Any]) -> dict[str, Text]:

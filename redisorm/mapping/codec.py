@@ -106,6 +106,13 @@ class Codec:
         """Return the value as its annotation and constraints have it, or raise Pydantic's `ValidationError`."""
         return self._checker.validate_python(value)
 
+    def spell_many(self, values: Sequence[Any]) -> list[bytes]:
+        """Spell many values of the annotation, as the bytes they are sent as."""
+        if self.stored is str and set(map(type, values)) <= {str}:
+            return list(map(str.encode, values))
+        texts = map(self.spell, values)
+        return [text if isinstance(text, bytes) else str(text).encode() for text in texts]
+
     @cached_property
     def _reader(self) -> SchemaValidator:
         return validator(list[self.reads])  # type: ignore[name-defined]

@@ -31,6 +31,7 @@ class Decoder(Generic[M]):
     def __init__(self, model: type[M], row: type[Row], slots: Slots, companions: tuple[Companion, ...], pk_name: str | None) -> None:
         self.model = model
         self.names = slots.names
+        self._count = len(slots.names)
         self.companions = companions
         self.pk_name = pk_name
         self._level = slots.level
@@ -65,7 +66,10 @@ class Decoder(Generic[M]):
     def _decode_row(self, texts: Sequence[bytes | None], key: str, pk_text: str, extra: Mapping[str, bytes] | None) -> M:
         row: dict[str, Any]
         try:
-            if self._flat:
+            head = texts[: self._count]
+            if self._flat and None not in head:
+                row = dict(zip(self.names, map(bytes.decode, head), strict=True))  # type: ignore[arg-type]
+            elif self._flat:
                 row = {name: text.decode() for name, text in zip(self.names, texts) if text is not None}  # noqa: B905 - life and version follow
             else:
                 row = self._fold(texts)

@@ -136,10 +136,9 @@ class Encoder:
         """Spell the elements: a list of texts, a dict of text to `None` (a set), or a dict of text to score."""
         try:
             checked = companion.whole.validate_python(value)
-            spell = companion.codec.encode or companion.codec.spell
             if companion.kind == "zset":
-                return {as_bytes(spell(member)): score for member, score in dict.items(checked)}
-            texts = [as_bytes(spell(element)) for element in checked]
+                return dict(zip(companion.codec.spell_many(list(dict.keys(checked))), dict.values(checked), strict=True))
+            texts = companion.codec.spell_many(list(checked))
         except ValidationError as error:
             raise self.invalid(error, companion.name, key) from None
         except (PydanticSerializationError, ValueError) as error:

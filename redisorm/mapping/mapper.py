@@ -61,6 +61,7 @@ class Mapper(Generic[M]):
         uniques: Its unique constraints.
         indexed: Whether it has any of these, and so a list of its rows.
         index_fields: The hash fields that these depend on.
+        reads_at_once: Whether one HMGET brings all there is of a row.
         open: Whether fields beside the declared ones are kept.
         generated: Whether the primary key comes from a default factory where none is given.
     """
@@ -80,6 +81,7 @@ class Mapper(Generic[M]):
         nests = len(self.slots.names) > sum(isinstance(slot, Leaf) for slot in self.slots.order)
         self.changes_in_place = bool(self.companions or self.slots.mutable or nests or model.model_config.get("extra") == "allow")
         self.open = model.model_config.get("extra") == "allow"
+        self.reads_at_once = not (self.companions or self.open or options.ttl_refresh == "read")
         self._keyspaces: dict[str, Keyspace] = {}
 
     def values(self, obj: BaseModel) -> tuple[Any, ...]:

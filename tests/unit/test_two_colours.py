@@ -25,6 +25,7 @@ from redisorm import (
 from redisorm.asyncio.channel import AsyncFeed, AsyncListener
 from redisorm.mapping.base import RESERVED, MappedModel
 from redisorm.sync.channel import Feed, Listener
+from redisorm.sync.structures.base import Structure
 
 PAIRS = [
     (RedisModel, AsyncRedisModel),
@@ -35,6 +36,8 @@ PAIRS = [
     (Stream, AsyncStream),
     (RateLimiter, AsyncRateLimiter),
 ]
+STRUCTURES = ("RedisCounter", "RedisDict", "RedisList", "RedisSet", "RedisSortedSet", "RedisValue")
+VIEWS = {"items", "keys", "values"}
 COLOURED = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__iter__": "__aiter__", "__next__": "__anext__"}
 
 
@@ -62,6 +65,33 @@ def test_both_colours_have_the_same_names_signatures_and_docstrings(blocking: ty
     for name, method in sync.items():
         assert uncoloured(str(inspect.signature(awaited[name]))) == str(inspect.signature(method)), name
         assert uncoloured(awaited[name].__doc__ or "") == (method.__doc__ or ""), name
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_both_colours_of_a_handle_have_the_same_names_signatures_and_docstrings(name: str) -> None:
+    blocking, awaiting = getattr(redisorm, name), getattr(redisorm, f"Async{name}")
+    names = {method for method in dir(blocking) if not method.startswith("_")}
+
+    assert names == {method for method in dir(awaiting) if not method.startswith("_")}
+    assert uncoloured(str(inspect.signature(awaiting))) == str(inspect.signature(blocking))
+    for method in names - {"key", "kind"}:
+        sync, awaited = getattr(blocking, method), getattr(awaiting, method)
+        assert inspect.iscoroutinefunction(awaited), method
+        if method in VIEWS and name in ("RedisDict", "RedisSortedSet"):  # views where a mapping has them, lists where they are awaited
+            continue
+        assert uncoloured(str(inspect.signature(awaited))) == str(inspect.signature(sync)), method
+        assert uncoloured(awaited.__doc__ or "") == sync.__doc__, method
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_every_method_of_a_handle_says_what_it_sends_and_what_that_costs(name: str) -> None:
+    handle = getattr(redisorm, name)
+    for method in {method for method in vars(handle) if not method.startswith("_")} - {"kind"}:
+        doc = inspect.getdoc(getattr(handle, method)) or ""
+        assert re.search(r"\b[A-Z]{3,}\b", doc), method
+        if method not in VIEWS | {"copy"}:
+            assert re.search(r"O\(|round trips|transaction|WATCH|SMISMEMBER|whole list", doc), method
+    assert issubclass(handle, Structure)
 
 
 def test_verbs_of_models_are_the_reserved_names() -> None:

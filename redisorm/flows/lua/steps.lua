@@ -1,0 +1,28 @@
+-- Run commands one after the other.
+--
+-- KEYS  every key they use
+-- ARGV  for each command: count of words, words …
+--
+-- The first command that fails ends it: what comes behind it, as a deadline, is then never set on a key of another type.
+-- A script does not roll back, so a command this user may not run is refused before the first one runs.
+
+local function each(act)
+  local at = 1
+  while at <= #ARGV do
+    local last = at + tonumber(ARGV[at])
+    act(at + 1, last)
+    at = last + 1
+  end
+end
+
+local refusal
+each(function(first, last)
+  if not refusal and not redis.acl_check_cmd(unpack(ARGV, first, last)) then
+    refusal = redis.error_reply('NOPERM this user may not run ' .. ARGV[first] .. ' on ' .. ARGV[first + 1])
+  end
+end)
+if refusal then return refusal end
+
+local replies = {}
+each(function(first, last) replies[#replies + 1] = redis.call(unpack(ARGV, first, last)) end)
+return replies

@@ -1,0 +1,177 @@
+"""The items of a live structure and their texts: checked on the way in, and told by key and position where one does not fit.
+
+The texts are those of a model's companions (`codec.element_codec`). Nothing here knows which structure the items are in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, Generic, TypeVar, cast, get_origin
+
+from pydantic import ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticSerializationError
+
+from redisorm.errors import DecodeError, MappingError
+
+from .codec import Codec, Text, element_codec
+from .encoder import as_bytes
+from .fields import unalias
+
+__all__ = ["Items", "items_of"]
+
+T = TypeVar("T")
+
+
+class Items(Generic[T]):
+    """How the items of one annotation are spelled, looked for and read.
+
+    Args:
+        annotation: Any type Pydantic knows.
+
+    Raises:
+        MappingError: Pydantic does not know it.
+    """
+
+    def __init__(self, annotation: Any) -> None:
+        try:
+            self._codec: Codec = element_codec(annotation)
+        except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
+            raise MappingError(
+                f"{annotation!r} cannot be the type of items, since Pydantic does not know how to read it back: "
+                f"{error.message.splitlines()[0]}"
+            ) from error
+        # A constraint can only stand in an Annotated; without one, a value of exactly this type is as it should be.
+        self._exact = frozenset() if get_origin(unalias(annotation)) is Annotated else self._codec.exact
+        self.as_it_is = self._codec.encode is None
+
+    def spell(self, value: object, key: str, position: object = None) -> Text:
+        """Return the text of an item.
+
+        Raises:
+            ValidationError: It does not fit the annotation, or cannot be stored.
+        """
+        codec = self._codec
+        if type(value) in self._exact:
+            return cast("Text", value) if codec.encode is None else codec.encode(value)
+        try:
+            return codec.spell(codec.check(value))
+        except ValidationError as error:
+            raise _invalid(error, key, position) from None
+        except (PydanticSerializationError, ValueError) as error:
+            kind = PydanticCustomError("not_storable", cast("Any", str(error)))
+            raise ValidationError.from_exception_data(key, [InitErrorDetails(type=kind, loc=_place(position), input=value)]) from error
+
+    def spell_many(self, values: Iterable[object], key: str) -> list[Text]:
+        """Return the texts of items in order; where one does not fit, its place among the values is told."""
+        values = list(values)
+        if self.as_it_is and self._exact.issuperset(map(type, values)):
+            return cast("list[Text]", values)
+        return [self.spell(value, key, place) for place, value in enumerate(values)]
+
+    def check(self, value: object) -> T:
+        """Return a value as the annotation has it; `ValidationError` where it does not fit."""
+        return cast("T", self._codec.check(value))
+
+    def sought(self, value: object) -> bytes | None:
+        """Return the text under which an item that equals a value would be stored; `None` where no item can equal it.
+
+        What is looked for is not coerced: `"1"` is in no collection of int, as it is in no `set[int]`.
+        """
+        codec = self._codec
+        try:
+            if type(value) in self._exact:
+                return as_bytes(codec.spell(value))
+            checked = codec.check(value)
+            return as_bytes(codec.spell(checked)) if checked == value else None
+        except (ValidationError, PydanticSerializationError, ValueError):
+            return None
+
+    def read(self, text: bytes, key: str, position: object = None) -> T:
+        """Return the item of a text.
+
+        Raises:
+            DecodeError: The text does not fit the annotation.
+        """
+        try:
+            return cast("T", self._codec.read_many([text])[0])
+        except (ValidationError, UnicodeDecodeError) as error:
+            return self._read_loosely(text, error, key, position)
+
+    def read_many(self, texts: Sequence[bytes], key: str, position_of: Callable[[int], object] | None = None) -> list[T]:
+        """Return the items of many texts, in one call of Pydantic.
+
+        Args:
+            position_of: Tells the position of the text at a place among these; the text itself where it is left out.
+
+        Raises:
+            DecodeError: A text does not fit the annotation; the first one is told.
+        """
+        try:
+            return self._codec.read_many(texts)
+        except (ValidationError, UnicodeDecodeError):
+            position = (lambda place: _shown(texts[place])) if position_of is None else position_of
+            return [self.read(text, key, position(place)) for place, text in enumerate(texts)]
+
+    def _read_loosely(self, text: bytes, error: Exception, key: str, position: object) -> T:
+        """Read text that is not JSON where an item may be a `str`, as other programs write it."""
+        problem = ""
+        if isinstance(error, ValidationError):
+            line = error.errors(include_url=False, include_context=False)[0]
+            problem = str(line["msg"])
+            if self._codec.accepts_text and line["type"] == "json_invalid":
+                return cast("T", self._codec.read_many([json.dumps(text.decode()).encode()])[0])
+        elif isinstance(error, UnicodeDecodeError):
+            problem = f"not UTF-8 text: {error.reason} at byte {error.start}"
+        where = key if position is None else f"{key}[{position!r}]"
+        misfit = DecodeError(
+            f"{where}: the stored item does not fit {_name(self._codec.stored)}: {problem}; found {_shown(text)!r}: "
+            "correct or remove it, or open the key with the type that wrote it",
+            key=key,
+            value=text,
+        )
+        misfit.position = position
+        raise misfit from error
+
+
+@lru_cache(maxsize=1024)
+def _cached(annotation: Any) -> Items[Any]:
+    return Items(annotation)
+
+
+def items_of(annotation: Any) -> Items[Any]:
+    """Return the items of an annotation, compiled once for each."""
+    try:
+        return _cached(annotation)
+    except TypeError:  # an annotation that has no hash: metadata with a list in it
+        return Items(annotation)
+
+
+def _place(position: object) -> tuple[int | str, ...]:
+    return () if position is None else (position,) if isinstance(position, (int, str)) else (str(position),)
+
+
+def _invalid(error: ValidationError, key: str, position: object) -> ValidationError:
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError(cast("Any", line["type"]), cast("Any", line["msg"])),
+            loc=(*_place(position), *line["loc"]),
+            input=line["input"],
+        )
+        for line in error.errors(include_url=False, include_context=False)
+    ]
+    return ValidationError.from_exception_data(key, details)
+
+
+def _shown(text: bytes) -> str | bytes:
+    try:
+        shown: str | bytes = text.decode()
+    except UnicodeDecodeError:
+        shown = text
+    return shown if len(shown) <= 120 else shown[:120]
+
+
+def _name(annotation: Any) -> str:
+    return getattr(annotation, "__name__", None) or str(annotation)

@@ -1,0 +1,1 @@
+"""The blocking handles on live structures, which are Python containers too."""
