@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, TypeVar, cast, get_origin
 
 from pydantic import ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticSerializationError
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticSerializationError, from_json, to_json
 
 from redisorm.errors import DecodeError, MappingError
 
@@ -57,12 +57,18 @@ class Items(Generic[T]):
         if type(value) in self._exact:
             return cast("Text", value) if codec.encode is None else codec.encode(value)
         try:
-            return codec.spell(codec.check(value))
+            return self._spelled(codec.check(value))
         except ValidationError as error:
             raise _invalid(error, key, position) from None
         except (PydanticSerializationError, ValueError) as error:
             kind = PydanticCustomError("not_storable", cast("Any", str(error)))
             raise ValidationError.from_exception_data(key, [InitErrorDetails(type=kind, loc=_place(position), input=value)]) from error
+
+    def _spelled(self, checked: object) -> Text:
+        text = self._codec.spell(checked)
+        if not isinstance(checked, (set, frozenset)):
+            return text
+        return to_json(sorted(from_json(as_bytes(text)), key=to_json))  # equal sets are one text, in whatever order they are walked
 
     def spell_many(self, values: Iterable[object], key: str) -> list[Text]:
         """Return the texts of items in order; where one does not fit, its place among the values is told."""
@@ -85,7 +91,7 @@ class Items(Generic[T]):
             if type(value) in self._exact:
                 return as_bytes(codec.spell(value))
             checked = codec.check(value)
-            return as_bytes(codec.spell(checked)) if checked == value else None
+            return as_bytes(self._spelled(checked)) if checked == value else None
         except (ValidationError, PydanticSerializationError, ValueError):
             return None
 

@@ -70,6 +70,10 @@ class AsyncRedisList(Structure[T]):
         """Return the items of a slice, without arguments all of them. LRANGE, O(start + items); one round trip."""
         return await self._ask(lists.items, slice(start, stop, step))
 
+    async def copy(self) -> list[T]:
+        """Return all items. LRANGE, O(n); one round trip."""
+        return await self.items()
+
     async def contains(self, value: object) -> bool:
         """Tell whether an item equals a value. LPOS, O(n)."""
         return await self._ask(lists.contains, value)

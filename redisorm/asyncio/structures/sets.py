@@ -51,6 +51,10 @@ class AsyncRedisSet(Structure[T]):
         """Return all members. SSCAN in steps of about 1,000, O(n): not a snapshot where others write meanwhile."""
         return await self._ask(sets.members)
 
+    async def copy(self) -> set[T]:
+        """Return all members, as `items` does. SSCAN, O(n)."""
+        return await self.items()
+
     async def sample(self, count: int = 1) -> list[T]:
         """Return so many different members at random, or all where there are fewer. SRANDMEMBER, O(count)."""
         return await self._ask(sets.sample, count)

@@ -24,6 +24,8 @@ MOST = 2**63 - 1
 
 def place_of(position: object) -> int:
     """A position as Redis takes it."""
+    if not hasattr(position, "__index__"):
+        raise TypeError(f"list indices must be integers or slices, not {type(position).__name__}")
     place = as_index(cast("SupportsIndex", position))
     if abs(place) > MOST:
         raise IndexError("list index out of range")

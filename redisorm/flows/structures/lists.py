@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import index as as_index
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, SupportsIndex, TypeVar
 
 from redisorm.commands import Batch, Flow, Reply
 from redisorm.errors import BackendError
@@ -32,6 +32,7 @@ __all__ = [
     "pop_at",
     "push",
     "remove",
+    "repeated_order",
     "replace",
     "reversed_order",
     "rewrite",
@@ -261,13 +262,16 @@ def replace(key: TypedKey[T], wanted: slice, values: Iterable[T], token: bytes) 
 
 
 def rewrite(key: TypedKey[T], arrange: Callable[[Sequence[T]], Iterable[int]]) -> Flow[None]:
-    """Put all items in another order: LRANGE of everything, RPUSH of everything and LTRIM, so that the deadline stays."""
+    """Put all items in another order, or several times, or none of them: LRANGE and RPUSH of everything, and LTRIM.
+
+    The key is never gone in between, so that its deadline stays.
+    """
 
     def plan(replies: list[Reply]) -> Write[None]:
         texts = replies[0]
         order = arrange(key.items.read_many(texts, key.name, lambda place: place))
         commands = chunks("RPUSH", key.name, [texts[place] for place in order])
-        return Write([*commands, ("LTRIM", key.name, len(texts), -1)] if commands else [], done)
+        return Write([*commands, ("LTRIM", key.name, len(texts), -1)] if texts else [], done)
 
     yield from guarded([key], [("LRANGE", key.name, 0, -1)], plan)
 
@@ -275,6 +279,11 @@ def rewrite(key: TypedKey[T], arrange: Callable[[Sequence[T]], Iterable[int]]) -
 def reversed_order(values: Sequence[Any]) -> Iterable[int]:
     """The places of values in reverse."""
     return reversed(range(len(values)))
+
+
+def repeated_order(times: SupportsIndex) -> Callable[[Sequence[Any]], Iterable[int]]:
+    """The places of values, so many times."""
+    return lambda values: list(range(len(values))) * times
 
 
 def sorted_order(key: Callable[[Any], Any] | None, reverse: bool) -> Callable[[Sequence[Any]], Iterable[int]]:

@@ -6,6 +6,7 @@ Members are what their texts are: two values with one text are one member.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Literal, TypeVar
 
 from redisorm.commands import Batch, Command, Flow, Reply
@@ -45,6 +46,25 @@ T = TypeVar("T")
 Combination = Literal["SINTER", "SUNION", "SDIFF"]
 
 
+def _spell(key: TypedKey[T], value: T) -> Text:
+    hash(value)  # a set has no other members, and could not be read back
+    return key.items.spell(value, key.name)
+
+
+def _spell_many(key: TypedKey[T], values: Iterable[T]) -> list[Text]:
+    found = list(values)
+    for value in found:
+        hash(value)
+    return key.items.spell_many(found, key.name)
+
+
+def _sought(key: TypedKey[Any], value: object) -> bytes | None:
+    if isinstance(value, AbstractSet) and type(value).__hash__ is None:
+        value = frozenset(value)  # as Python looks for a set among the members of another
+    hash(value)
+    return key.items.sought(value)
+
+
 # ---- reading ------------------------------------------------------------------------------------------------------------
 
 
@@ -56,7 +76,7 @@ def size(key: TypedKey[Any]) -> Flow[int]:
 
 def contains(key: TypedKey[Any], value: object) -> Flow[bool]:
     """SISMEMBER."""
-    text = key.items.sought(value)
+    text = _sought(key, value)
     if text is None:
         return False
     (found,) = yield from ask(("SISMEMBER", key.name, text))
@@ -65,7 +85,7 @@ def contains(key: TypedKey[Any], value: object) -> Flow[bool]:
 
 def which(key: TypedKey[Any], values: Iterable[object]) -> Flow[list[bool]]:
     """SMISMEMBER: for each value whether it is there."""
-    texts = [key.items.sought(value) for value in values]
+    texts = [_sought(key, value) for value in values]
     sought = [text for text in texts if text is not None]
     replies = (yield from ask(*chunks("SMISMEMBER", key.name, sought))) if sought else []
     found = iter([bool(flag) for reply in replies for flag in reply])
@@ -102,12 +122,12 @@ def sample(key: TypedKey[T], count: int) -> Flow[list[T]]:
 
 def add(key: TypedKey[T], value: T) -> Write[bool]:
     """SADD; tell whether it is new."""
-    return Write([("SADD", key.name, key.items.spell(value, key.name))], lambda replies: bool(replies[0]))
+    return Write([("SADD", key.name, _spell(key, value))], lambda replies: bool(replies[0]))
 
 
 def update(key: TypedKey[T], *groups: Iterable[T]) -> Write[int]:
     """SADD of many; how many are new."""
-    texts = [text for values in groups for text in key.items.spell_many(values, key.name)]
+    texts = [text for values in groups for text in _spell_many(key, values)]
     return Write(chunks("SADD", key.name, texts), _sum)
 
 
@@ -150,14 +170,14 @@ def pop(key: TypedKey[T], count: int | None) -> Write[Any]:
 
 def move(key: TypedKey[T], target: TypedKey[Any], value: object) -> Flow[bool]:
     """SMOVE: one member to another set, atomically; tell whether it was there."""
-    text = key.items.sought(value)
+    text = _sought(key, value)
     commands: list[Command] = [] if text is None else [("SMOVE", key.name, target.name, text)]
     write = Write(commands, lambda replies: bool(_sum(replies)), others=[key])
     return (yield from typed([key, target], apply(target, write)))
 
 
 def _removal(key: TypedKey[Any], values: Iterable[object]) -> list[Command]:
-    return chunks("SREM", key.name, [text for value in values if (text := key.items.sought(value)) is not None])
+    return chunks("SREM", key.name, [text for value in values if (text := _sought(key, value)) is not None])
 
 
 def _sum(replies: Sequence[Reply]) -> int:
@@ -219,7 +239,7 @@ def store(key: TypedKey[Any], command: Combination, target: TypedKey[Any], peers
 
 def keep(key: TypedKey[Any], groups: Sequence[Iterable[object]]) -> Flow[None]:
     """Remove all members but those that are among plain values: SMEMBERS and SREM under WATCH."""
-    kept = [{text for value in values if (text := key.items.sought(value)) is not None} for values in groups]
+    kept = [{text for value in values if (text := _sought(key, value)) is not None} for values in groups]
 
     def plan(replies: list[Reply]) -> Write[None]:
         gone = [text for text in replies[0] if not all(text in texts for texts in kept)]
@@ -230,7 +250,7 @@ def keep(key: TypedKey[Any], groups: Sequence[Iterable[object]]) -> Flow[None]:
 
 def symmetric_update(key: TypedKey[T], peer: TypedKey[Any] | None, plain: Iterable[T]) -> Flow[None]:
     """Remove the members that are in both and add those that are only in the other: SREM and SADD under WATCH."""
-    texts: list[Text] = [] if peer is not None else list(dict.fromkeys(as_bytes(text) for text in key.items.spell_many(plain, key.name)))
+    texts: list[Text] = [] if peer is not None else list(dict.fromkeys(as_bytes(text) for text in _spell_many(key, plain)))
 
     def plan(replies: list[Reply]) -> Write[None]:
         if peer is not None:
@@ -283,6 +303,6 @@ def _sizes(key: TypedKey[Any], peer: TypedKey[Any] | None, plain: Iterable[objec
         mine, common, theirs = yield from typed([key, peer], sizes)
         return mine, common, theirs
     values = set(plain)
-    texts = [text for value in values if (text := key.items.sought(value)) is not None]
+    texts = [text for value in values if (text := _sought(key, value)) is not None]
     replies: list[Any] = yield Batch([("SCARD", key.name), *chunks("SMISMEMBER", key.name, texts)], atomic=True, resend=True)
     return replies[0], sum(sum(reply) for reply in replies[1:]), len(values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from datetime import timedelta
-from typing import Any, TypeVar, overload
+from typing import Any, SupportsIndex, TypeVar, overload
 
 from typing_extensions import Self
 
@@ -71,6 +71,10 @@ class RedisList(Structure[T], MutableSequence[T]):
     def items(self, start: int | None = None, stop: int | None = None, step: int | None = None) -> list[T]:
         """Return the items of a slice, without arguments all of them. LRANGE, O(start + items); one round trip."""
         return self._ask(lists.items, slice(start, stop, step))
+
+    def copy(self) -> list[T]:
+        """Return all items. LRANGE, O(n); one round trip."""
+        return self.items()
 
     def contains(self, value: object) -> bool:
         """Tell whether an item equals a value. LPOS, O(n)."""
@@ -241,8 +245,23 @@ class RedisList(Structure[T], MutableSequence[T]):
             yield from reversed(batch)
             stop -= len(batch)
 
-    def __iadd__(self, values: Iterable[T]) -> Self:
+    def __iadd__(self, values: Iterable[T]) -> Self:  # type: ignore[misc]
         self.extend(values)
+        return self
+
+    def __add__(self, other: Any) -> list[T]:
+        return self.copy() + list(other) if isinstance(other, (list, RedisList)) else NotImplemented
+
+    def __radd__(self, other: Any) -> list[T]:
+        return list(other) + self.copy() if isinstance(other, list) else NotImplemented
+
+    def __mul__(self, times: SupportsIndex) -> list[T]:
+        return self.copy() * times
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: SupportsIndex) -> Self:
+        self._act(lists.rewrite, lists.repeated_order(times))
         return self
 
     def __eq__(self, other: object) -> bool:

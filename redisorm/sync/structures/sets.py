@@ -54,6 +54,10 @@ class RedisSet(Structure[T], MutableSet[T]):
         """Return all members. SSCAN in steps of about 1,000, O(n): not a snapshot where others write meanwhile."""
         return self._ask(sets.members)
 
+    def copy(self) -> set[T]:
+        """Return all members, as `items` does. SSCAN, O(n)."""
+        return self.items()
+
     def sample(self, count: int = 1) -> list[T]:
         """Return so many different members at random, or all where there are fewer. SRANDMEMBER, O(count)."""
         return self._ask(sets.sample, count)
