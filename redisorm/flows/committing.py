@@ -8,9 +8,10 @@ reads, compares, and writes. Either way everything is written or nothing (see do
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from redisorm.commands import Batch, Clock, Command, Flow, Pause, Supports, WatchLimit
+from redisorm.commands import Batch, Clock, Command, Flow, Pause, Reply, Supports, WatchLimit
 from redisorm.errors import ConcurrentUpdateError, UnsupportedServerError
 
 from .assuming import Assumption, assume
@@ -20,7 +21,7 @@ from .persistence import short_lived
 from .plan import Plan, Seen
 from .scripts import CommitScript, require_scripts
 from .seeing import Look, Tally, see
-from .spelling import spell
+from .spelling import Due, Spelled, spell
 from .uniqueness import refuse_twins
 
 __all__ = ["ATTEMPTS", "CommitResult", "NewRowsOf", "commit"]
@@ -57,23 +58,46 @@ class CommitResult(NamedTuple):
     objects: int
 
 
+@dataclass(slots=True)
+class _Terms:
+    """What all attempts of one commit share."""
+
+    riders: Sequence[Command]
+    new_version: Callable[[], int]
+    due: list[Due]
+    tally: Tally = field(default_factory=Tally)
+
+    def settle(self, spelled: Spelled, replies: Sequence[Reply] | None) -> bool:
+        """Take in the answer of a transaction; `False` where nothing was executed."""
+        done = spelled.settled(replies)
+        self.due += spelled.due
+        return done
+
+
 def commit(
-    changes: Sequence[Change], riders: Sequence[Command] = (), *, new_version: Callable[[], int], rows: NewRowsOf | None = None
+    changes: Sequence[Change],
+    riders: Sequence[Command] = (),
+    *,
+    new_version: Callable[[], int],
+    rows: NewRowsOf | None = None,
+    due: list[Due] | None = None,
 ) -> Flow[CommitResult]:
     """Write all changes in one transaction, or nothing, and fill in their outcomes.
 
     Args:
         changes: What to do with rows.
-        rows: New rows that are spelled together where that goes by one script; else they become changes like the others.
         riders: Further commands of the same transaction, such as XADD and PUBLISH. They are sent last.
         new_version: Makes the version a row of a versioned class begins with.
+        rows: New rows that are spelled together where that goes by one script; else they become changes like the others.
+        due: Is given the expired rows of the same classes that were met and may be swept.
 
     Raises:
         ConflictError: The server holds something else than a change relies on.
         ConcurrentUpdateError: Other writers won the race every time.
         UnsupportedServerError: The server lacks a command that a change needs.
     """
-    tally = Tally()
+    terms = _Terms(riders, new_version, [] if due is None else due)
+    tally = terms.tally
     scripts = yield Supports("EVALSHA")
     together: Sequence[NewRows] = ()
     if rows is not None:
@@ -83,7 +107,7 @@ def commit(
     yield from _check_server(changes)
     refuse_twins(changes)
     yield from _number([change for change in changes if change.is_new and change.pk is None], tally)
-    if scripts and (yield from _at_once(changes, together, riders, tally, new_version)):
+    if scripts and (yield from _at_once(changes, together, terms)):
         return CommitResult(tally.commands, tally.round_trips, len(changes) + sum(len(one.keys) for one in together))
     if rows is not None and together:
         changes = [*changes, *rows.changes()]
@@ -91,11 +115,11 @@ def commit(
     for attempt in range(ATTEMPTS):
         plan = Plan.of(changes)
         if not plan.watched:
-            done = yield from _write(plan, Seen(), riders, tally, new_version)
+            done = yield from _write(plan, Seen(), terms)
         elif limit is None or len(plan.watched) <= limit:
-            done = yield from _by_watch(plan, riders, tally, new_version, skip=2**attempt)
+            done = yield from _by_watch(plan, terms, skip=2**attempt)
         else:
-            done = yield from _by_script(plan, limit, riders, tally, new_version, skip=2**attempt)
+            done = yield from _by_script(plan, limit, terms, skip=2**attempt)
         if done:
             return CommitResult(tally.commands, tally.round_trips, len(changes))
         yield Pause(min(0.001 * 2**attempt, LONGEST_PAUSE_S))
@@ -148,9 +172,7 @@ def _give_key(change: Change, number: int) -> None:
 # ---- one attempt --------------------------------------------------------------------------------------------------------
 
 
-def _at_once(
-    changes: Sequence[Change], together: Sequence[NewRows], riders: Sequence[Command], tally: Tally, new_version: Callable[[], int]
-) -> Flow[bool]:
+def _at_once(changes: Sequence[Change], together: Sequence[NewRows], terms: _Terms) -> Flow[bool]:
     """Take for granted what is likely, and let one script verify it and write; `False` where something was otherwise."""
     plan = Plan.of(changes)
     if not plan.watched and not together:
@@ -160,39 +182,39 @@ def _at_once(
     taken = {change.key for change in changes}
     if assumed is None or any(key in taken for one in together for key in one.keys if taken):
         return False
-    spelled = spell(plan, assumed.seen, riders, now_ms, new_version, together)
+    spelled = spell(plan, assumed.seen, terms.riders, now_ms, terms.new_version, together)
     for one in together:
         assumed.absent += one.absent()
     script = CommitScript.of(plan.keys(), assumed, spelled.commands, [table for one in together for table in one.tables])
     if not script.fits:
         return False
     answers = yield from script.run()
-    tally.add(3)
-    return spelled.settled(answers)
+    terms.tally.add(3)
+    return terms.settle(spelled, answers)
 
 
-def _by_watch(plan: Plan, riders: Sequence[Command], tally: Tally, new_version: Callable[[], int], *, skip: int) -> Flow[bool]:
-    seen = yield from see(plan, Look(tally, watching=True))
+def _by_watch(plan: Plan, terms: _Terms, *, skip: int) -> Flow[bool]:
+    seen = yield from see(plan, Look(terms.tally, watching=True))
     if taken := _taken(plan, seen):
-        yield from _number(taken, tally, skip=skip)
+        yield from _number(taken, terms.tally, skip=skip)
         return False
-    return (yield from _write(plan, seen, riders, tally, new_version))
+    return (yield from _write(plan, seen, terms))
 
 
-def _by_script(plan: Plan, limit: int, riders: Sequence[Command], tally: Tally, new_version: Callable[[], int], *, skip: int) -> Flow[bool]:
+def _by_script(plan: Plan, limit: int, terms: _Terms, *, skip: int) -> Flow[bool]:
     """Read without watching; the script repeats the reads and writes only where nothing is different."""
     yield from require_scripts(len(plan.watched), limit)
-    look = Look(tally, watching=False)
+    look = Look(terms.tally, watching=False)
     seen = yield from see(plan, look)
     if taken := _taken(plan, seen):
-        yield from _number(taken, tally, skip=skip)
+        yield from _number(taken, terms.tally, skip=skip)
         return False
-    spelled = spell(plan, seen, riders, (yield Clock()), new_version)
+    spelled = spell(plan, seen, terms.riders, (yield Clock()), terms.new_version)
     script = CommitScript.of([*plan.keys(), *look.watched], Assumption(reads=look.log), spelled.commands)
     script.require_fit()
     answers = yield from script.run()
-    tally.add(3)
-    return spelled.settled(answers)
+    terms.tally.add(3)
+    return terms.settle(spelled, answers)
 
 
 def _taken(plan: Plan, seen: Seen) -> list[Change]:
@@ -200,10 +222,10 @@ def _taken(plan: Plan, seen: Seen) -> list[Change]:
     return [change for change in plan.changes if change.numbered and seen.of(change).exists]
 
 
-def _write(plan: Plan, seen: Seen, riders: Sequence[Command], tally: Tally, new_version: Callable[[], int]) -> Flow[bool]:
-    spelled = spell(plan, seen, riders, (yield Clock()), new_version)
+def _write(plan: Plan, seen: Seen, terms: _Terms) -> Flow[bool]:
+    spelled = spell(plan, seen, terms.riders, (yield Clock()), terms.new_version)
     if not spelled.commands:
         return True
     replies = yield Batch(spelled.commands, atomic=True)
-    tally.add(len(spelled.commands) + 2)
-    return spelled.settled(replies)
+    terms.tally.add(len(spelled.commands) + 2)
+    return terms.settle(spelled, replies)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from redisorm.commands import Command, Reply
+from redisorm.keys import LEDGER, Keyspace
 from redisorm.mapping.codec import Text
+from redisorm.mapping.mapper import Mapper
 
 from .changes import UNTOLD, Change, Kind, Outcome
 from .fate import fate_of
@@ -18,18 +20,39 @@ from .persistence import writes
 from .plan import Plan, Seen
 from .standing import Standing, stand
 
-__all__ = ["Spelled", "spell"]
+__all__ = ["Due", "Spelled", "spell"]
 
 SKIPPED = Outcome(skipped=True)
 _NONE: Mapping[str, Text] = {}
 
 
+class Due(NamedTuple):
+    """Rows of one class that have expired and left something behind.
+
+    Attributes:
+        pk_texts: Their primary keys.
+    """
+
+    mapper: Mapper[Any]
+    keyspace: Keyspace
+    pk_texts: list[str]
+
+
 @dataclass(slots=True)
 class Spelled:
-    """The commands of a plan, and where in them each row is deleted: only the answer tells whether it was there."""
+    """The commands of a plan, and where in them the answers are that matter.
+
+    Attributes:
+        commands: The commands.
+        deletions: Where each row is deleted: only the answer tells whether it was there.
+        questions: Where it is asked which rows of a class are due to be swept.
+        due: The answers to these.
+    """
 
     commands: list[Command]
-    deletions: list[tuple[int, Change]]
+    deletions: list[tuple[int, Change]] = field(default_factory=list)
+    questions: list[tuple[int, Mapper[Any], Keyspace]] = field(default_factory=list)
+    due: list[Due] = field(default_factory=list)
 
     def settled(self, replies: Sequence[Reply] | None) -> bool:
         """Take in the answer; `False` where nothing was executed."""
@@ -37,7 +60,16 @@ class Spelled:
             return False
         for place, change in self.deletions:
             change.outcome = Outcome(was_there=bool(replies[place]))
+        for place, mapper, keyspace in self.questions:
+            pk_texts = [pk_text.decode("utf-8", "surrogateescape") for pk_text in replies[place]]
+            self.due += [Due(mapper, keyspace, pk_texts)] if pk_texts else []
         return True
+
+    def ask_for_due(self, mortals: Mapping[Keyspace, tuple[Mapper[Any], int]], now_ms: int) -> None:
+        """Ask which rows have expired and were not swept yet: two for each that the commit writes, so that sweeping keeps up."""
+        for keyspace, (mapper, count) in mortals.items():
+            self.questions.append((len(self.commands), mapper, keyspace))
+            self.commands.append(("ZRANGE", keyspace.own(LEDGER), "-inf", now_ms, "BYSCORE", "LIMIT", 0, 2 * count))
 
 
 def spell(
@@ -49,9 +81,10 @@ def spell(
         ConflictError: The server holds something else than a change relies on.
         IndexValueError: An index cannot hold a value.
     """
-    spelled = Spelled(list(seen.raises), [])
+    spelled = Spelled(list(seen.raises))
     upkeep = Upkeep()
     removed: set[str] = set()
+    mortals: dict[Keyspace, tuple[Mapper[Any], int]] = {}
     for change in plan.changes:
         observed = ABSENT if change.is_new and change.key in removed else seen.of(change)
         if change.only_if is not None and not (observed.exists and observed.fits):
@@ -70,10 +103,13 @@ def spell(
             if standing is not None:
                 _free_only_its_own(standing, change, seen)
                 standing.keep(change, upkeep)
+            if fate.deadline_ms is not None or change.mapper.options.ttl_ms is not None:
+                mortals[change.keyspace] = (change.mapper, mortals.get(change.keyspace, (change.mapper, 0))[1] + 1)
         spelled.commands += writes(change, observed, texts, fate, now_ms=now_ms, version=change.outcome.version or 0)
     for rows in together:
         rows.enter(upkeep)
     spelled.commands += upkeep.commands()
+    spelled.ask_for_due(mortals, now_ms)
     spelled.commands += riders
     return spelled
 
