@@ -42,7 +42,8 @@ def assume(plan: Plan, now_ms: int) -> Assumption | None:
     """Work out what a commit can take for granted; `None` where it has to look."""
     if plan.counters:
         return None
-    assumed = Assumption(absent=list(plan.absent))
+    reads: list[tuple[Command, Reply]] = [(guard.read, guard.wanted) for guard in plan.guards if guard.wanted is not None]
+    assumed = Assumption(absent=list(plan.absent), reads=reads)
     for read in plan.rows:
         if read.change.only_if is not None or not _take_for_granted(read.change, assumed, now_ms):
             return None

@@ -16,6 +16,7 @@ from redisorm.errors import ConcurrentUpdateError, UnsupportedServerError
 
 from .assuming import Assumption, assume
 from .changes import Change
+from .guarding import Guard, streams_of
 from .newrows import NewRows
 from .persistence import short_lived
 from .plan import Plan, Seen
@@ -81,6 +82,7 @@ def commit(
     new_version: Callable[[], int],
     rows: NewRowsOf | None = None,
     due: list[Due] | None = None,
+    guards: Sequence[Guard] = (),
 ) -> Flow[CommitResult]:
     """Write all changes in one transaction, or nothing, and fill in their outcomes.
 
@@ -90,12 +92,15 @@ def commit(
         new_version: Makes the version a row of a versioned class begins with.
         rows: New rows that are spelled together where that goes by one script; else they become changes like the others.
         due: Is given the expired rows of the same classes that were met and may be swept.
+        guards: What must hold beside. That each XADD of the riders has a stream under its key is seen to here.
 
     Raises:
-        ConflictError: The server holds something else than a change relies on.
+        ConflictError: The server holds something else than a change relies on, or a guard does not hold.
         ConcurrentUpdateError: Other writers won the race every time.
         UnsupportedServerError: The server lacks a command that a change needs.
     """
+    if riders:
+        guards = [*guards, *streams_of(riders)]
     terms = _Terms(riders, new_version, [] if due is None else due)
     tally = terms.tally
     scripts = yield Supports("EVALSHA")
@@ -107,14 +112,14 @@ def commit(
     yield from _check_server(changes)
     refuse_twins(changes)
     yield from _number([change for change in changes if change.is_new and change.pk is None], tally)
-    if scripts and (yield from _at_once(changes, together, terms)):
+    if scripts and (yield from _at_once(Plan.of(changes, guards), together, terms)):
         return CommitResult(tally.commands, tally.round_trips, len(changes) + sum(len(one.keys) for one in together))
     if rows is not None and together:
         changes = [*changes, *rows.changes()]
     limit = yield WatchLimit()
     for attempt in range(ATTEMPTS):
-        plan = Plan.of(changes)
-        if not plan.watched:
+        plan = Plan.of(changes, guards)
+        if plan.is_blind:
             done = yield from _write(plan, Seen(), terms)
         elif limit is None or len(plan.watched) <= limit:
             done = yield from _by_watch(plan, terms, skip=2**attempt)
@@ -123,7 +128,7 @@ def commit(
         if done:
             return CommitResult(tally.commands, tally.round_trips, len(changes))
         yield Pause(min(0.001 * 2**attempt, LONGEST_PAUSE_S))
-    keys = [change.key for change in changes if change.is_guarded]
+    keys = [change.key for change in changes if change.is_guarded] or [key for guard in guards for key in guard.watched]
     raise ConcurrentUpdateError(
         f"other writers changed what the commit was reading {ATTEMPTS} times in a row "
         f"({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}); nothing was written: try again, or make the commit smaller",
@@ -172,14 +177,13 @@ def _give_key(change: Change, number: int) -> None:
 # ---- one attempt --------------------------------------------------------------------------------------------------------
 
 
-def _at_once(changes: Sequence[Change], together: Sequence[NewRows], terms: _Terms) -> Flow[bool]:
+def _at_once(plan: Plan, together: Sequence[NewRows], terms: _Terms) -> Flow[bool]:
     """Take for granted what is likely, and let one script verify it and write; `False` where something was otherwise."""
-    plan = Plan.of(changes)
-    if not plan.watched and not together:
+    if plan.is_blind and not together:
         return False
     now_ms = yield Clock()
     assumed = assume(plan, now_ms)
-    taken = {change.key for change in changes}
+    taken = {change.key for change in plan.changes}
     if assumed is None or any(key in taken for one in together for key in one.keys if taken):
         return False
     spelled = spell(plan, assumed.seen, terms.riders, now_ms, terms.new_version, together)

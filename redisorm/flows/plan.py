@@ -11,6 +11,7 @@ from redisorm.keys import Keyspace
 
 from .changes import Change, Kind
 from .entries import claims_of
+from .guarding import Guard
 from .guards import ABSENT, Observed, Read, read_of
 
 __all__ = ["MOST_COUNTED", "Plan", "Seen"]
@@ -30,6 +31,7 @@ class Plan:
         rows: One read for each row that must be there.
         absent: The keys that are expected to be absent, which share one EXISTS.
         counters: The highest explicit number by counter.
+        guards: What must hold beside.
     """
 
     changes: Sequence[Change]
@@ -37,9 +39,10 @@ class Plan:
     rows: list[Read] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
+    guards: Sequence[Guard] = ()
 
     @classmethod
-    def of(cls, changes: Sequence[Change]) -> Plan:
+    def of(cls, changes: Sequence[Change], guards: Sequence[Guard] = ()) -> Plan:
         """Plan an attempt."""
         plan = cls(changes if len(changes) < 2 else sorted(changes, key=lambda change: change.kind is not Kind.DELETE))
         for change in plan.changes:
@@ -49,7 +52,15 @@ class Plan:
                 read = read_of(change)
                 plan.watched += read.watched()
                 plan.rows.append(read)
+        for guard in guards:
+            plan.watched += guard.watched
+        plan.guards = guards
         return plan
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether nothing need be known before writing."""
+        return not self.watched and not self.guards
 
     def _expect_absence(self, change: Change) -> None:
         mapper, keyspace = change.mapper, change.keyspace

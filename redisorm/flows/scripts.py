@@ -142,11 +142,15 @@ def _spell_reads(reads: Sequence[tuple[Command, Reply]], words: list[Any]) -> No
     others = [read for read in reads if read[0][0] != "HMGET"]
     words.append(len(others))
     for command, reply in others:
+        if command[0] == "XPENDING":  # how long an entry has been idle is another number every time
+            reply = [entry[:2] for entry in reply]  # noqa: PLW2901
         words += (len(command), *command, _spelled(reply))
 
 
 def _keys_of(command: Command) -> list[str]:
-    """The keys a write names: of all the commands of a commit only UNLINK takes more than one."""
+    """The keys a write names: of all the commands of a commit only UNLINK takes more than one, and only PUBLISH none."""
+    if command[0] == "PUBLISH":
+        return []
     return [str(word) for word in (command[1:] if command[0] == "UNLINK" else command[1:2])]
 
 

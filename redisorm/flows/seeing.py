@@ -81,6 +81,7 @@ def see(plan: Plan, look: Look) -> Flow[Seen]:
     Raises:
         WrongTypeError: A key of another type is in the way.
         UniqueViolationError: A unique value belongs to another row.
+        ConflictError: A guard does not hold.
         DecodeError: A stored version is no number.
     """
     try:
@@ -103,11 +104,16 @@ def _refuse_types(plan: Plan) -> Flow[None]:
 
 def _see(plan: Plan, look: Look) -> Flow[Seen]:
     shared = plan.shared
-    commands: list[Command] = [*shared, *(command for read in plan.rows for command in read.commands())]
+    commands: list[Command] = [guard.read for guard in plan.guards]
+    commands += shared
+    commands += (command for read in plan.rows for command in read.commands())
     commands += (("GET", counter) for counter in plan.counters)
     replies = yield from look.ask(plan.watched, commands, passing=len(plan.counters))
-    place = len(shared)
-    met = any(replies[:place])
+    for guard, reply in zip(plan.guards, replies):  # noqa: B905 - the other replies follow
+        guard.check(reply)
+    place = len(plan.guards)
+    met = any(replies[place : place + len(shared)])
+    place += len(shared)
     seen = Seen()
     for read in plan.rows:
         width = len(read.commands())

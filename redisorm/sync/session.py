@@ -16,6 +16,8 @@ from redisorm.errors import DecodeError
 from redisorm.flows.committing import CommitResult
 from redisorm.flows.loading import OnError
 from redisorm.mapping.base import MappedModel
+from redisorm.patterns.pubsub import Message, publishing
+from redisorm.patterns.streams import Event, appending
 from redisorm.unitofwork.beginning import Begin
 from redisorm.unitofwork.retrying import pause, worth_retrying
 from redisorm.unitofwork.session import BaseSession
@@ -119,6 +121,22 @@ class Session(BaseSession):
             DetachedInstanceError: The object is not in this session.
         """
         self._run(self._refresh(obj))
+
+    def publish(self, message: Message) -> None:
+        """Publish a message in the transaction of the next commit, as it is now. A rollback drops it.
+
+        Raises:
+            ValidationError: A value was changed in place and does not fit its field.
+        """
+        self._ride(publishing(message, self.database.namespace))
+
+    def emit(self, event: Event) -> None:
+        """Append an event to its stream in the transaction of the next commit, as it is now. A rollback drops it.
+
+        Raises:
+            ValidationError: A value was changed in place and does not fit its field.
+        """
+        self._ride(appending(event, self.database.namespace))
 
     def commit(self, batch: int | None = None, per_slot: bool = False) -> CommitResult:
         """Write everything that waits in one MULTI/EXEC, or nothing.

@@ -85,17 +85,19 @@ class UnitOfWork:
         waiting = self._close()
         if any(waiting) and not failed:
             _log.warning(
-                "a session was left with uncommitted work, which was discarded: %d new, %d changed, %d to delete; call commit()", *waiting
+                "a session was left with uncommitted work, which was discarded: "
+                "%d new, %d changed, %d to delete, %d to send; call commit()",
+                *waiting,
             )
 
     def close(self) -> None:
         """Discard what was not committed, put objects back to what was loaded, and let go of them. Closing twice is no error."""
         self._close()
 
-    def _close(self) -> tuple[int, int, int]:
-        """Close, and tell how many objects were to be stored, written and deleted."""
+    def _close(self) -> tuple[int, int, int, int]:
+        """Close, and tell how many objects were to be stored, written and deleted, and how many further commands were to be sent."""
         if not self.is_open:
-            return 0, 0, 0
+            return 0, 0, 0, 0
         with self._alone(last=True):
             waiting = self._discard(last=True)
             for _, objects in self._map.classes():
@@ -252,9 +254,9 @@ class UnitOfWork:
         with self._alone():
             self._discard()
 
-    def _discard(self, *, last: bool = False) -> tuple[int, int, int]:
-        """Roll back, and tell how many objects were to be stored, written and deleted; `last` before the session is closed."""
-        new, changed, deleted = self.new, 0, self.deleted
+    def _discard(self, *, last: bool = False) -> tuple[int, int, int, int]:
+        """Roll back, and tell how much was to be stored, written, deleted and sent; `last` before the session is closed."""
+        new, changed, deleted, riders = self.new, 0, self.deleted, len(self._riders)
         self._riders.clear()
         for obj in new:
             self._let_go(obj, state_of(obj))
@@ -276,7 +278,7 @@ class UnitOfWork:
                 state.phase = Phase.PERSISTENT
                 self._map.put(self._identity(obj, state.key), obj)
         self._deleted.clear()
-        return len(new), changed, len(deleted)
+        return len(new), changed, len(deleted), riders
 
     def _add(self, obj: MappedModel, life: int | None) -> None:
         state = state_of(obj)

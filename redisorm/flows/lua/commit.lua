@@ -9,7 +9,8 @@
 --
 -- A table is new rows of the same fields under consecutive keys: one HSET each.
 -- Returns the replies of the writes, or false where something is not as expected and nothing was written.
--- A script does not roll back, so a command this user may not run is refused before the first write too.
+-- A script does not roll back, so a command this user may not run is refused before the first write too, and an XADD that
+-- would meet a key of another type.
 
 local ARGV, KEYS, call, ask, tonumber, unpack = ARGV, KEYS, redis.call, redis.pcall, tonumber, unpack
 
@@ -51,7 +52,12 @@ for _ = 1, number() do
 end
 for _ = 1, number() do
   local first, last = take(number())
-  if spelled(ask(unpack(ARGV, first, last))) ~= ARGV[at] then return false end
+  local reply = ask(unpack(ARGV, first, last))
+  if ARGV[first] == 'XPENDING' and not reply.err then
+    -- which entry and whose, without the time it has been idle
+    for i, entry in ipairs(reply) do reply[i] = {entry[1], entry[2]} end
+  end
+  if spelled(reply) ~= ARGV[at] then return false end
   at = at + 1
 end
 
@@ -75,6 +81,10 @@ for _ = 1, number() do
   local first, last = take(number())
   local fine, refusal = allowed(unpack(ARGV, first, last))
   if not fine then return refusal end
+  if ARGV[first] == 'XADD' then
+    local kind = call('TYPE', ARGV[first + 1]).ok
+    if kind ~= 'stream' and kind ~= 'none' then return false end
+  end
 end
 
 at = start
