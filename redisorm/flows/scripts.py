@@ -23,6 +23,8 @@ __all__ = ["MOST_ARGUMENTS", "CommitScript", "require_scripts"]
 MOST_ARGUMENTS = 1_000_000
 """Words of one command a server takes (`proto-max-multibulk-len` is 1,048,576)."""
 
+_OF_MANY_KEYS = frozenset(("EXISTS", "UNLINK"))
+
 _COMMIT = (files("redisorm.flows") / "lua" / "commit.lua").read_text(encoding="utf-8")
 _COMMIT_SHA = hashlib.sha1(_COMMIT.encode(), usedforsecurity=False).hexdigest()
 
@@ -56,13 +58,14 @@ class CommitScript:
         """Spell a call.
 
         Args:
-            keys: What is read or written; keys that the writes name need not be among them.
+            keys: What is read or written beside the keys that the reads and the writes name.
             tables: New rows beside those that the writes make.
         """
         made, rest = _tables(writes, frozenset(assumed.absent))
         tables = [*tables, *made]
         missing = dict.fromkeys([*(key for table in tables for key in table.keys), *assumed.absent])
-        named = (key for _, command in rest for key in _keys_of(command))
+        commands = (*(command for command, _ in assumed.reads), *(command for _, command in rest))
+        named = (key for command in commands for key in _keys_of(command))
         every = list(dict.fromkeys([*missing, *keys, *named]))
         words: list[Any] = [len(every), *every, len(missing)]
         _spell_reads(assumed.reads, words)
@@ -148,10 +151,10 @@ def _spell_reads(reads: Sequence[tuple[Command, Reply]], words: list[Any]) -> No
 
 
 def _keys_of(command: Command) -> list[str]:
-    """The keys a write names: of all the commands of a commit only UNLINK takes more than one, and only PUBLISH none."""
+    """The keys a command names: of all those of a commit only EXISTS and UNLINK take more than one, and only PUBLISH none."""
     if command[0] == "PUBLISH":
         return []
-    return [str(word) for word in (command[1:] if command[0] == "UNLINK" else command[1:2])]
+    return [str(word) for word in (command[1:] if command[0] in _OF_MANY_KEYS else command[1:2])]
 
 
 def _spelled(reply: Reply) -> bytes:

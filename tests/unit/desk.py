@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from redisorm import AsyncSession, Database, Session
-from redisorm.commands import Batch, Watch
-from redisorm.drivers.scripted import ScriptedDriver
+from redisorm.commands import Batch, Command, Watch
+from redisorm.drivers.scripted import Script, ScriptedDriver
 from redisorm.keys import LIFE, VERSION
 from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.unitofwork import verbs
@@ -47,6 +47,72 @@ def atomic(*commands: Sequence[Any]) -> Batch:
 def look(*commands: Sequence[Any]) -> Batch:
     """What one pipeline of reads would be."""
     return Batch(list(commands), resend=True)
+
+
+class ScriptCall(NamedTuple):
+    """One call of the commit's script, read apart.
+
+    Attributes:
+        keys: The declared keys.
+        absent: Those of them that must be absent.
+        rows: Hashes by their HMGET, with the texts they must have.
+        reads: Other reads, with the replies they must have, spelled.
+        tables: New rows: fields, keys and the values row by row.
+        writes: The other writes.
+    """
+
+    keys: list[str]
+    absent: list[str]
+    rows: list[tuple[Command, list[bytes]]]
+    reads: list[tuple[Command, bytes]]
+    tables: list[tuple[list[Any], list[str], list[Any]]]
+    writes: list[Command]
+
+
+def script_call(request: Batch | Watch) -> ScriptCall:
+    """Read a call of the commit's script apart."""
+    (command,) = request.commands
+    words: Any = iter(command[2:])
+
+    def take(count: int) -> list[Any]:
+        return [next(words) for _ in range(count)]
+
+    keys = take(next(words))
+    absent = keys[: next(words)]
+    call = ScriptCall(keys, absent, [], [], [], [])
+    for _ in range(next(words)):
+        count = next(words)
+        call.rows.append((tuple(take(count + 2)), take(count)))
+    call.reads.extend((tuple(take(next(words))), next(words)) for _ in range(next(words)))
+    for _ in range(next(words)):
+        fields = take(next(words))
+        first, count = take(2)
+        call.tables.append((fields, keys[first - 1 : first - 1 + count], take(len(fields) * count)))
+    call.writes.extend(tuple(take(next(words))) for _ in range(next(words)))
+    assert list(words) == []
+    return call
+
+
+def agreeing(request: Batch | Watch) -> list[Any]:
+    """The answer of a server on which a script finds everything as expected: 1 for each write, and nothing is due to be swept."""
+    return [[[] if command[0] == "ZRANGE" else 1 for command in script_call(request).writes]]
+
+
+def answering(*looks: Any) -> Script:
+    """The answers of a server that has these for what is read, in order, and writes what it is told: nothing is due to be swept."""
+    rest = list(looks)
+
+    def answer(request: Batch | Watch) -> Any:
+        if isinstance(request, Watch) or request.resend or not request.atomic:
+            return rest.pop(0)
+        return [[] if command[0] == "ZRANGE" else 1 for command in request.commands]
+
+    return answer
+
+
+def scripting(answer: Script = agreeing, **options: Any) -> ScriptedDriver:
+    """A server that runs scripts."""
+    return ScriptedDriver(answer, supports={"EVALSHA": True}, **options)
 
 
 def texts_of(
