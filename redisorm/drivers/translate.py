@@ -65,6 +65,7 @@ _ADVICE = {
 
 _AFTER_COUNT = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"})
 _COUNT_FIRST = frozenset({"ZINTER", "ZUNION", "ZDIFF", "ZINTERCARD", "SINTERCARD", "LMPOP", "ZMPOP"})
+_AFTER_TIMEOUT_AND_COUNT = frozenset({"BLMPOP", "BZMPOP"})
 _SUBCOMMAND_FIRST = frozenset({"XGROUP", "XINFO", "OBJECT", "MEMORY"})
 _AFTER_STREAMS = frozenset({"XREAD", "XREADGROUP"})
 _KEYLESS = frozenset(
@@ -87,6 +88,8 @@ def key_of(command: Command | None) -> str | None:
         at = 3 if len(command) > 3 and str(command[2]) != "0" else len(command)
     elif name in _COUNT_FIRST or name in _SUBCOMMAND_FIRST:
         at = 2
+    elif name in _AFTER_TIMEOUT_AND_COUNT:
+        at = 3
     elif name in _AFTER_STREAMS:
         at = next((i + 1 for i, word in enumerate(command) if word in {"STREAMS", b"STREAMS"}), len(command))
     if at >= len(command):

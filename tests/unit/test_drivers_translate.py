@@ -123,6 +123,7 @@ def test_credentials_never_show() -> None:
         (("EVAL", "return 1", 0, "argument"), None),
         (("EVAL", "return 1", "0"), None),
         (("ZINTER", 2, "a", "b"), "a"),
+        (("BLMPOP", "0", 1, "queue", "LEFT"), "queue"),
         (("XREADGROUP", "GROUP", "g", "c", "STREAMS", "orders", ">"), "orders"),
         (("XGROUP", "CREATE", "orders", "g", "0"), "orders"),
         (("SCAN", "0", "MATCH", "user:*"), None),
