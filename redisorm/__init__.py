@@ -41,6 +41,7 @@ from .errors import (
     WrongTypeError,
 )
 from .flows.committing import CommitResult
+from .flows.report import Problem, Report
 from .mapping.fields import Field
 from .mapping.geo import GeoPoint
 from .mapping.sortedset import SortedSet
@@ -97,6 +98,7 @@ __all__ = [
     "MultipleFoundError",
     "NotFoundError",
     "NotIndexedError",
+    "Problem",
     "QueryError",
     "RateLimitExceeded",
     "RateLimiter",
@@ -108,6 +110,7 @@ __all__ = [
     "RedisSortedSet",
     "RedisValue",
     "RedisormError",
+    "Report",
     "RowTypeError",
     "Session",
     "SessionError",

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from .errors import MappingError
@@ -39,6 +40,7 @@ __all__ = [
     "LEDGER",
     "LIFE",
     "VERSION",
+    "KeyPart",
     "Keyspace",
     "channel_name",
     "channel_pattern",
@@ -167,6 +169,20 @@ def limit_key(namespace: str, name: str, subject: str, *, hits: bool = False) ->
     return f"{_lead(namespace)}limit::{escape(name)}:{subject}{':hits' if hits else ''}"
 
 
+class KeyPart(NamedTuple):
+    """What a key of a class is.
+
+    Attributes:
+        role: A row, a companion or the memo of one, or a key of the class itself.
+        pk_text: The primary key of the row; empty for the class itself.
+        name: The field of a companion, or what comes after `prefix::`; else empty.
+    """
+
+    role: Literal["row", "companion", "memo", "own"]
+    pk_text: str
+    name: str
+
+
 class Keyspace:
     """The keys of one class in one namespace."""
 
@@ -217,6 +233,22 @@ class Keyspace:
     def pattern(self) -> str:
         """The glob pattern that matches the keys of all rows, and of more: `belongs` tells them apart."""
         return _literally(self._head) + "*"
+
+    def part(self, key: str) -> KeyPart | None:
+        """Tell what a key is; `None` where it is no key of the class, or another class's."""
+        text = key[len(self._head) :]
+        if not key.startswith(self._head) or not text:
+            return None
+        if text.startswith(":"):
+            return KeyPart("own", "", text[1:])
+        pk, separator, rest = text.partition(":")
+        if pk in self._refused:
+            return None
+        if not separator:
+            return KeyPart("row", unescape(pk), "")
+        if rest == ":memo":
+            return KeyPart("memo", unescape(pk), "")
+        return None if rest.startswith(":") else KeyPart("companion", unescape(pk), rest)
 
     def row_text(self, key: str) -> str | None:
         """Read the primary key out of the key of a row; `None` where the key is something else, or another class's."""

@@ -6,7 +6,7 @@ that a row replaced in the same commit ends in its new place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from redisorm.commands import Command
@@ -42,8 +42,9 @@ class Upkeep:
         self._freed: list[str] = []
         self._taken: dict[str, tuple[str, int | None]] = {}
         self._memos: list[Command] = []
+        self._dropped: list[str] = []
 
-    def leave(self, keyspace: Keyspace, pk_text: str, entries: Mapping[str, str]) -> None:
+    def leave(self, keyspace: Keyspace, pk_text: str, entries: Mapping[str, str | bytes]) -> None:
         """Take a row out of indexes: the member by entry, empty for the primary key itself."""
         for name, member in entries.items():
             self._removed.setdefault(keyspace.own(name), []).append(member or pk_text)
@@ -102,7 +103,11 @@ class Upkeep:
 
     def forget(self, memo: str) -> None:
         """Drop what is remembered of a row."""
-        self._memos.append(("UNLINK", memo))
+        self._dropped.append(memo)
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Drop what is left of a row that is gone."""
+        self._dropped += keys
 
     def commands(self) -> Iterator[Command]:
         """The commands, what leaves before what enters."""
@@ -116,4 +121,5 @@ class Upkeep:
             yield from (("GEOADD", key, *words[start : start + CHUNK]) for start in range(0, len(words), CHUNK))
         for key, (pk_text, deadline_ms) in self._taken.items():
             yield ("SET", key, pk_text) if deadline_ms is None else ("SET", key, pk_text, "PXAT", deadline_ms)
+        yield from (("UNLINK", *self._dropped[start : start + CHUNK]) for start in range(0, len(self._dropped), CHUNK))
         yield from self._memos

@@ -16,6 +16,7 @@ from redisorm import (
     AsyncSession,
     AsyncStream,
     Channel,
+    Database,
     RateLimiter,
     RedisModel,
     Session,
@@ -92,6 +93,15 @@ def test_every_method_of_a_handle_says_what_it_sends_and_what_that_costs(name: s
         if method not in VIEWS | {"copy"}:
             assert re.search(r"O\(|round trips|transaction|WATCH|SMISMEMBER|whole list", doc), method
     assert issubclass(handle, Structure)
+
+
+@pytest.mark.parametrize("verb", ["check", "repair", "reindex", "sweep"])
+def test_database_has_each_verb_of_upkeep_in_both_colours(verb: str) -> None:
+    blocking, awaiting = getattr(Database, verb), getattr(Database, f"a{verb}")
+
+    assert inspect.iscoroutinefunction(awaiting)
+    assert inspect.signature(awaiting) == inspect.signature(blocking)
+    assert awaiting.__doc__ == blocking.__doc__
 
 
 def test_verbs_of_models_are_the_reserved_names() -> None:
