@@ -15,8 +15,9 @@ from redisorm.mapping.encoder import as_bytes
 from .changes import PERMANENT, Change, Kind, life_text
 from .entries import claims_of, entries_of
 from .fate import fate_of
+from .guarding import KeyType
 from .guards import Observed, texts_after
-from .indexing import memo_of
+from .indexing import CHUNK, memo_of
 from .plan import Plan, Seen
 from .scope import Scope, scope_of
 
@@ -31,11 +32,13 @@ class Assumption:
         seen: As if it had been looked at.
         absent: Keys that must be absent.
         reads: Reads, and the replies they must have.
+        types: Keys, and the types they must have, if they are there.
     """
 
     seen: Seen = field(default_factory=Seen)
     absent: list[str] = field(default_factory=list)
     reads: list[tuple[Command, Reply]] = field(default_factory=list)
+    types: dict[str, str] = field(default_factory=dict)
 
 
 def assume(plan: Plan, now_ms: int) -> Assumption | None:
@@ -43,7 +46,8 @@ def assume(plan: Plan, now_ms: int) -> Assumption | None:
     if plan.counters:
         return None
     reads: list[tuple[Command, Reply]] = [(guard.read, guard.wanted) for guard in plan.guards if guard.wanted is not None]
-    assumed = Assumption(absent=list(plan.absent), reads=reads)
+    types = {guard.key: guard.kind for guard in plan.guards if isinstance(guard, KeyType)}
+    assumed = Assumption(absent=list(plan.absent), reads=reads, types=types)
     for read in plan.rows:
         if read.change.only_if is not None or not _take_for_granted(read.change, assumed, now_ms):
             return None
@@ -91,8 +95,7 @@ def _take_for_granted(change: Change, assumed: Assumption, now_ms: int) -> bool:
         wanted.append(row.texts[name])
     assumed.reads.append((("HMGET", change.key, *fields), wanted))
     for one in touched:
-        kind = one.companion.kind.encode() if one.before else b"none"
-        assumed.reads.append((("TYPE", change.keyspace.companion(change.key, one.companion.name)), kind))
+        assumed.types[change.keyspace.companion(change.key, one.companion.name)] = one.companion.kind
     assumed.seen.rows[change.key] = row
     return not scope or _take_indexes_for_granted(change, scope, row, assumed, mortal=mortal)
 
@@ -104,6 +107,8 @@ def _take_indexes_for_granted(change: Change, scope: Scope, row: Observed, assum
         if index.companion is None:
             continue
         key, elements = keyspace.companion(change.key, index.name), row.elements[index.name]
+        if len(elements) > CHUNK:
+            return False
         if index.companion.kind == "list":
             assumed.reads.append((("LRANGE", key, 0, -1), list(elements)))
         elif index.companion.kind == "set":

@@ -16,7 +16,7 @@ from redisorm.errors import ConcurrentUpdateError, UnsupportedServerError
 
 from .assuming import Assumption, assume
 from .changes import Change
-from .guarding import Guard, streams_of
+from .guarding import Guard, types_of
 from .newrows import NewRows
 from .persistence import short_lived
 from .plan import Plan, Seen
@@ -92,7 +92,7 @@ def commit(
         new_version: Makes the version a row of a versioned class begins with.
         rows: New rows that are spelled together where that goes by one script; else they become changes like the others.
         due: Is given the expired rows of the same classes that were met and may be swept.
-        guards: What must hold beside. That each XADD of the riders has a stream under its key is seen to here.
+        guards: What must hold beside. That the keys of the riders have the types they need is seen to here.
 
     Raises:
         ConflictError: The server holds something else than a change relies on, or a guard does not hold.
@@ -100,7 +100,7 @@ def commit(
         UnsupportedServerError: The server lacks a command that a change needs.
     """
     if riders:
-        guards = [*guards, *streams_of(riders)]
+        guards = [*guards, *types_of(riders)]
     terms = _Terms(riders, new_version, [] if due is None else due)
     tally = terms.tally
     scripts = yield Supports("EVALSHA")

@@ -14,7 +14,7 @@ from redisorm.errors import ConflictError
 
 from .guards import refuse_type
 
-__all__ = ["Guard", "Ownership", "StreamType", "streams_of"]
+__all__ = ["Guard", "KeyType", "Ownership", "types_of"]
 
 
 class Guard(Protocol):
@@ -32,7 +32,7 @@ class Guard(Protocol):
 
     @property
     def wanted(self) -> Reply:
-        """The reply the commit relies on, as a script spells it; `None` where the script knows itself what it must be."""
+        """The reply the commit relies on, as a script spells it; `None` of a `KeyType`."""
         ...
 
     def check(self, reply: Reply) -> None:
@@ -41,14 +41,15 @@ class Guard(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class StreamType:
-    """A key that XADD writes is a stream, or absent. The script that writes looks at it for each XADD itself."""
+class KeyType:
+    """A key that a command writes has the type that command needs, or is absent."""
 
     key: str
+    kind: str
 
     @property
     def watched(self) -> Sequence[str]:
-        """Nothing: a busy stream would be changed all the time, and its type is not."""
+        """Nothing: a busy key would be changed all the time, and its type is not."""
         return ()
 
     @property
@@ -58,12 +59,12 @@ class StreamType:
 
     @property
     def wanted(self) -> Reply:
-        """Left to the script."""
+        """One of two replies: a script looks for both."""
         return None
 
     def check(self, reply: Reply) -> None:
         """Raise `WrongTypeError` where it is neither."""
-        refuse_type(self.key, "stream", reply)
+        refuse_type(self.key, self.kind, reply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,18 @@ class Ownership:
         )
 
 
-def streams_of(commands: Sequence[Command]) -> list[Guard]:
-    """The guards of the streams that commands append to."""
-    return [StreamType(key) for key in dict.fromkeys(str(command[1]) for command in commands if command[0] == "XADD")]
+_WRITERS = {
+    "list": ("RPUSH", "LPUSH", "RPUSHX", "LPUSHX", "LSET", "LREM", "LTRIM", "LINSERT", "RPOP", "LPOP"),
+    "set": ("SADD", "SREM", "SPOP"),
+    "zset": ("ZADD", "ZREM", "ZINCRBY", "ZPOPMIN", "ZPOPMAX", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE"),
+    "hash": ("HSET", "HSETNX", "HDEL", "HINCRBY", "HINCRBYFLOAT"),
+    "string": ("INCRBY", "INCRBYFLOAT", "DECRBY", "APPEND", "SETRANGE"),
+    "stream": ("XADD", "XACK", "XDEL", "XTRIM", "XCLAIM"),
+}
+_NEEDED = {name: kind for kind, names in _WRITERS.items() for name in names}
+
+
+def types_of(commands: Sequence[Command]) -> list[Guard]:
+    """The guards of the keys that commands write and that must have a type. SET, UNLINK, EXPIRE and PUBLISH take any."""
+    needed = {str(command[1]): _NEEDED[str(command[0])] for command in commands if command[0] in _NEEDED}
+    return [KeyType(key, kind) for key, kind in needed.items()]

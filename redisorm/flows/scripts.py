@@ -23,6 +23,9 @@ __all__ = ["MOST_ARGUMENTS", "CommitScript", "require_scripts"]
 MOST_ARGUMENTS = 1_000_000
 """Words of one command a server takes (`proto-max-multibulk-len` is 1,048,576)."""
 
+MOST_UNPACKED = 7_000
+"""Words of one command in a script: `unpack` fails at about 8,000."""
+
 _OF_MANY_KEYS = frozenset(("EXISTS", "UNLINK"))
 
 _COMMIT = (files("redisorm.flows") / "lua" / "commit.lua").read_text(encoding="utf-8")
@@ -45,11 +48,13 @@ class CommitScript:
 
     Attributes:
         words: Count of keys, keys and arguments.
+        longest: How many words the longest command has that the script runs.
         places: Where each reply of the script belongs among those of the writes.
         count: How many writes there are.
     """
 
     words: list[Any]
+    longest: int
     places: list[int]
     count: int
 
@@ -67,7 +72,9 @@ class CommitScript:
         commands = (*(command for command, _ in assumed.reads), *(command for _, command in rest))
         named = (key for command in commands for key in _keys_of(command))
         every = list(dict.fromkeys([*missing, *keys, *named]))
-        words: list[Any] = [len(every), *every, len(missing)]
+        words: list[Any] = [len(every), *every, len(missing), len(assumed.types)]
+        for key, kind in assumed.types.items():
+            words += (key, kind)
         _spell_reads(assumed.reads, words)
         words.append(len(tables))
         first = 1
@@ -79,12 +86,13 @@ class CommitScript:
         for _, command in rest:
             words.append(len(command))
             words += command
-        return cls(words, [place for place, _ in rest], len(writes))
+        longest = max((len(command) for _, command in rest), default=0)
+        return cls(words, longest, [place for place, _ in rest], len(writes))
 
     @property
     def fits(self) -> bool:
-        """Whether the call has few enough words for one command."""
-        return len(self.words) <= MOST_ARGUMENTS
+        """Whether the call has few enough words for one command, and each command of it for a script."""
+        return len(self.words) <= MOST_ARGUMENTS and self.longest <= MOST_UNPACKED
 
     def require_fit(self) -> None:
         """Refuse a call that has too many.
@@ -94,7 +102,8 @@ class CommitScript:
         """
         if not self.fits:
             raise ConflictError(
-                f"the commit has {len(self.words)} words, and one transaction by script takes {MOST_ARGUMENTS}: "
+                f"the commit has {len(self.words)} words, {self.longest} of them in one command, and one transaction by script takes "
+                f"{MOST_ARGUMENTS} and {MOST_UNPACKED}: "
                 "commit(batch=1000) splits it; nothing was written"
             )
 
@@ -152,7 +161,7 @@ def _spell_reads(reads: Sequence[tuple[Command, Reply]], words: list[Any]) -> No
 
 def _keys_of(command: Command) -> list[str]:
     """The keys a command names: of all those of a commit only EXISTS and UNLINK take more than one, and only PUBLISH none."""
-    if command[0] == "PUBLISH":
+    if command[0] in ("PUBLISH", "SPUBLISH"):
         return []
     return [str(word) for word in (command[1:] if command[0] in _OF_MANY_KEYS else command[1:2])]
 

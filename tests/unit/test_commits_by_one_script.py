@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from redisorm import BackendError, StaleObjectError
+from redisorm import BackendError, StaleObjectError, WrongTypeError
 from redisorm.commands import Batch, Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.unitofwork import verbs
-from tests.unit.desk import stored, talk
+from tests.unit.desk import Desk, session_on, stored, talk
 from tests.zoo.models import Board, User
 
 
@@ -30,9 +30,9 @@ def test_new_row_is_one_round_trip_that_writes_where_nothing_is() -> None:
     (request,) = talk(driver)
     assert isinstance(request, Batch)
     assert (request.atomic, request.resend) == (True, False)
-    absent, rows, reads, tables, writes = 1, 0, 0, 1, 0
+    absent, types, rows, reads, tables, writes = 1, 0, 0, 0, 1, 0
     table = [3, "id", "name", "age", 1, 1, 1, "Ann", 30]
-    assert words(driver) == [1, "user:1", absent, rows, reads, tables, *table, writes]
+    assert words(driver) == [1, "user:1", absent, types, rows, reads, tables, *table, writes]
 
 
 def test_update_expects_the_row_as_it_was_loaded() -> None:
@@ -41,7 +41,7 @@ def test_update_expects_the_row_as_it_was_loaded() -> None:
     driver = scripting([[0]])
     driver.run(verbs.save(user, None, ""))
     row = [2, "HMGET", "user:1", "id", ":ttl", b"=1", b"-"]
-    assert words(driver) == [1, "user:1", 0, 1, *row, 0, 0, 1, 4, "HSET", "user:1", "age", 31]
+    assert words(driver) == [1, "user:1", 0, 0, 1, *row, 0, 0, 1, 4, "HSET", "user:1", "age", 31]
 
 
 def test_companion_that_was_loaded_full_is_expected_to_be_of_its_type() -> None:
@@ -49,7 +49,7 @@ def test_companion_that_was_loaded_full_is_expected_to_be_of_its_type() -> None:
     board.tags.add("b")
     driver = scripting([[1]])
     driver.run(verbs.save(board, None, ""))
-    assert [word for word in words(driver) if isinstance(word, bytes) and word.startswith(b"$3")] == [b"$3:set"]
+    assert words(driver)[words(driver).index("set") - 1] == "board:1:tags"
 
 
 def test_row_that_is_otherwise_makes_the_commit_look_and_write_under_watch() -> None:
@@ -82,3 +82,27 @@ def test_other_errors_of_a_script_are_told_and_nothing_is_sent_again() -> None:
     with pytest.raises(BackendError, match="NOPERM"):
         driver.run(verbs.save(User(id=1, name="Ann"), None, ""))
     assert driver.round_trips == 1
+
+
+def test_command_that_rides_along_needs_a_key_of_its_type() -> None:
+    driver = Desk([[[0, 1]]], supports={"EVALSHA": True})
+    with session_on(driver) as session:
+        session._ride(("RPUSH", "queue", "a"), ("EXPIRE", "other", 60))
+        session.commit()
+    assert words(driver) == [2, "queue", "other", 0, 1, "queue", "list", 0, 0, 0, 2, 3, "RPUSH", "queue", "a", 3, "EXPIRE", "other", 60]
+
+
+def test_key_of_another_type_under_a_command_that_rides_along_is_told_before_anything_is_written() -> None:
+    driver = Desk([[None], [b"set"]], supports={"EVALSHA": True})
+    with session_on(driver) as session:
+        session._ride(("RPUSH", "queue", "a"))
+        with pytest.raises(WrongTypeError, match="queue is a set where a list is needed"):
+            session.commit()
+
+
+def test_command_with_more_words_than_a_script_unpacks_goes_by_a_transaction() -> None:
+    driver = Desk([[b"none"], [8000]], supports={"EVALSHA": True})
+    with session_on(driver) as session:
+        session._ride(("RPUSH", "queue", *map(str, range(8000))))
+        session.commit()
+    assert [command[0] for request in talk(driver) for command in request.commands] == ["TYPE", "RPUSH"]

@@ -2,6 +2,7 @@
 --
 -- KEYS  every key that is read or written; those that must be absent come first
 -- ARGV  count of keys that must be absent
+--       count of typed keys, then for each: key, the type it must have, if it is there
 --       count of rows,   then for each: count of fields, HMGET, key, fields …, their texts, each after '=', or '-' for none
 --       count of reads,  then for each: count of words, words …, the reply it must have
 --       count of tables, then for each: count of fields, fields …, place of its first key, count of rows, values row by row …
@@ -9,8 +10,7 @@
 --
 -- A table is new rows of the same fields under consecutive keys: one HSET each.
 -- Returns the replies of the writes, or false where something is not as expected and nothing was written.
--- A script does not roll back, so a command this user may not run is refused before the first write too, and an XADD that
--- would meet a key of another type.
+-- A script does not roll back, so a command this user may not run is refused before the first write too.
 
 local ARGV, KEYS, call, ask, tonumber, unpack = ARGV, KEYS, redis.call, redis.pcall, tonumber, unpack
 
@@ -38,6 +38,11 @@ end
 local absent = number()
 for first = 1, absent, 5000 do
   if call('EXISTS', unpack(KEYS, first, math.min(first + 4999, absent))) > 0 then return false end
+end
+for _ = 1, number() do
+  local first, last = take(2)
+  local kind = call('TYPE', ARGV[first]).ok
+  if kind ~= 'none' and kind ~= ARGV[last] then return false end
 end
 for _ = 1, number() do
   local fields = number()
@@ -81,10 +86,6 @@ for _ = 1, number() do
   local first, last = take(number())
   local fine, refusal = allowed(unpack(ARGV, first, last))
   if not fine then return refusal end
-  if ARGV[first] == 'XADD' then
-    local kind = call('TYPE', ARGV[first + 1]).ok
-    if kind ~= 'stream' and kind ~= 'none' then return false end
-  end
 end
 
 at = start
