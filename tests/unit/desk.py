@@ -55,6 +55,7 @@ class ScriptCall(NamedTuple):
     Attributes:
         keys: The declared keys.
         absent: Those of them that must be absent.
+        types: The types that keys must have, if they are there.
         rows: Hashes by their HMGET, with the texts they must have.
         reads: Other reads, with the replies they must have, spelled.
         tables: New rows: fields, keys and the values row by row.
@@ -63,6 +64,7 @@ class ScriptCall(NamedTuple):
 
     keys: list[str]
     absent: list[str]
+    types: dict[str, str]
     rows: list[tuple[Command, list[bytes]]]
     reads: list[tuple[Command, bytes]]
     tables: list[tuple[list[Any], list[str], list[Any]]]
@@ -79,7 +81,7 @@ def script_call(request: Batch | Watch) -> ScriptCall:
 
     keys = take(next(words))
     absent = keys[: next(words)]
-    call = ScriptCall(keys, absent, [], [], [], [])
+    call = ScriptCall(keys, absent, dict(take(2) for _ in range(next(words))), [], [], [], [])
     for _ in range(next(words)):
         count = next(words)
         call.rows.append((tuple(take(count + 2)), take(count)))
