@@ -79,10 +79,6 @@ class Upkeep:
         words[1::2] = members
         self._scored.setdefault(key, []).extend(words)
 
-    def place(self, key: str, position: tuple[str, str], member: str) -> None:
-        """Put a member under one key at its position."""
-        self._placed.setdefault(key, []).extend((*position, member))
-
     def free(self, key: str) -> None:
         """Give up a unique value."""
         self._freed.append(key)

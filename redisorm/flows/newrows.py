@@ -129,13 +129,11 @@ class NewRows:
         for key, pk_text, value in zip(self.keys, self.pk_texts, column, strict=True):
             if value is None:
                 grouped.setdefault(none_entry(name), []).append(pk_text)
-            elif index.kind == "equality":
-                grouped.setdefault(value_entry(name, index.text(value)), []).append(pk_text)
             elif index.kind == "order":
                 upkeep.scores(own(name), (index.checked_score(value, key),), (pk_text,))
             elif index.kind == "lex":
                 upkeep.scores(own(name), ("0",), (lex_member(index.text(value), pk_text),))
-            elif index.kind == "geo":
-                upkeep.place(own(name), index.position(value, key), pk_text)
+            else:  # by equality: a position is JSON, and a row that has one is looked at by itself
+                grouped.setdefault(value_entry(name, index.text(value)), []).append(pk_text)
         for entry, pk_texts in grouped.items():
             upkeep.score(own(entry), "inf", pk_texts)

@@ -525,7 +525,7 @@ def test_no_command_has_more_words_than_a_script_can_unpack() -> None:
         upkeep.free(keyspace.own(f"unique:x:{member}"))
     upkeep.score("ages", "1", members)
     for member in members:
-        upkeep.place("places", ("1", "2"), member)
+        upkeep.enter(keyspace, {"place": (member, ("1", "2"))}, None)
     upkeep.remember("memo", dict.fromkeys(members, ""), {f"{member}!": "" for member in members})
     upkeep.unlist(keyspace, "1")
     commands = list(upkeep.commands())
