@@ -6,17 +6,22 @@ somebody gave it another deadline by hand, gets its own deadline as its score an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from redisorm.commands import Batch, Clock, Flow, Pause
+from redisorm.errors import BackendError, ConflictError
 from redisorm.keys import LEDGER, Keyspace
 from redisorm.mapping.mapper import Mapper
 
 from .settling import Suspects, batches, settle, settle_all
+from .spelling import Due
 from .viewing import View
 
-__all__ = ["AT_ONCE", "Progress", "settle_due", "sweep", "sweep_all"]
+__all__ = ["AT_ONCE", "Progress", "settle_due", "sweep", "sweep_all", "sweep_met"]
+
+_log = logging.getLogger("redisorm")
 
 Progress: TypeAlias = Callable[[int, "int | None"], None]
 """Is told how much is done, and of how much in all, or `None` where nobody knows."""
@@ -53,6 +58,15 @@ def settle_due(mapper: Mapper[Any], keyspace: Keyspace, due: Sequence[str]) -> F
         seen = yield from settle(mapper, keyspace, batch)
         settled += _settled([] if seen is None else [seen], (yield Clock()))
     return settled
+
+
+def sweep_met(met: Iterable[Due]) -> Flow[None]:
+    """Settle rows that a commit met. The commit is done: what goes wrong here is left for the next sweep, and logged."""
+    for mapper, keyspace, pk_texts in met:
+        try:
+            yield from settle_due(mapper, keyspace, pk_texts)
+        except (BackendError, ConflictError) as error:
+            _log.info("%d expired rows of %s wait for the next sweep: %s", len(pk_texts), mapper.model.__name__, error)
 
 
 def sweep_all(mapper: Mapper[Any], keyspace: Keyspace, progress: Progress | None = None) -> Flow[int]:

@@ -14,6 +14,8 @@ from redisorm.errors import CommitUnknownError, DecodeError, SessionError
 from redisorm.flows.changes import Change, Kind
 from redisorm.flows.committing import CommitResult, commit
 from redisorm.flows.loading import OnError, exists, sound
+from redisorm.flows.spelling import Due
+from redisorm.flows.sweeping import sweep_met
 from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.mapping.mapper import Mapper
 
@@ -95,11 +97,13 @@ class BaseSession(UnitOfWork):
         size = batch or max(len(work), 1)
         total = CommitResult(0, 0, 0)
         riders = list(self._riders)
+        met: list[Due] = []
         for start in range(0, max(len(work), bool(riders)), size):
             last = start + size >= len(work)  # what rides along tells of everything that was written
-            done = yield from self._commit_part(work[start : start + size], riders if last else ())
+            done = yield from self._commit_part(work[start : start + size], riders if last else (), met)
             total = CommitResult(*(sum(pair) for pair in zip(total, done, strict=True)))
         del self._riders[: len(riders)]
+        yield from sweep_met(met)
         return total
 
     def _work(self) -> Iterator[tuple[MappedModel, Change | None]]:
@@ -114,7 +118,9 @@ class BaseSession(UnitOfWork):
             if change is not None:
                 yield obj, change
 
-    def _commit_part(self, part: Sequence[tuple[MappedModel, Change | None]], riders: Sequence[Command]) -> Flow[CommitResult]:
+    def _commit_part(
+        self, part: Sequence[tuple[MappedModel, Change | None]], riders: Sequence[Command], met: list[Due]
+    ) -> Flow[CommitResult]:
         work = [(obj, change) for obj, change in part if change is not None]
         keys: set[str] = set()
         together, rest = Together.part(
@@ -122,7 +128,7 @@ class BaseSession(UnitOfWork):
         )
         work += [(obj, self._new_change(keys, obj)) for obj in rest]
         try:
-            done = yield from commit([change for _, change in work], riders, new_version=new_version, rows=together)
+            done = yield from commit([change for _, change in work], riders, new_version=new_version, rows=together, due=met)
         except CommitUnknownError:
             for obj, change in work:
                 remember_number(obj, change)

@@ -17,6 +17,8 @@ from redisorm.flows.committing import commit
 from redisorm.flows.loading import OnError, sound
 from redisorm.flows.loading import exists as rows_there
 from redisorm.flows.loading import time_to_live as remaining
+from redisorm.flows.spelling import Due
+from redisorm.flows.sweeping import sweep_met
 from redisorm.mapping.base import MappedModel, linked_state, mapper_of
 from redisorm.mapping.layout import seconds_ms
 from redisorm.mapping.mapper import Mapper
@@ -169,8 +171,9 @@ def _bare_update(obj: MappedModel, namespace: str) -> Change:
 def _write(obj: MappedModel, change: Change | None) -> Flow[None]:
     if change is None:
         return
+    met: list[Due] = []
     try:
-        yield from commit([change], new_version=new_version)
+        yield from commit([change], new_version=new_version, due=met)
     except CommitUnknownError:
         remember_number(obj, change)
         raise
@@ -178,3 +181,4 @@ def _write(obj: MappedModel, change: Change | None) -> Flow[None]:
     state = state_of(obj)
     if state.snapshot is not None:
         state.phase = Phase.DETACHED
+    yield from sweep_met(met)

@@ -54,6 +54,26 @@ def test_sweep_leaves_rows_that_live(db: Database) -> None:
     assert db.client.exists("guest:1")
 
 
+def test_commits_sweep_what_they_meet_until_nothing_is_left(db: Database) -> None:
+    expired(db, *(guest(pk) for pk in range(100, 107)))
+    for pk in (1, 2, 3, 4):  # two for each row written
+        store(db, guest(pk), ttl=100)
+
+    assert misfits(db.client, "guest", reckon) == []
+    assert db.client.zcard("guest::all") == 4
+
+
+def test_commit_that_cannot_sweep_is_a_commit_all_the_same(db: Database, caplog: pytest.LogCaptureFixture) -> None:
+    expired(db, guest(100))
+    db.client.delete("guest:100::memo")
+    db.client.set("guest:100::memo", "of another type")
+
+    with caplog.at_level("INFO", "redisorm"):
+        store(db, guest(1), ttl=100)
+
+    assert db.client.exists("guest:1")
+
+
 def test_sweep_of_a_class_without_indexes_has_nothing_to_do(db: Database) -> None:
     from tests.zoo.models import User
 
@@ -63,8 +83,8 @@ def test_sweep_of_a_class_without_indexes_has_nothing_to_do(db: Database) -> Non
 
 @pytest.mark.parametrize("again", [guest(1), guest(1, city="Lima", age=7, email="other@x", tags={"c"}, jobs=[]), Guest(id=1)])
 def test_row_that_comes_back_before_the_sweep_keeps_exactly_what_is_its_own(db: Database, again: Guest) -> None:
-    expired(db, guest(1), guest(2))
-    store(db, again.model_copy())
+    expired(db, guest(1), guest(2), guest(3), guest(4))
+    store(db, again.model_copy())  # sweeps two of the others
 
     assert db.sweep(Guest) == 1
 
@@ -161,8 +181,9 @@ def test_row_that_comes_back_in_the_middle_of_a_sweep_is_left_to_the_next(db: Da
 
 
 def test_row_that_comes_back_does_not_free_what_another_took_over_meanwhile(db: Database) -> None:
+    expired(db, guest(8), guest(9))
     expired(db, guest(1, email="a"))
-    store(db, guest(2, email="a"))
+    store(db, guest(2, email="a"))  # sweeps the two that were first
 
     store(db, Guest(id=1))
 
@@ -172,8 +193,8 @@ def test_row_that_comes_back_does_not_free_what_another_took_over_meanwhile(db: 
 
 
 def test_sweep_leaves_a_unique_value_to_the_row_that_took_it_over(db: Database) -> None:
-    expired(db, guest(1, email="a"))
-    store(db, guest(2, email="a"))
+    expired(db, guest(1, email="a"), guest(3), guest(4))
+    store(db, guest(2, email="a"))  # sweeps two of them
 
     assert db.sweep(Guest) == 1
 

@@ -70,7 +70,7 @@ def test_rows_of_several_shapes_are_several_tables() -> None:
 
 
 def test_rows_stand_in_their_indexes_as_if_each_had_been_spelled_by_itself() -> None:
-    values = [
+    values: list[dict[str, Any]] = [
         {"name": "a", "city": "Oslo", "age": 1, "rank": 1, "ratio": 0.5},
         {"name": "b", "city": "Oslo", "age": -1, "rank": None, "ratio": float("inf")},
         {"name": "c\0", "city": "", "age": 2, "rank": 2, "ratio": -1.0},
