@@ -1,6 +1,7 @@
 """redisorm: a declarative, typed object mapper for Redis and Valkey."""
 
 from .asyncio.channel import AsyncChannel
+from .asyncio.lock import AsyncLock
 from .asyncio.model import AsyncRedisModel
 from .asyncio.ratelimit import AsyncRateLimiter
 from .asyncio.session import AsyncSession
@@ -49,6 +50,7 @@ from .patterns.limits import Decision, Limit
 from .patterns.pubsub import Message
 from .patterns.streams import Entry, Event
 from .sync.channel import Channel
+from .sync.lock import Lock
 from .sync.model import RedisModel
 from .sync.ratelimit import RateLimiter
 from .sync.session import Session
@@ -62,6 +64,7 @@ from .sync.structures.strings import RedisCounter, RedisValue
 __all__ = [
     "AlreadyExistsError",
     "AsyncChannel",
+    "AsyncLock",
     "AsyncRateLimiter",
     "AsyncRedisCounter",
     "AsyncRedisDict",
@@ -91,6 +94,7 @@ __all__ = [
     "GeoPoint",
     "IndexValueError",
     "Limit",
+    "Lock",
     "LockLost",
     "LockTimeout",
     "MappingError",

@@ -18,6 +18,9 @@ key                       type               holds
 ``limit::login:7``        string             how much of the limits of ``login`` subject 7 has used; gone when it is all free again
 ``limit::login:7:hits``   zset               the same as single hits, for limits over a sliding window
 ``queue:jobs``            any                a live structure, named by whoever made its handle
+``lock::stock``           string             who holds the lock, for as long as it is renewed
+``lock::stock:fence``     string             the last fence number that was given out
+``lock::stock:wake``      list               one word for the next who waits, after a release
 ========================  =================  =====================================================================
 
 Channels are no keys, and are spelled here too: ``price.a1``, and ``price.*`` for the pattern of them all.
@@ -42,6 +45,7 @@ __all__ = [
     "VERSION",
     "KeyPart",
     "Keyspace",
+    "LockKeys",
     "channel_name",
     "channel_pattern",
     "check_namespace",
@@ -49,6 +53,7 @@ __all__ = [
     "claim_prefix",
     "escape",
     "limit_key",
+    "lock_keys",
     "none_entry",
     "stream_key",
     "structure_key",
@@ -181,6 +186,20 @@ class KeyPart(NamedTuple):
     role: Literal["row", "companion", "memo", "own"]
     pk_text: str
     name: str
+
+
+class LockKeys(NamedTuple):
+    """The keys of one lock."""
+
+    holder: str
+    fence: str
+    wake: str
+
+
+def lock_keys(namespace: str, name: str) -> LockKeys:
+    """Spell the keys of a lock."""
+    holder = f"{_lead(namespace)}lock::{escape(name)}"
+    return LockKeys(holder, f"{holder}:fence", f"{holder}:wake")
 
 
 class Keyspace:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from random import random
@@ -46,6 +47,13 @@ def expire(limit: Any) -> None:
             limit.update(now)
     elif not limit.expired():
         limit.reschedule(now)
+
+
+def _cancellations() -> int:
+    """How often this task was asked to end. redis-py connects under `asyncio.wait_for`, which before Python 3.12 may swallow that."""
+    task = asyncio.current_task()
+    count: Callable[[], int] | None = getattr(task, "cancelling", None)
+    return 0 if count is None else count()
 
 
 class AwaitingDriver:
@@ -153,8 +161,11 @@ class AwaitingDriver:
         """Converse over a free connection and give it back, or leave it in the pin."""
         connection = None
         pool = self.waiting if exchange.waits_s else self._pool
+        cancelled = _cancellations()
         try:
             connection = await pool.get_connection()
+            if _cancellations() > cancelled:
+                raise asyncio.CancelledError
             replies = await self._reach(connection, exchange)
             if pin is not None:
                 pin.connection, connection = connection, None

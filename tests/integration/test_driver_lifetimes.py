@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import threading
 import time
 import warnings
@@ -269,3 +270,20 @@ def test_many_requests_in_one_flow_keep_no_connection(server_url: str) -> None:
             return value
 
         assert db.run(flow()) == b"100"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not tell there that it was asked to end")
+def test_a_task_that_is_cancelled_while_it_connects_ends(server: Server) -> None:
+    async def main() -> None:
+        async with Database(server.url) as db:
+            await db.arun(send(("PING",)))
+            for number in range(120):
+                task = asyncio.create_task(db.arun(send(("BLPOP", "nothing", 2), resend=True)))
+                await asyncio.sleep(number % 40 * 0.0001)
+                task.cancel()
+                begun = time.monotonic()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert time.monotonic() - begun < 1
+
+    asyncio.run(main())

@@ -11,12 +11,14 @@ import pytest
 import redisorm
 from redisorm import (
     AsyncChannel,
+    AsyncLock,
     AsyncRateLimiter,
     AsyncRedisModel,
     AsyncSession,
     AsyncStream,
     Channel,
     Database,
+    Lock,
     RateLimiter,
     RedisModel,
     Session,
@@ -24,8 +26,10 @@ from redisorm import (
     errors,
 )
 from redisorm.asyncio.channel import AsyncFeed, AsyncListener
+from redisorm.asyncio.lock import AsyncHeldLock
 from redisorm.mapping.base import RESERVED, MappedModel
 from redisorm.sync.channel import Feed, Listener
+from redisorm.sync.lock import HeldLock
 from redisorm.sync.structures.base import Structure
 
 PAIRS = [
@@ -36,6 +40,8 @@ PAIRS = [
     (Listener, AsyncListener),
     (Stream, AsyncStream),
     (RateLimiter, AsyncRateLimiter),
+    (Lock, AsyncLock),
+    (HeldLock, AsyncHeldLock),
 ]
 STRUCTURES = ("RedisCounter", "RedisDict", "RedisList", "RedisSet", "RedisSortedSet", "RedisValue")
 VIEWS = {"items", "keys", "values"}
