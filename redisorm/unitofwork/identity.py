@@ -70,6 +70,8 @@ class IdentityMap:
         if held is None:
             held = self._held[mapper] = {}
         held[key] = obj
+        if mapper in self._seen:
+            self._seen[mapper].pop(key, None)
 
     def hold_new(self, mapper: Mapper[Any], keys: Sequence[str], objects: Sequence[MappedModel]) -> bool:
         """Remember many objects, and keep them; `False`, and nothing is done, where a row has an object or is there twice."""
@@ -94,17 +96,10 @@ class IdentityMap:
                 known.pop(key, None)
 
     def classes(self) -> Iterator[tuple[Mapper[Any], list[MappedModel]]]:
-        """The objects of each class; an object is told once or twice."""
+        """The objects of each class, once each."""
         for known in (self._seen, self._held):
             for mapper, objects in list(known.items()):
                 yield mapper, list(objects.values())
-
-    def __iter__(self) -> Iterator[tuple[Identity, MappedModel]]:
-        found: dict[Identity, MappedModel] = {}
-        for known in (self._seen, self._held):
-            for mapper, objects in known.items():
-                found.update(((mapper, key), obj) for key, obj in list(objects.items()))
-        return iter(list(found.items()))
 
     def clear(self) -> None:
         """Forget everything."""

@@ -14,10 +14,12 @@ from redisorm.errors import CommitUnknownError, DecodeError, SessionError
 from redisorm.flows.changes import Change, Kind
 from redisorm.flows.committing import CommitResult, commit
 from redisorm.flows.loading import OnError, exists, sound
+from redisorm.flows.newrows import NewRows
 from redisorm.flows.spelling import Due
 from redisorm.flows.sweeping import sweep_met
-from redisorm.mapping.base import MappedModel, mapper_of
+from redisorm.mapping.base import MappedModel, linked_state, mapper_of
 from redisorm.mapping.mapper import Mapper
+from redisorm.mapping.snapshot import Snapshot
 
 from .state import Phase, state_of
 from .together import Together
@@ -113,10 +115,10 @@ class BaseSession(UnitOfWork):
             yield obj, deletion_of(obj, namespace)
         for obj in self._new.values():
             yield obj, None
-        for obj in [obj for _, obj in self._map if state_of(obj).phase is Phase.PERSISTENT]:
-            change = change_of(obj, namespace)
-            if change is not None:
-                yield obj, change
+        for _, objects in self._map.classes():
+            for obj in objects:
+                if linked_state(obj).phase is Phase.PERSISTENT and (change := change_of(obj, namespace)) is not None:
+                    yield obj, change
 
     def _commit_part(
         self, part: Sequence[tuple[MappedModel, Change | None]], riders: Sequence[Command], met: list[Due]
@@ -135,7 +137,8 @@ class BaseSession(UnitOfWork):
             raise
         if together is not None:
             if together.each is None:
-                together.settle(self._settle_together)
+                for rows, objects in together.settled():
+                    self._settle_together(rows, objects)
             else:
                 work += together.each
         for obj, change in work:
@@ -153,15 +156,16 @@ class BaseSession(UnitOfWork):
         keys.add(change.key)
         return change
 
-    def _settle_together(self, mapper: Mapper[MappedModel], keys: list[str], objects: list[MappedModel]) -> None:
-        for obj, key in zip(objects, keys, strict=True):
-            state = state_of(obj)
+    def _settle_together(self, rows: NewRows, objects: list[MappedModel]) -> None:
+        """Move the states of objects that were spelled together."""
+        for obj, key, values in zip(objects, rows.keys, rows.values, strict=True):
+            state = linked_state(obj)
             if state.key != key:  # its key was assigned after it was added
-                self._map.remove((mapper, state.key))
+                self._map.remove((rows.mapper, state.key))
                 state.key = key
-            state.phase = Phase.PERSISTENT
+            state.snapshot, state.tried, state.phase = Snapshot(values), True, Phase.PERSISTENT
             del self._new[id(obj)]
-        self._map.put_all(mapper, keys, objects)
+        self._map.put_all(rows.mapper, rows.keys, objects)
 
     def _settle(self, obj: MappedModel, change: Change) -> None:
         state = state_of(obj)

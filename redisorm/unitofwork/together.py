@@ -5,15 +5,11 @@ Bulk saves live here: nothing is made for each object that the commit can do wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 from redisorm.flows.changes import Change
 from redisorm.flows.newrows import NewRows
-from redisorm.mapping.base import MappedModel, mapper_of
-from redisorm.mapping.snapshot import Snapshot
-
-from .state import state_of
+from redisorm.mapping.base import MappedModel, linked_state, mapper_of
 
 __all__ = ["FEWEST", "Together"]
 
@@ -23,7 +19,7 @@ FEWEST = 4
 
 def _is_special(obj: MappedModel) -> bool:
     """Whether something was asked of an object beside being stored."""
-    return state_of(obj).wanted_life is not None
+    return linked_state(obj).wanted_life is not None
 
 
 class Together:
@@ -77,10 +73,6 @@ class Together:
             self.each = [(obj, self._change_of(obj)) for group in self.objects.values() for obj in group]
         return [change for _, change in self.each]
 
-    def settle(self, put: Callable[[Any, list[str], list[MappedModel]], None]) -> None:
-        """Move the states of objects that were spelled together, and hand them to the identity map."""
-        for rows, group in zip(self.rows, self.objects.values(), strict=True):
-            for obj, values in zip(group, rows.values, strict=True):
-                state = state_of(obj)
-                state.snapshot, state.tried = Snapshot(values), True
-            put(rows.mapper, rows.keys, group)
+    def settled(self) -> Iterator[tuple[NewRows, list[MappedModel]]]:
+        """The rows that were spelled together, each class with its objects."""
+        return zip(self.rows, self.objects.values(), strict=True)

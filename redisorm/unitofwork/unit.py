@@ -134,7 +134,8 @@ class UnitOfWork:
     def _dirty(self) -> list[MappedModel]:
         return [
             obj
-            for (mapper, _), obj in self._map
+            for mapper, objects in self._map.classes()
+            for obj in objects
             if (state := state_of(obj)).phase is Phase.PERSISTENT and self._has_work(obj, state, mapper)
         ]
 

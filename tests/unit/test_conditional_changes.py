@@ -10,11 +10,12 @@ import pytest
 
 from redisorm import UniqueViolationError
 from redisorm.commands import Batch, Watch
+from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.changes import Change, Condition, Kind, Outcome
 from redisorm.flows.committing import commit
 from redisorm.mapping.base import mapper_of
 from redisorm.unitofwork.work import change_of, deletion_of, new_version, settle
-from tests.unit.desk import ScriptedDriver, answering, atomic, scripting, stored, talk
+from tests.unit.desk import answering, atomic, scripting, stored, talk
 from tests.zoo.indexed import Citizen, Member
 from tests.zoo.models import User
 
