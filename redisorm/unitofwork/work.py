@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from decimal import Decimal
 from functools import partial
 from random import getrandbits
 from typing import Any, TypeVar
@@ -127,9 +128,8 @@ def increment_of(obj: MappedModel, field: str, by: Any) -> Increment:
     """
     mapper = mapper_of(type(obj))
     slot = mapper.slots.order[mapper.slots.place(field)] if field in mapper.slots.names else None
-    numeric = isinstance(slot, Leaf) and any(
-        issubclass(kind, (int, float)) or kind.__name__ == "Decimal" for kind in slot.codec.exact if kind is not bool
-    )
+    kinds = slot.codec.exact if isinstance(slot, Leaf) else frozenset()
+    numeric = bool(kinds) and all(issubclass(kind, (int, float, Decimal)) and kind is not bool for kind in kinds)
     if not isinstance(slot, Leaf) or not numeric or slot.local != slot.name or field == mapper.pk_name:
         raise TypeError(
             f"{type(obj).__name__}.{field} cannot be incremented: name a field of the class itself that holds a number and is not the key"
