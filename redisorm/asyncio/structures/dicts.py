@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from redisorm.flows.structures import dicts
 from redisorm.flows.structures.queues import UNSAID
+from redisorm.flows.structures.typed import RedisType
 
 from .base import Structure
 
@@ -32,7 +33,7 @@ class AsyncRedisDict(Structure[V], Generic[K, V]):
         ttl_refresh: `"write"`: each write that adds or changes restarts the life; `"never"`: only the first one sets it.
     """
 
-    kind = "hash"
+    kind: ClassVar[RedisType] = "hash"
 
     # ---- reading ----------------------------------------------------------------------------------------------------------
 

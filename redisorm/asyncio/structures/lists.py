@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import timedelta
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 
 from redisorm.database import Database
 from redisorm.flows.structures import lists, queues
 from redisorm.flows.structures.lists import Side
 from redisorm.flows.structures.queues import UNSAID, Wait
+from redisorm.flows.structures.typed import RedisType
 from redisorm.unitofwork.handles import Refresh
 
 from .base import Structure
@@ -36,7 +37,7 @@ class AsyncRedisList(Structure[T]):
         ttl_refresh: `"write"`: each write that adds or changes restarts the life; `"never"`: only the first one sets it.
     """
 
-    kind = "list"
+    kind: ClassVar[RedisType] = "list"
 
     def __init__(
         self,

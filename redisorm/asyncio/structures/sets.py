@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 
 from redisorm.flows.structures import sets
 from redisorm.flows.structures.sets import Combination
+from redisorm.flows.structures.typed import RedisType
 
 from .base import Structure
 
@@ -31,7 +32,7 @@ class AsyncRedisSet(Structure[T]):
         ttl_refresh: `"write"`: each write that adds or changes restarts the life; `"never"`: only the first one sets it.
     """
 
-    kind = "set"
+    kind: ClassVar[RedisType] = "set"
 
     # ---- reading ----------------------------------------------------------------------------------------------------------
 

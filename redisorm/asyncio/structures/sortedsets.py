@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
-from typing import Any, TypeVar, cast, overload
+from typing import Any, ClassVar, TypeVar, cast, overload
 
 from redisorm.flows.structures import sortedsets
 from redisorm.flows.structures.queues import UNSAID, Wait
 from redisorm.flows.structures.sortedsets import Only
+from redisorm.flows.structures.typed import RedisType
 
 from .base import Structure
 
@@ -37,7 +38,7 @@ class AsyncRedisSortedSet(Structure[T]):
         ttl_refresh: `"write"`: each write that adds or changes restarts the life; `"never"`: only the first one sets it.
     """
 
-    kind = "zset"
+    kind: ClassVar[RedisType] = "zset"
 
     # ---- reading ----------------------------------------------------------------------------------------------------------
 

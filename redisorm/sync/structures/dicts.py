@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, ClassVar, Generic, TypeVar, cast, overload
 
 from typing_extensions import Self
 
 from redisorm.flows.structures import dicts
 from redisorm.flows.structures.queues import UNSAID
+from redisorm.flows.structures.typed import RedisType
 
 from .base import Structure
 from .mappings import Entries, Values
@@ -35,7 +36,7 @@ class RedisDict(Structure[V], MutableMapping[K, V], Generic[K, V]):
         ttl_refresh: `"write"`: each write that adds or changes restarts the life; `"never"`: only the first one sets it.
     """
 
-    kind = "hash"
+    kind: ClassVar[RedisType] = "hash"
 
     # ---- reading ----------------------------------------------------------------------------------------------------------
 

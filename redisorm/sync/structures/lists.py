@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from datetime import timedelta
-from typing import Any, SupportsIndex, TypeVar, overload
+from typing import Any, ClassVar, SupportsIndex, TypeVar, overload
 
 from typing_extensions import Self
 
@@ -12,6 +12,7 @@ from redisorm.database import Database
 from redisorm.flows.structures import lists, queues
 from redisorm.flows.structures.lists import Side
 from redisorm.flows.structures.queues import UNSAID, Wait
+from redisorm.flows.structures.typed import RedisType
 from redisorm.unitofwork.handles import Refresh
 
 from .base import Structure
@@ -38,7 +39,7 @@ class RedisList(Structure[T], MutableSequence[T]):
         ttl_refresh: `"write"`: each write that adds or changes restarts the life; `"never"`: only the first one sets it.
     """
 
-    kind = "list"
+    kind: ClassVar[RedisType] = "list"
 
     def __init__(
         self,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableSet
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, overload
 
 from typing_extensions import Self
 
 from redisorm.flows.structures import sets
 from redisorm.flows.structures.sets import Combination
+from redisorm.flows.structures.typed import RedisType
 
 from .base import Structure
 
@@ -34,7 +35,7 @@ class RedisSet(Structure[T], MutableSet[T]):
         ttl_refresh: `"write"`: each write that adds or changes restarts the life; `"never"`: only the first one sets it.
     """
 
-    kind = "set"
+    kind: ClassVar[RedisType] = "set"
 
     # ---- reading ----------------------------------------------------------------------------------------------------------
 

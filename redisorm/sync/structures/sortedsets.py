@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
 from datetime import timedelta
-from typing import Any, TypeVar, cast, overload
+from typing import Any, ClassVar, TypeVar, cast, overload
 
 from redisorm.flows.structures import sortedsets
 from redisorm.flows.structures.queues import UNSAID, Wait
 from redisorm.flows.structures.sortedsets import Only
+from redisorm.flows.structures.typed import RedisType
 
 from .base import Structure
 from .mappings import Entries, Values
@@ -38,7 +39,7 @@ class RedisSortedSet(Structure[T], MutableMapping[T, float]):
         ttl_refresh: `"write"`: each write that adds or changes restarts the life; `"never"`: only the first one sets it.
     """
 
-    kind = "zset"
+    kind: ClassVar[RedisType] = "zset"
 
     # ---- reading ----------------------------------------------------------------------------------------------------------
 

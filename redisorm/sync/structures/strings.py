@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from redisorm.database import Database
 from redisorm.flows.structures import strings
 from redisorm.flows.structures.queues import UNSAID
 from redisorm.flows.structures.strings import Only, Ttl
+from redisorm.flows.structures.typed import RedisType
 from redisorm.unitofwork.handles import Refresh
 
 from .base import Structure
@@ -32,7 +33,7 @@ class RedisValue(Structure[T]):
         ttl: How long each value that is set lives, in seconds; `None` for ever.
     """
 
-    kind = "string"
+    kind: ClassVar[RedisType] = "string"
 
     def __init__(self, key: str, *, db: Database | None = None, ttl: float | timedelta | None = None) -> None:
         super().__init__(key, db=db, ttl=ttl)
@@ -98,7 +99,7 @@ class RedisCounter(Structure[int]):
         ttl_refresh: `"never"`: the life begins with the first count; `"write"`: each count restarts it.
     """
 
-    kind = "string"
+    kind: ClassVar[RedisType] = "string"
 
     def __init__(
         self, key: str, *, db: Database | None = None, ttl: float | timedelta | None = None, ttl_refresh: Refresh = "never"
