@@ -45,7 +45,6 @@ class Items(Generic[T]):
             ) from error
         # A constraint can only stand in an Annotated; without one, a value of exactly this type is as it should be.
         self._exact = frozenset() if get_origin(unalias(annotation)) is Annotated else self._codec.exact
-        self.as_it_is = self._codec.encode is None
 
     def spell(self, value: object, key: str, position: object = None) -> Text:
         """Return the text of an item.
@@ -65,17 +64,26 @@ class Items(Generic[T]):
             raise ValidationError.from_exception_data(key, [InitErrorDetails(type=kind, loc=_place(position), input=value)]) from error
 
     def _spelled(self, checked: object) -> Text:
-        text = self._codec.spell(checked)
+        text = self._codec.dump(checked)
         if not isinstance(checked, (set, frozenset)):
             return text
         return to_json(sorted(from_json(as_bytes(text)), key=to_json))  # equal sets are one text, in whatever order they are walked
 
-    def spell_many(self, values: Iterable[object], key: str) -> list[Text]:
-        """Return the texts of items in order; where one does not fit, its place among the values is told."""
+    def spell_many(self, values: Iterable[object], key: str, positions: Sequence[object] | None = None) -> list[Text]:
+        """Return the texts of items in order, checked in one call of Pydantic.
+
+        Args:
+            positions: What is told of an item that does not fit; its place among the values where that is left out.
+        """
         values = list(values)
-        if self.as_it_is and self._exact.issuperset(map(type, values)):
-            return cast("list[Text]", values)
-        return [self.spell(value, key, place) for place, value in enumerate(values)]
+        if self._exact and self._exact.issuperset(map(type, values)):
+            encode = self._codec.encode
+            return cast("list[Text]", values) if encode is None else list(map(encode, values))
+        try:
+            return list(map(self._spelled, self._codec.check_many(values)))
+        except (ValidationError, PydanticSerializationError, ValueError):
+            place = range(len(values)) if positions is None else positions
+            return [self.spell(value, key, at) for value, at in zip(values, place, strict=True)]
 
     def check(self, value: object) -> T:
         """Return a value as the annotation has it; `ValidationError` where it does not fit."""

@@ -107,9 +107,10 @@ def set_item(key: TypedKey[T], field: object, value: T) -> Write[None]:
 
 def update(key: TypedKey[Any], values: Any, named: Mapping[str, Any]) -> Write[None]:
     """HSET of many: those of a mapping or of pairs, and those given by name."""
-    words: list[Any] = []
-    for field, value in dict(values, **named).items():
-        words += (key.fields.spell(field, key.name), key.items.spell(value, key.name, str(field)))
+    entries = dict(values, **named)
+    words: list[Any] = [None] * (2 * len(entries))
+    words[::2] = key.fields.spell_many(entries, key.name)
+    words[1::2] = key.items.spell_many(entries.values(), key.name, list(map(str, entries)))
     return Write(chunks("HSET", key.name, words), done)
 
 

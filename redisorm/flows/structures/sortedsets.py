@@ -199,8 +199,9 @@ def add(key: TypedKey[T], member: T, number: float, only: Only | None) -> Write[
 def update(key: TypedKey[Any], scored: Any, named: Mapping[str, float]) -> Write[None]:
     """ZADD of many: those of a mapping or of pairs, and those given by name."""
     numbers: dict[Any, float] = dict(scored, **named)
-    texts = key.items.spell_many(numbers, key.name)
-    words = [word for text, (member, number) in zip(texts, numbers.items(), strict=True) for word in (_spelled(member, number), text)]
+    words: list[Any] = [None] * (2 * len(numbers))
+    words[::2] = map(_spelled, numbers, numbers.values())
+    words[1::2] = key.items.spell_many(numbers, key.name)
     return Write(chunks("ZADD", key.name, words), lambda _: None)
 
 

@@ -88,7 +88,7 @@ class TypedKey(Generic[T]):
     maxlen: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Write(Generic[R]):
     """Commands on one key and what their replies mean.
 

@@ -180,4 +180,4 @@ class RedisDict(Structure[V], MutableMapping[K, V], Generic[K, V]):
             return NotImplemented
         return len(self) == len(other) and self.copy() == dict(other.items())
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]

@@ -268,4 +268,4 @@ class RedisSet(Structure[T], MutableSet[T]):
     def __eq__(self, other: object) -> bool:
         return self._ask(sets.equals, self._peer(other), other) if isinstance(other, AbstractSet) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]

@@ -251,4 +251,4 @@ class RedisSortedSet(Structure[T], MutableMapping[T, float]):
             return NotImplemented
         return len(self) == len(other) and dict(self.items()) == dict(other.items())
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
