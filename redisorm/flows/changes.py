@@ -210,7 +210,7 @@ def life_ms(text: bytes | None) -> int | None:
         return None
     if seconds < 0:
         return PERMANENT
-    milliseconds = round(seconds * 1000) if seconds < _LONGEST_S else 0  # NaN is not less
+    milliseconds = round(seconds * 1000) if seconds <= _LONGEST_S else 0  # NaN is not
     return milliseconds or None
 
 

@@ -99,11 +99,10 @@ def load_each(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str]) ->
         keys = keyspace.rows(part)
         replies, foreign = yield from _replies(_reads(mapper, keys))
         rows = list(_rows(mapper, replies, len(keys)))
-        empty = [key for key, row in zip(keys, rows, strict=True) if row.empty]
-        present = (yield from _present(empty)) if empty else frozenset()
+        empty = [key for key, row in zip(keys, rows, strict=True) if row.empty and key not in foreign]
+        absent = frozenset(empty) - (yield from _present(empty)) if empty else frozenset()
         for key, text, row in zip(keys, part, rows, strict=True):
-            absent = row.empty and key not in present
-            found.append(None if absent else _loaded_or_error(mapper, key, text, row, foreign))
+            found.append(None if key in absent else _loaded_or_error(mapper, key, text, row, foreign))
     return found
 
 
