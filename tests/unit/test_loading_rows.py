@@ -57,7 +57,8 @@ def test_class_that_keeps_further_fields_reads_all_of_the_hash(reply: Any) -> No
 
 
 def test_row_with_nothing_but_further_fields_is_a_row() -> None:
-    assert ScriptedDriver([[{b"x": b"1"}]]).run(verbs.get_one(Open, 1, "")) == Open(id=1, **{"x": 1})
+    one = ScriptedDriver([[{b"x": b"1"}]]).run(verbs.get_one(Open, 1, ""))
+    assert one == Open.model_validate({"id": 1, "x": 1})
 
 
 def test_thousand_rows_are_one_round_trip_and_one_consistent_view() -> None:
