@@ -148,11 +148,11 @@ def stored(annotation: Any) -> Any:
     annotation = unalias(annotation)
     if isinstance(annotation, TypeVar):
         return stored(annotation.__bound__) if annotation.__bound__ else Any
-    if annotation in _replaced_keys:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is None and annotation in _replaced_keys:  # what has an origin may have no hash
         return _REPLACED[annotation]
     if _is_document(annotation):
         return _document(annotation)
-    origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _annotated(arguments[0], arguments[1:])
     if origin in (Union, types.UnionType):

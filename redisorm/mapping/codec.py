@@ -17,7 +17,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Json, PlainValidator, SecretBytes, SecretStr, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
-from pydantic_core import SchemaSerializer, SchemaValidator, to_jsonable_python
+from pydantic_core import SchemaSerializer, SchemaValidator, from_json, to_json, to_jsonable_python
 
 from .annotations import members, serializer, split_optional, stored, validator
 from .fields import unalias
@@ -131,9 +131,9 @@ class Codec:
 
     def read_many(self, texts: Sequence[bytes]) -> list[Any]:
         """Read many texts in one call; `ValidationError` or `UnicodeDecodeError` where one does not fit."""
-        if self.binary:
+        if self.binary and self.encode is None:
             return [bytes(text) for text in texts]
-        words = list(map(bytes.decode, texts))
+        words = [text.decode("latin-1") for text in texts] if self.binary else list(map(bytes.decode, texts))
         if self.stored is str:
             return words
         values: list[Any] = self._reader.validate_python(words)
@@ -201,10 +201,8 @@ def _choice_codec(annotation: Any, choices: tuple[Any, ...], *, raw_enums: bool)
     words = [text.decode("latin-1") if isinstance(text, bytes) else text for text in texts]
     scalars = all(type(choice.value if isinstance(choice, Enum) else choice) in _SPELLINGS for choice in choices)
     if not scalars or len(set(words)) < len(words):
-        return _json_codec(annotation)
-    by_text = {
-        word: choice.value if raw_enums and isinstance(choice, Enum) else choice for word, choice in zip(words, choices, strict=True)
-    }
+        return _json_choice_codec(annotation, choices, raw_enums=raw_enums)
+    by_text = {word: _chosen(choice, raw_enums=raw_enums) for word, choice in zip(words, choices, strict=True)}
 
     def read(text: str) -> Any:
         try:
@@ -215,6 +213,37 @@ def _choice_codec(annotation: Any, choices: tuple[Any, ...], *, raw_enums: bool)
     binary = any(isinstance(text, bytes) for text in texts)
     exact = frozenset(map(type, by_text.values()))
     return Codec(annotation, Annotated[Any, PlainValidator(read)], _choice_text, exact=exact, binary=binary)
+
+
+def _chosen(choice: Any, *, raw_enums: bool) -> Any:
+    return choice.value if raw_enums and isinstance(choice, Enum) else choice
+
+
+def _json_choice_codec(annotation: Any, choices: tuple[Any, ...], *, raw_enums: bool) -> Codec:
+    """The same where values are no scalars, or two have one text: each is known by the JSON of its value.
+
+    Raises:
+        PydanticSchemaGenerationError: A value has no JSON, or two have the same.
+    """
+
+    def spell(value: Any) -> bytes:
+        return to_json(value.value if isinstance(value, Enum) else value)
+
+    try:
+        by_json = {spell(choice): _chosen(choice, raw_enums=raw_enums) for choice in choices}
+    except ValueError as error:
+        raise PydanticSchemaGenerationError(f"a value of it has no JSON: {error}") from error
+    if len(by_json) < len(choices):
+        raise PydanticSchemaGenerationError("two of its values have the same JSON")
+
+    def read(text: str) -> Any:
+        try:
+            return by_json[to_json(from_json(text))]
+        except (KeyError, ValueError):
+            raise ValueError(f"not one of {', '.join(repr(as_text.decode()) for as_text in by_json)}") from None
+
+    exact = frozenset(map(type, by_json.values()))
+    return Codec(annotation, Annotated[Any, PlainValidator(read)], spell, exact=exact, json=True)
 
 
 def _is_text(annotation: Any) -> bool:

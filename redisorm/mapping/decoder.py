@@ -124,14 +124,13 @@ class Decoder(Generic[M]):
         )
 
     def _not_text(self, texts: Sequence[bytes | None], key: str) -> DecodeError:
-        for name, text in zip(self.names, texts):  # noqa: B905 - life and version follow
-            try:
-                if text is not None and name not in self._binary:
-                    text.decode()
-            except UnicodeDecodeError as error:
-                message = f"{key}: the stored {name!r} is not UTF-8 text: {error.reason} at byte {error.start}; found {_shortened(text)}"
-                return DecodeError(message, model=self.model, key=key, field=name, value=text)
-        raise AssertionError(f"{key}: every text is UTF-8 after all")
+        name, text, error = next(
+            (name, text, error)
+            for name, text in zip(self.names, texts)  # noqa: B905 - life and version follow
+            if text is not None and name not in self._binary and (error := _misspelled(text))
+        )
+        message = f"{key}: the stored {name!r} is not UTF-8 text: {error.reason} at byte {error.start}; found {_shortened(text)}"
+        return DecodeError(message, model=self.model, key=key, field=name, value=text)
 
     @staticmethod
     def extra(texts: Mapping[str, bytes]) -> dict[str, Any]:
@@ -177,6 +176,15 @@ def _loose_json(text: bytes) -> Any:
         return text.decode()
     except UnicodeDecodeError:
         return text
+
+
+def _misspelled(text: bytes) -> UnicodeDecodeError | None:
+    """Why bytes are no text; `None` where they are."""
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return error
+    return None
 
 
 def _shortened(value: object) -> str:

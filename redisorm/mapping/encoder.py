@@ -26,14 +26,14 @@ class Plan:
 
     __slots__ = ("checked", "encoders", "names", "places", "whole")
 
-    def __init__(self, encoder: Encoder, values: tuple[Any, ...]) -> None:
+    def __init__(self, encoder: Encoder, values: tuple[Any, ...], key: str) -> None:
         self.places: list[int] = []
         self.encoders: list[tuple[int, Callable[[Any], Text]]] = []
         self.checked: list[tuple[int, int, Leaf | Branch]] = []
         names: list[str] = []
         for place, (slot, value) in enumerate(zip(encoder.slots.order, values, strict=True)):
             exact = isinstance(slot, Leaf) and not slot.checked and type(value) in slot.codec.exact
-            if not exact and encoder.spell(slot, values, place, "") is None:
+            if not exact and encoder.spell(slot, values, place, key) is None:
                 continue  # whether a value is absent follows from its type, and from the types beside it
             position = 2 * len(names) + 1
             names.append(encoder.slots.names[place])
@@ -66,7 +66,7 @@ class Encoder:
         Raises:
             ValidationError: A value does not fit its annotation.
         """
-        plan = self.plan(values)
+        plan = self.plan(values, key)
         words: list[Any] = [None] * (2 * len(plan.places))
         words[::2] = plan.names
         words[1::2] = values if plan.whole else [values[place] for place in plan.places]
@@ -79,12 +79,12 @@ class Encoder:
                 texts[place] = as_bytes(text)
         return words, texts
 
-    def plan(self, values: tuple[Any, ...]) -> Plan:
-        """The plan for values of this shape, made at the first of them."""
+    def plan(self, values: tuple[Any, ...], key: str = "") -> Plan:
+        """The plan for values of this shape, made at the first of them; `key` is for the error where that does not fit."""
         shape = tuple(map(type, values))
         plan = self._plans.get(shape)
         if plan is None:
-            plan = Plan(self, values)
+            plan = Plan(self, values, key)
             if len(self._plans) < MOST_PLANS:
                 self._plans[shape] = plan
         return plan

@@ -66,7 +66,8 @@ class Index:
         self.leaf = part if isinstance(part, Leaf) else None
         self.companion = part if isinstance(part, Companion) else None
         self.codec: Codec = part.codec
-        self.as_it_is = self.codec.stored is str or bool(getattr(strip_annotated(self.codec.stored), "__members__", None))
+        choice = bool(getattr(strip_annotated(self.codec.stored), "__members__", None)) and not (self.codec.binary or self.codec.json)
+        self.as_it_is = self.codec.stored is str or choice
         self.score: Callable[[Any], str] = _SCORES[_order_type(self.codec)] if kind == "order" else _no_score
 
     def text(self, value: Any) -> str:

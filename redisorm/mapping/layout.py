@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined, SchemaValidator
+from pydantic_core import SchemaValidator
 
 from redisorm.errors import MappingError
 
@@ -267,7 +267,7 @@ def _reaches(model: type[BaseModel], goal: type[BaseModel], seen: frozenset[type
 def _computed(model: type[BaseModel], level: Level) -> None:
     """Computed fields are stored for other readers and never read back."""
     for name, computed in model.model_computed_fields.items():
-        annotation, _ = split_optional(Any if computed.return_type is PydanticUndefined else computed.return_type)
+        annotation, _ = split_optional(computed.return_type)
         leaf = Leaf(name, name, codec_of(stored(annotation)), optional=True, null=False, checked=True, ttl_ms=None, computed=True)
         level.leaves.append(leaf)
         options = options_in(computed.return_type)

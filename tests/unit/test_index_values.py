@@ -32,6 +32,16 @@ class Level(IntEnum):
     HIGH = 2
 
 
+class Token(Enum):
+    BLANK = b"\xff"
+    PAIR = b"a:b"
+
+
+class Shape(Enum):
+    DOT = (0, 0)
+    LINE = (0, 1)
+
+
 class Held(RedisModel, prefix="held"):
     """One field for each type that an index orders."""
 
@@ -161,6 +171,8 @@ class Worded(RedisModel, prefix="worded"):
     flag: bool = Field(default=False, index=True)
     colour: Colour = Field(default=Colour.RED, index=True)
     level: Level = Field(default=Level.LOW, index=True)
+    sign: Token = Field(default=Token.PAIR, index=True)
+    shape: Shape = Field(default=Shape.DOT, index=True)
     choice: Literal["a", "b"] = Field(default="a", index=True)
     token: UUID = Field(default=UUID(int=0), index=True)
     either: int | str = Field(default=0, index=True)
@@ -179,6 +191,9 @@ class Worded(RedisModel, prefix="worded"):
         ("flag", "true", {"flag:1": ("1", None)}),
         ("colour", "blue", {"colour:blue": ("1", None)}),
         ("level", "2", {"level:2": ("1", None)}),
+        ("sign", b"\xff", {"sign:\xff": ("1", None)}),
+        ("sign", None, {"sign:a%3Ab": ("1", None)}),
+        ("shape", "[0, 1]", {"shape:[0,1]": ("1", None)}),
         ("choice", "b", {"choice:b": ("1", None)}),
         ("token", "00000000000000000000000000000001", {"token:00000000-0000-0000-0000-000000000001": ("1", None)}),
         ("either", "7", {"either:7": ("1", None)}),
