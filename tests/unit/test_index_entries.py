@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import computed_field
 
-from redisorm import GeoPoint, IndexValueError, SortedSet
+from redisorm import Field, GeoPoint, IndexValueError, RedisModel, SortedSet
 from redisorm.commands import Command, Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.indexing import CHUNK, Upkeep
@@ -511,6 +512,49 @@ def test_list_of_a_versioned_row_is_expected_element_by_element() -> None:
     assert call.rows == [(("HMGET", "talk:1", "id", ":ttl", ":version"), [b"=1", b"-", b"=7"])]
     assert call.types == {"talk:1:jobs": "list"}
     assert call.reads[0] == (("LRANGE", "talk:1:jobs", 0, -1), b"*2$1:x$1:y")
+
+
+def test_index_of_a_computed_field_is_looked_at() -> None:
+    """A session does not remember what was stored of it."""
+
+    class Person(RedisModel, prefix="person_of_entries"):
+        id: int
+        name: str = ""
+
+        @computed_field  # type: ignore[prop-decorator]
+        @property
+        def initial(self) -> Annotated[str, Field(index=True)]:
+            return self.name[:1]
+
+    person = stored(Person, {"id": 1, "name": "Ann"})
+    person.name = "Bea"
+    driver = scripting(answering([[b"1", None, b"A"], -1, []]))
+    driver.run(verbs.save(person, None, ""))
+    assert talk(driver)[1].commands[1:] == [
+        ("ZREM", "person_of_entries::initial:A", "1"),
+        ("ZADD", "person_of_entries::initial:B", "inf", "1"),
+    ]
+
+
+def test_companion_of_more_elements_than_a_script_unpacks_is_looked_at() -> None:
+    tags = [b"%d" % number for number in range(CHUNK + 1)]
+    person = stored(Citizen, {"id": 1, "name": "Ann", "city": "Oslo", "age": 30}, tags, [])
+    driver = scripting(answering([reply_of(), -1, [], tags, []]))
+    driver.run(verbs.delete(person, ""))
+    assert isinstance(talk(driver)[0], Watch)
+    assert sum(command[0] == "ZREM" for command in talk(driver)[1].commands) == len(tags) + 5
+
+
+def test_update_leaves_alone_what_the_memo_tells_of_other_indexes() -> None:
+    stamp = stored(Stamp, {"id": 1, "city": "Oslo", "age": 1}, [])
+    stamp.city = "Lima"
+    memo = [b"city:Oslo", b"", b"age", b"", b"tags:t", b"", b"unique:email:a@x", b""]
+    driver = ScriptedDriver(answering([[b"1", None, b"Oslo", b"1"], NOW + 5, memo]))
+    driver.run(verbs.save(stamp, None, ""))
+    assert [command for command in talk(driver)[-1].commands if command[0] in ("ZREM", "UNLINK", "HDEL")] == [
+        ("ZREM", "stamp::city:Oslo", "1"),
+        ("HDEL", "stamp:1::memo", "city:Oslo"),
+    ]
 
 
 # ---- the commands themselves ----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.loading import BATCH
 from redisorm.unitofwork import verbs
 from redisorm.unitofwork.state import Phase, state_of
-from tests.unit.desk import look, row_of, stored, talk, texts_of
+from tests.unit.desk import Desk, look, row_of, session_on, stored, talk, texts_of
 from tests.zoo.models import Account, Board, Memo, User
 
 BOARD = [
@@ -113,6 +113,22 @@ def test_refresh_of_an_object_never_stored_makes_it_a_stored_one() -> None:
     user = User(id=1, name="x")
     ScriptedDriver([[texts_of(User, {"id": 1, "name": "Ann"})]]).run(verbs.refresh(user, ""))
     assert (user.name, state_of(user).phase, state_of(user).key) == ("Ann", Phase.DETACHED, "user:1")
+
+
+def test_row_that_must_be_there_and_is_not_is_told() -> None:
+    with pytest.raises(NotFoundError, match="User 7 is not there: no row under shop:user:7") as caught:
+        ScriptedDriver([[[None] * 5], [0]]).run(verbs.get_one(User, 7, "shop"))
+    assert (caught.value.model, caught.value.pk, caught.value.key) == (User, 7, "shop:user:7")
+
+
+def test_session_of_an_object_is_the_open_one_it_belongs_to() -> None:
+    user = User(id=1, name="x")
+    assert verbs.session_of(user) is None
+    session = session_on(Desk())
+    session.add(user)
+    assert verbs.session_of(user) is session
+    session.close()
+    assert verbs.session_of(user) is None
 
 
 def test_version_is_read_with_the_row() -> None:

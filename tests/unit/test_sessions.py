@@ -630,6 +630,22 @@ def test_rollback_restores_nested_models_in_place_and_collections_anew() -> None
     assert session.dirty == []
 
 
+def test_rollback_puts_further_fields_back() -> None:
+    class Open(RedisModel, prefix="open_of_sessions", extra="allow"):
+        id: int
+
+    desk = Desk([[{b"id": b"1", b"x": b"[1]"}]])
+    session = session_on(desk)
+    one = session.get_one(Open, 1)
+    extra = one.__pydantic_extra__
+    assert extra is not None
+    extra["x"].append(2)
+    extra["y"] = 3
+    assert session.dirty == [one]
+    session.rollback()
+    assert (one.__pydantic_extra__, session.dirty) == ({"x": [1]}, [])
+
+
 def test_rollback_restores_a_nested_model_that_was_not_there() -> None:
     desk = Desk([row_of(Customer, {"id": 1, "home.city": "Rome"})])
     session = session_on(desk)

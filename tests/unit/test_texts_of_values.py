@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import pickle
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
 from ipaddress import IPv4Address
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 import pytest
@@ -40,7 +41,7 @@ from redisorm.mapping.encoder import as_bytes, extra_text
 from redisorm.mapping.items import items_of
 from redisorm.mapping.snapshot import difference, snapshot_of_row, whole
 from redisorm.unitofwork import verbs
-from redisorm.unitofwork.state import state_of
+from redisorm.unitofwork.state import Phase, state_of
 from tests.unit.desk import stored as loaded
 
 
@@ -483,6 +484,75 @@ def test_value_that_cannot_be_spelled_is_refused_with_its_field_and_key() -> Non
             whole(mapper_of(Free), one, "free:1")
         (line,) = caught.value.errors()
         assert (line["loc"], line["type"]) == ((next(iter(values)),), "not_storable")
+
+
+class Many(RedisModel, prefix="many"):
+    id: int
+    numbers: set[int] = set()
+    names: list[str] = []
+
+
+@pytest.mark.parametrize(
+    ("numbers", "names", "where", "problem", "found"),
+    [
+        ([b"1", b"x"], [], "many:1:numbers", "unable to parse string as an integer", "x"),
+        ([], [b"a", b"\xff"], "many:1:names", "not UTF-8 text: invalid start byte", b"\xff"),
+    ],
+)
+def test_element_that_does_not_fit_is_told_with_the_key_of_its_companion(
+    numbers: list[bytes], names: list[bytes], where: str, problem: str, found: Any
+) -> None:
+    with pytest.raises(DecodeError, match=f"{where}: a stored element does not fit Many") as caught:
+        loaded(Many, {"id": 1}, numbers, names)
+    assert problem in str(caught.value)
+    assert (caught.value.key, caught.value.field, caught.value.value) == (where, where.rpartition(":")[2], found)
+
+
+def test_unions_with_a_discriminator_and_raw_enums_and_further_fields_are_read_as_their_class_says() -> None:
+    class Cat(BaseModel):
+        kind: Literal["cat"] = "cat"
+        lives: int
+
+    class Dog(BaseModel):
+        kind: Literal["dog"] = "dog"
+        lives: int
+
+    class Home(RedisModel, prefix="home_of_texts"):
+        model_config = ConfigDict(use_enum_values=True)
+        id: int
+        pet: Cat | Dog = PydanticField(discriminator="kind")
+        others: list[Annotated[Cat | Dog, PydanticField(discriminator="kind")]] = Field(default=[], inline=True)
+        shade: Shade = Shade.LIGHT
+        needed: int | None
+
+    home = loaded(Home, {"id": 1, "pet": '{"kind":"dog","lives":1}', "others": '[{"kind":"dog","lives":2}]', "shade": "dark"})
+    assert (home.pet, home.others, str(home.shade), home.needed) == (Dog(lives=1), [Dog(lives=2)], "dark", None)
+
+
+def test_class_is_compiled_at_its_first_use_where_a_name_was_defined_after_it() -> None:
+    with pytest.raises(MappingError, match="AfterIt"):
+        mapper_of(BeforeIt)
+    globals()["AfterIt"] = Point
+    assert mapper_of(BeforeIt).fields == ("id", "part.x", "part.y", "part", ":ttl")
+
+
+class BeforeIt(RedisModel, prefix="before_it"):
+    id: int
+    part: "AfterIt | None" = None  # type: ignore[name-defined]  # noqa: F821, UP037  # pyright: ignore[reportUndefinedVariable]
+
+
+def test_stored_object_that_is_pickled_knows_what_it_was_stored_as() -> None:
+    one = loaded(Many, {"id": 1}, [b"1"], [])
+    state_of(one).wanted_life = 5
+    one.names = ["a"]
+    back = pickle.loads(pickle.dumps(one))
+    state = state_of(back)
+    assert (state.phase, state.session, state.key, state.wanted_life) == (Phase.DETACHED, None, "many:1", None)
+    found = difference(mapper_of(Many), back, cast("Any", state.snapshot), "many:1")
+    assert found is not None
+    assert [change.companion.name for change in found.companions] == ["names"]
+    never = pickle.loads(pickle.dumps(Many(id=2)))
+    assert state_of(never).phase is Phase.TRANSIENT
 
 
 # ---- what changed ---------------------------------------------------------------------------------------------------
