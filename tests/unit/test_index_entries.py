@@ -536,6 +536,17 @@ def test_index_of_a_computed_field_is_looked_at() -> None:
     ]
 
 
+def test_elements_that_are_no_text_have_one_entry_however_they_are_spelled() -> None:
+    class Numbered(RedisModel, prefix="numbered"):
+        id: int
+        numbers: set[int] = Field(default=set(), index=True)
+
+    one = stored(Numbered, {"id": 1}, [b"07"])
+    driver = ScriptedDriver(answering([[b"1", None], -1, [], [b"07"]]))
+    driver.run(verbs.delete(one, ""))
+    assert ("ZREM", "numbered::numbers:7", "1") in talk(driver)[1].commands
+
+
 def test_companion_of_more_elements_than_a_script_unpacks_is_looked_at() -> None:
     tags = [b"%d" % number for number in range(CHUNK + 1)]
     person = stored(Citizen, {"id": 1, "name": "Ann", "city": "Oslo", "age": 30}, tags, [])
