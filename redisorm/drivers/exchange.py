@@ -5,13 +5,12 @@ It knows commands, bytes and errors; sockets, pools and waiting belong to `block
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
-from hiredis import pack_command
-
-from redisorm.commands import Argument, Batch, Command, Watch
+from redisorm.commands import Batch, Command, Watch
+from redisorm.drivers.packing import packed
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.translate import code_of, key_of, said, translate, where
 from redisorm.errors import BackendError, CommitUnknownError, ConnectionFailedError, RedisormError, UnsupportedServerError
@@ -36,8 +35,6 @@ __all__ = [
 
 C = TypeVar("C")
 
-# hiredis annotates a tuple of one word.
-_pack = cast("Callable[[tuple[Argument, ...]], bytes]", pack_command)
 _MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 _EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 _QUEUED = b"QUEUED"
@@ -111,7 +108,7 @@ class Exchange:
 
     def __init__(self, commands: Sequence[Command], *, resend: bool) -> None:
         self._commands = commands
-        self.chunks = [_pack(tuple(command)) for command in commands]
+        self.chunks = [packed(command) for command in commands]
         self.resend = resend
         self.partial = False
         self.maybe_executed = False

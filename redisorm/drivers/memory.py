@@ -9,8 +9,10 @@ waiting BLMOVE loses what others pushed meanwhile, and a task that was cancelled
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -23,6 +25,8 @@ from redisorm.drivers import exchange as make
 from redisorm.drivers.awaiting import AwaitingDriver
 from redisorm.drivers.blocking import BlockingDriver
 from redisorm.drivers.exchange import Exchange, Pin
+from redisorm.drivers.places import Place, Places
+from redisorm.drivers.pool import SteadyPool
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.wire import AsyncConnection, Connection
 from redisorm.errors import BackendTimeoutError
@@ -41,13 +45,13 @@ class Store:
     """The data of one `memory://` URL, shared by both colours.
 
     Attributes:
-        guard: Held during a guarded section.
+        guard: The one place for a guarded section.
         known: What is known of fakeredis.
     """
 
     def __init__(self) -> None:
         self._server = FakeServer(version=(7, 4))
-        self.guard = threading.Lock()
+        self.guard = Places(1)
         self.known = KnownServer()
         self.known.name, self.known.version = "memory", "7.4"
         self.known.watch_limit = None
@@ -55,7 +59,7 @@ class Store:
 
     def client(self, max_connections: int, pool_timeout: float, **options: Any) -> redis.Redis:
         """Make a blocking client of this store."""
-        pool: Any = partial(cast("Any", redis.BlockingConnectionPool), timeout=pool_timeout)
+        pool: Any = partial(SteadyPool, timeout=pool_timeout)
         return FakeRedis(server=self._server, connection_pool_class=pool, max_connections=max_connections, socket_timeout=None, **options)
 
     def async_client(self, max_connections: int, pool_timeout: float, **options: Any) -> redis.asyncio.Redis:
@@ -135,15 +139,15 @@ class _GuardedPin(Pin[C]):
     """A pin that holds its store while it watches.
 
     Attributes:
-        held: Whether it does.
+        place: The place of the store, while it has it.
         alive: How many of the watched keys were there when they were watched.
     """
 
-    __slots__ = ("alive", "held")
+    __slots__ = ("alive", "place")
 
     def __init__(self) -> None:
         super().__init__()
-        self.held = False
+        self.place: Place | None = None
         self.alive = 0
 
     def counting(self, request: Watch) -> Watch:
@@ -154,10 +158,29 @@ class _GuardedPin(Pin[C]):
         """Count the keys once more: fewer than before means that one has expired; fakeredis sees everything else itself."""
         return make.batch(Batch((("EXISTS", *(key for watch in self.watches for key in watch.keys)),)), KnownServer())
 
-    def let_go(self, guard: threading.Lock) -> None:
-        if self.held:
-            self.held, self.alive = False, 0
-            guard.release()
+    def let_go(self, guard: Places) -> None:
+        place, self.place = self.place, None
+        if place is not None:
+            self.alive = 0
+            guard.give(place)
+
+
+def _undisturbed(work: Callable[[], list[Any]]) -> list[Any]:
+    """Do something to its end and let Ctrl-C come after it.
+
+    There is no server here that would go on by itself, and no lock of fakeredis may stay held.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        return work()
+    noted: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *event: noted.append(event))
+    try:
+        return work()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if noted:
+            handler(*noted[0])
 
 
 def _too_long(wait_s: float) -> BackendTimeoutError:
@@ -184,9 +207,10 @@ class BlockingMemoryDriver(BlockingDriver):
 
     def _watch(self, request: Watch, pin: Pin[Connection]) -> Any:
         assert isinstance(pin, _GuardedPin)
-        if not pin.held and not self._guard.acquire(timeout=self._wait_s):
+        if pin.place is None:
+            pin.place = self._guard.take(self._wait_s)
+        if pin.place is None:
             raise _too_long(self._wait_s)
-        pin.held = True
         try:
             if not request.keys:
                 return super()._watch(request, pin)
@@ -223,7 +247,8 @@ class BlockingMemoryDriver(BlockingDriver):
         super()._release(pin)
 
     def _converse(self, connection: Connection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
-        return [_bytes(reply) for reply in super()._converse(connection, exchange, check_health=check_health)]
+        converse = partial(super()._converse, connection, exchange, check_health=check_health)
+        return [_bytes(reply) for reply in _undisturbed(converse)]
 
     def _packet(self, exchange: Exchange) -> list[bytes]:
         return exchange.chunks  # fakeredis takes a long packet apart in quadratic time
@@ -255,8 +280,8 @@ class AwaitingMemoryDriver(AwaitingDriver):
 
     async def _watch(self, request: Watch, pin: Pin[AsyncConnection]) -> Any:
         assert isinstance(pin, _GuardedPin)
-        if not pin.held:
-            await self._hold(pin)
+        if pin.place is None:
+            pin.place = await self._hold()
         try:
             if not request.keys:
                 return await super()._watch(request, pin)
@@ -268,14 +293,14 @@ class AwaitingMemoryDriver(AwaitingDriver):
         self.commands -= 1  # no server is asked this
         return answers
 
-    async def _hold(self, pin: _GuardedPin[AsyncConnection]) -> None:
+    async def _hold(self) -> Place:
         deadline = time.monotonic() + self._wait_s
-        while not self._guard.acquire(blocking=False):
+        while (place := self._guard.take(0)) is None:
             # The holder may be a task of this loop: a thread's wait would keep it from ever letting go.
             if time.monotonic() > deadline:
                 raise _too_long(self._wait_s)
             await asyncio.sleep(_RETRY_S)
-        pin.held = True
+        return place
 
     async def _batch(self, request: Batch, pin: Pin[AsyncConnection]) -> Any:
         waiting = _Waiting.of(request)

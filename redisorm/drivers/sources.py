@@ -17,6 +17,7 @@ from redis.retry import AbstractRetry, Retry
 from redisorm.drivers.awaiting import AwaitingDriver
 from redisorm.drivers.blocking import BlockingDriver
 from redisorm.drivers.memory import AwaitingMemoryDriver, BlockingMemoryDriver, Store
+from redisorm.drivers.pool import SteadyPool
 from redisorm.drivers.server import KnownServer
 from redisorm.errors import ConnectionFailedError, UnsupportedServerError
 
@@ -74,7 +75,7 @@ class ServerSource:
     def client(self) -> redis.Redis:
         """Make the blocking client. Nothing is sent."""
         retry = self._retry if isinstance(self._retry, Retry) else Retry(self._backoff(), self._retries())
-        return redis.Redis.from_pool(redis.BlockingConnectionPool.from_url(self._url, **{**self._options, "retry": retry}))
+        return redis.Redis.from_pool(SteadyPool.from_url(self._url, **{**self._options, "retry": retry}))
 
     def async_client(self) -> redis.asyncio.Redis:
         """Make a client for the running event loop. Nothing is sent."""

@@ -11,8 +11,7 @@ from collections import deque
 from random import random
 from typing import Any, NamedTuple
 
-from hiredis import pack_command
-
+from redisorm.drivers.packing import packed
 from redisorm.drivers.translate import said, translate
 from redisorm.errors import RedisormError
 
@@ -28,7 +27,7 @@ IDLE_S = 15.0
 """A connection that was silent for so long is asked whether it still is one."""
 
 _ANSWER_S = 5.0
-_PING = pack_command(("PING",))
+_PING = packed(("PING",))
 
 _log = logging.getLogger("redisorm")
 
@@ -58,7 +57,7 @@ class Subscription(NamedTuple):
 
     def packet(self) -> list[bytes]:
         """Pack the command."""
-        return [pack_command((self.command, self.name))]  # type: ignore[arg-type]
+        return [packed((self.command, self.name))]
 
     def confirmed(self, reply: Any) -> bool:
         """Whether a reply says that from now on messages will come."""
