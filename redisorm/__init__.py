@@ -3,6 +3,7 @@
 from .asyncio.channel import AsyncChannel
 from .asyncio.lock import AsyncLock
 from .asyncio.model import AsyncRedisModel
+from .asyncio.query import AsyncQuery
 from .asyncio.ratelimit import AsyncRateLimiter
 from .asyncio.session import AsyncSession
 from .asyncio.stream import AsyncStream
@@ -41,6 +42,7 @@ from .errors import (
     UnsupportedServerError,
     WrongTypeError,
 )
+from .expressions import col, desc
 from .flows.committing import CommitResult
 from .flows.report import Problem, Report
 from .mapping.fields import Field
@@ -52,6 +54,7 @@ from .patterns.streams import Entry, Event
 from .sync.channel import Channel
 from .sync.lock import Lock
 from .sync.model import RedisModel
+from .sync.query import Query
 from .sync.ratelimit import RateLimiter
 from .sync.session import Session
 from .sync.stream import Stream
@@ -65,6 +68,7 @@ __all__ = [
     "AlreadyExistsError",
     "AsyncChannel",
     "AsyncLock",
+    "AsyncQuery",
     "AsyncRateLimiter",
     "AsyncRedisCounter",
     "AsyncRedisDict",
@@ -103,6 +107,7 @@ __all__ = [
     "NotFoundError",
     "NotIndexedError",
     "Problem",
+    "Query",
     "QueryError",
     "RateLimitExceeded",
     "RateLimiter",
@@ -125,5 +130,7 @@ __all__ = [
     "UniqueViolationError",
     "UnsupportedServerError",
     "WrongTypeError",
+    "col",
     "connect",
+    "desc",
 ]

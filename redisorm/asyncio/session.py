@@ -13,14 +13,18 @@ from redisorm.commands import Flow
 from redisorm.database import Database, default_database
 from redisorm.drivers.place import here
 from redisorm.errors import DecodeError
+from redisorm.expressions import Expression
 from redisorm.flows.committing import CommitResult
 from redisorm.flows.loading import OnError
-from redisorm.mapping.base import MappedModel
+from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.patterns.pubsub import Message, publishing
 from redisorm.patterns.streams import Event, appending
 from redisorm.unitofwork.beginning import AsyncBegin
+from redisorm.unitofwork.owners import get_by
 from redisorm.unitofwork.retrying import pause, worth_retrying
 from redisorm.unitofwork.session import BaseSession
+
+from .query import AsyncQuery
 
 __all__ = ["AsyncSession"]
 
@@ -108,6 +112,30 @@ class AsyncSession(BaseSession):
             DecodeError: A stored value does not fit its field, or a key has another type.
         """
         return await self._run(self._get_many(model, pks, on_error))
+
+    async def get_by(self, model: type[M], **values: Any) -> M | None:
+        """Return the object of the row that has a unique value; `None` where none has.
+
+        Name a unique field, all fields of a `unique_together`, or the primary key. Two round trips at most. The server is asked: an
+        object of this session is handed out as it is, even if its value was changed here.
+
+        Raises:
+            QueryError: The fields are not unique, or a value does not fit its field.
+        """
+        return await self._run(get_by(model, values, self, self.database.namespace))
+
+    def find(self, model: type[M], *conditions: Expression | bool, **equals: Any) -> AsyncQuery[M]:
+        """Return a query of the rows that fit all conditions, as `find` of a model does; sends nothing yet.
+
+        The server is asked, which does not know what waits here. An object of this session is handed out as it is, even if it
+        was changed so that it no longer fits; one that is to be deleted is left out.
+
+        Raises:
+            NotIndexedError: A field has no index. A comparison raises it when it is written.
+            QueryError: Something is no condition, or not on this class, or a value does not fit its field.
+        """
+        self._check_database(mapper_of(model))
+        return AsyncQuery(model, self, conditions, equals)
 
     async def exists(self, model: type[MappedModel], pk: object) -> bool:
         """Tell whether a row is there, as it will be after the commit. Sends nothing for an object of this session."""

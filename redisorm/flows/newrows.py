@@ -11,9 +11,10 @@ from typing import Any
 
 from redisorm.commands import Argument
 from redisorm.keys import LEDGER, Keyspace, none_entry, value_entry
-from redisorm.mapping.indexes import EXACT_INTEGER, Index, lex_member
+from redisorm.mapping.indexes import Index, lex_member
 from redisorm.mapping.layout import Leaf
 from redisorm.mapping.mapper import Mapper
+from redisorm.mapping.scores import EXACT_INTEGER
 
 from .indexing import Upkeep
 

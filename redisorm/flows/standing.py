@@ -84,11 +84,11 @@ def stand(change: Change, seen: Observed, fate: Fate) -> Standing | None:
     mapper, key, pk_text = change.mapper, change.key, change.mapper.pk_text(change.pk)
     remembered = {name: member for name, member in seen.memo.items() if scope.holds(name)}
     former: Entries = {}
-    owned: dict[str, Any] = {}
+    held: dict[str, Any] = {}
     if seen.exists:
         former = entries_of(mapper, key, pk_text, seen.texts, seen.elements, strict=False, indexes=scope.indexes)
-        owned.update(claims_of(mapper, seen.texts, scope.uniques))
-    owned.update((name, None) for name in remembered if name.startswith(UNIQUE))
+        held.update(claims_of(mapper, seen.texts, scope.uniques))
+    owned = {**held, **{name: None for name in remembered if name.startswith(UNIQUE)}}
     before = {name: member for name, member in {**remembered, **memo_of(former, {}, pk_text)}.items() if not name.startswith(UNIQUE)}
     if change.kind is Kind.DELETE:
         return Standing(pk_text, fate, before, {}, list(owned), {}, frozenset(), remembered, {}, enlisted=False, gone=True)
@@ -103,7 +103,7 @@ def stand(change: Change, seen: Observed, fate: Fate) -> Standing | None:
         entering={name: entry for name, entry in after.items() if settled.get(name) != entry},
         freed=[name for name in owned if name not in claims],
         claims=claims,
-        owned=frozenset(owned),
+        owned=frozenset(held),  # what an earlier life had has expired with it
         memo_before=remembered,
         memo_after=memo_of(after, claims, pk_text),
         enlisted=scope.whole,

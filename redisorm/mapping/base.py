@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
@@ -23,6 +24,7 @@ from typing_extensions import Self, dataclass_transform
 from redisorm.errors import MappingError, SessionError
 from redisorm.keys import check_prefix, claim_prefix
 
+from .columns import column_of, name_computed
 from .fields import Field
 from .layout import seconds_ms
 from .mapper import Mapper, Options, Refresh
@@ -60,9 +62,27 @@ _UNSAID: Any = object()
 _OPTIONS = ("ttl", "ttl_refresh", "versioned", "database", "unique_together")
 
 
+def _asked_by_pydantic() -> bool:
+    """Whether Pydantic looks an attribute up: where a base has one, it warns that a field of the new class shadows it."""
+    return bool(sys._getframe(2).f_globals.get("__name__", "").startswith("pydantic."))
+
+
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, FieldInfo, PydanticPrivateAttr))
 class ModelMeta(ModelMetaclass):
-    """Pydantic's metaclass, with our `Field` as a field specifier. It has no `__new__`: Pydantic looks for local names one frame up."""
+    """Pydantic's metaclass, with our `Field` as a field specifier, and with the fields as columns of conditions: `User.age >= 18`.
+
+    It has no `__new__`: Pydantic looks for local names one frame up.
+    """
+
+    if not TYPE_CHECKING:  # for type checkers `User.age` is what the annotation says
+
+        def __getattr__(cls, name: str) -> Any:  # noqa: N805 - of a metaclass
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if name not in cls.__dict__.get("__pydantic_fields__", ()) or _asked_by_pydantic():
+                    raise
+            return column_of(cls, name, mapper_of)
 
 
 def _refuse_verbs(owner: str, names: Any) -> None:
@@ -120,6 +140,7 @@ class MappedModel(BaseModel, metaclass=ModelMeta):
         if not cls.__redisorm_abstract__:
             _refuse_verbs(cls.__name__, cls.model_fields)
             cls.__redisorm_mapper__ = Mapper(cls, _options(cls))
+            name_computed(cls, cls.__redisorm_mapper__, mapper_of)
 
     @property
     def pk(self) -> Any:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import asin, cos, radians, sin, sqrt
 
-__all__ = ["MOST_LATITUDE", "GeoPoint"]
+__all__ = ["MOST_LATITUDE", "GeoPoint", "metres", "settled"]
 
 MOST_LATITUDE = 85.05112878
 """The latitude, north and south, beyond which Redis keeps no position (https://redis.io/docs/latest/commands/geoadd/)."""
+
+_EARTH_M = 6372797.560856
+_CELLS = 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +36,20 @@ class GeoPoint:
             raise ValueError(f"latitude {self.lat!r} must be from -90 to 90 degrees")
         object.__setattr__(self, "lon", lon)
         object.__setattr__(self, "lat", lat)
+
+
+def metres(lon: float, lat: float, other_lon: float, other_lat: float) -> float:
+    """The distance of two positions over a sphere, by the haversine formula and the radius that Redis uses."""
+    u = sin(radians(other_lat - lat) / 2)
+    v = sin(radians(other_lon - lon) / 2)
+    return 2 * _EARTH_M * asin(min(1.0, sqrt(u * u + cos(radians(lat)) * cos(radians(other_lat)) * v * v)))
+
+
+def settled(point: GeoPoint) -> tuple[float, float]:
+    """Longitude and latitude as a geo index holds them: the middle of a cell, of which there are 2**26 each way."""
+    return _middle(point.lon, 180.0), _middle(point.lat, MOST_LATITUDE)
+
+
+def _middle(degrees: float, most: float) -> float:
+    cell = min(int((degrees + most) / (2 * most) * _CELLS), _CELLS - 1)
+    return (cell + 0.5) / _CELLS * 2 * most - most

@@ -17,9 +17,8 @@ kind          of                                     a value is held as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
-from math import isfinite, isnan
 from typing import Any, Literal
 
 from redisorm.errors import IndexValueError, MappingError
@@ -27,13 +26,20 @@ from redisorm.errors import IndexValueError, MappingError
 from .codec import Codec, strip_annotated
 from .geo import MOST_LATITUDE, GeoPoint
 from .layout import Companion, Declared, Leaf
+from .scores import SCORES, no_score
 
-__all__ = ["EXACT_INTEGER", "Index", "Kind", "Unique", "declared_index", "exact_score", "lex_member", "uniques_of", "unlex"]
+__all__ = [
+    "Index",
+    "Kind",
+    "Unique",
+    "declared_index",
+    "lex_escaped",
+    "lex_member",
+    "uniques_of",
+    "unlex",
+]
 
 Kind = Literal["equality", "order", "lex", "geo", "none"]
-
-EXACT_INTEGER = 2**53
-"""Up to here a double holds every integer, and a score of a sorted set is a double."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -68,7 +74,7 @@ class Index:
         self.codec: Codec = part.codec
         choice = bool(getattr(strip_annotated(self.codec.stored), "__members__", None)) and not (self.codec.binary or self.codec.json)
         self.as_it_is = self.codec.stored is str or choice
-        self.score: Callable[[Any], str] = _SCORES[_order_type(self.codec)] if kind == "order" else _no_score
+        self.score: Callable[[Any], str] = SCORES[_order_type(self.codec)] if kind == "order" else no_score
 
     def text(self, value: Any) -> str:
         """The canonical text of a value in an `equality` or `lex` index.
@@ -162,88 +168,20 @@ def _shortest(value: Decimal) -> str:
 
 def lex_member(text: str, pk_text: str) -> str:
     """Spell the member of a lex index: the value, NUL, the primary key. Values keep their order."""
+    return f"{lex_escaped(text)}\0{pk_text}"
+
+
+def lex_escaped(text: str) -> str:
+    """Spell a value, or the beginning of one, as it stands in members."""
     if "\0" in text or "\1" in text:
         text = text.replace("\1", "\1\2").replace("\0", "\1\1")
-    return f"{text}\0{pk_text}"
+    return text
 
 
 def unlex(member: str) -> tuple[str, str]:
     """Read value and primary key out of the member of a lex index."""
     text, _, pk_text = member.partition("\0")
     return text.replace("\1\1", "\0").replace("\1\2", "\1"), pk_text
-
-
-# ---- scores ---------------------------------------------------------------------------------------------------------
-
-
-def _integer(value: Any) -> str:
-    if not -EXACT_INTEGER <= value <= EXACT_INTEGER:
-        raise ValueError("an ordered index holds integers up to 2**53 exactly")
-    return int.__repr__(value)
-
-
-def _float(value: Any) -> str:
-    if isnan(value):
-        raise ValueError("NaN has no place in an order")
-    return float.__repr__(value)
-
-
-def _decimal(value: Any) -> str:
-    if not value.is_finite():
-        if value.is_nan():
-            raise ValueError("NaN has no place in an order")
-        return "inf" if value > 0 else "-inf"
-    number = float(value)
-    if not isfinite(number) or Decimal(repr(number)) != value:
-        raise ValueError("it does not come back the same from a double")
-    return repr(number)
-
-
-def _seconds(span: timedelta) -> str:
-    microseconds = span // _MICROSECOND
-    number = microseconds / 1_000_000
-    if round(number * 1_000_000) != microseconds:
-        raise ValueError("a double does not hold it to the microsecond")
-    return repr(number) if microseconds % 1_000_000 else str(microseconds // 1_000_000)
-
-
-def _datetime(value: Any) -> str:
-    return _seconds((value if value.tzinfo is not None else value.replace(tzinfo=timezone.utc)) - _EPOCH)
-
-
-def _date(value: Any) -> str:
-    return str((value - _EPOCH.date()).days * 86_400)
-
-
-def _time(value: Any) -> str:
-    span = timedelta(hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond)
-    return _seconds(span - (value.utcoffset() or timedelta()))
-
-
-def _no_score(value: Any) -> str:
-    raise AssertionError(f"no score for {value!r}: the index has no order")
-
-
-_SCORES: dict[Any, Callable[[Any], str]] = {
-    int: _integer,
-    float: _float,
-    Decimal: _decimal,
-    datetime: _datetime,
-    date: _date,
-    time: _time,
-    timedelta: _seconds,
-}
-
-
-def exact_score(value: Any) -> str | None:
-    """The score of a number or time that a condition names; `None` where no double is exactly it."""
-    kind = next((kind for kind in _SCORES if isinstance(value, kind)), None)
-    if kind is None or isinstance(value, bool):
-        return None
-    try:
-        return _SCORES[kind](value)
-    except ValueError:
-        return None
 
 
 # ---- declaring ------------------------------------------------------------------------------------------------------
@@ -253,7 +191,7 @@ def _order_type(codec: Codec) -> Any:
     bare = strip_annotated(codec.stored)
     if bare is bool or codec.json or not isinstance(bare, type) or getattr(bare, "__members__", None):
         return None
-    return next((kind for kind in _SCORES if issubclass(bare, kind)), None)
+    return next((kind for kind in SCORES if issubclass(bare, kind)), None)
 
 
 def declared_index(model: type[Any], declared: Declared) -> Index | None:

@@ -11,10 +11,14 @@ from typing_extensions import Self
 from redisorm.database import Database, default_database
 from redisorm.drivers.place import here
 from redisorm.errors import DecodeError, SessionError
+from redisorm.expressions import Expression
 from redisorm.flows.loading import OnError
 from redisorm.mapping.base import MappedModel, linked_state, mapper_of
 from redisorm.unitofwork import stack, verbs
+from redisorm.unitofwork.owners import get_by
+from redisorm.unitofwork.reading import Alone
 
+from .query import Query
 from .session import Session
 
 __all__ = ["RedisModel"]
@@ -114,6 +118,44 @@ class RedisModel(MappedModel, abstract=True):
             return session.exists(cls, pk)
         database = cls._database()
         return database.run(verbs.exists(cls, pk, database.namespace))
+
+    @classmethod
+    def get_by(cls, **values: Any) -> Self | None:
+        """Return the object of the row that has a unique value; `None` where none has.
+
+        Name a unique field, all fields of a `unique_together`, or the primary key. Two round trips at most. Where the value is another's
+        by the time the row is loaded, the answer is `None`.
+
+        Raises:
+            QueryError: The fields are not unique, or a value does not fit its field.
+        """
+        session = cls._joined()
+        if session is not None:
+            return session.get_by(cls, **values)
+        database = cls._database()
+        return database.run(get_by(cls, values, Alone(database.namespace), database.namespace))
+
+    @classmethod
+    def find(cls, *conditions: Expression | bool, **equals: Any) -> Query[Self]:
+        """Return a query of the rows that fit all conditions; sends nothing yet.
+
+        ::
+
+            User.find(User.age >= 18, city="Oslo")
+
+        Conditions compare indexed fields; unique ones, and the primary key, can be asked for a value without an index. A
+        class without any index can only be asked for all rows, or by primary key: its query goes through all keys of the
+        database with SCAN, a thousand at a time, and holds the primary keys of the rows.
+
+        Args:
+            conditions: Conditions, as `User.age >= 18` makes them. For type checkers that is a `bool`; a real one is an error.
+            equals: Values of fields, which are conditions too: `city="Oslo"`, `email=None`.
+
+        Raises:
+            NotIndexedError: A field has no index. A comparison raises it when it is written.
+            QueryError: Something is no condition, or not on this class, or a value does not fit its field.
+        """
+        return Query(cls, None, conditions, equals)
 
     @classmethod
     def create(cls, **values: Any) -> Self:

@@ -44,10 +44,13 @@ class BaseSession(UnitOfWork):
 
     def _get_each(self, model: type[M], pks: Iterable[object]) -> Flow[list[M | DecodeError | None]]:
         mapper = cast("Mapper[M]", mapper_of(model))
+        found = yield from self._rows(mapper, [mapper.pk_text(pk) for pk in pks])
+        return [one for one, _ in found]
+
+    def _rows(self, mapper: Mapper[M], texts: Sequence[str]) -> Flow[list[tuple[M | DecodeError | None, bool]]]:
+        """The objects of rows by the texts of their primary keys, and whether they were loaded just now."""
         self._check_database(mapper)
-        keyspace = mapper.keyspace(self.database.namespace)
-        texts = [mapper.pk_text(pk) for pk in pks]
-        keys = [keyspace.row(text) for text in texts]
+        keys = mapper.keyspace(self.database.namespace).rows(texts)
         known: dict[str, M | DecodeError | None] = {key: self._known(mapper, key) for key in keys}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if known[key] is None}
         if missing:
@@ -58,7 +61,8 @@ class BaseSession(UnitOfWork):
                     state = state_of(obj)
                     state.session, state.phase = self, Phase.PERSISTENT
                     self._map.put((cast("Any", mapper), key), obj)
-        return [one if isinstance(one, DecodeError) else self._alive(one) for one in map(known.__getitem__, keys)]
+        found = (known[key] for key in keys)
+        return [(one if isinstance(one, DecodeError) else self._alive(one), key in missing) for one, key in zip(found, keys, strict=True)]
 
     def _known(self, mapper: Mapper[M], key: str) -> M | None:
         return cast("M | None", self._map.get((cast("Any", mapper), key)))

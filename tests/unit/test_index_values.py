@@ -17,7 +17,8 @@ from pydantic import BaseModel, computed_field
 from redisorm import Field, GeoPoint, IndexValueError, MappingError, RedisModel
 from redisorm.flows.entries import claims_of, entries_of
 from redisorm.mapping.base import mapper_of
-from redisorm.mapping.indexes import exact_score, lex_member, unlex
+from redisorm.mapping.indexes import lex_member, unlex
+from redisorm.mapping.scores import exact_score
 
 CET = timezone(timedelta(hours=1))
 

@@ -12,6 +12,7 @@ import redisorm
 from redisorm import (
     AsyncChannel,
     AsyncLock,
+    AsyncQuery,
     AsyncRateLimiter,
     AsyncRedisModel,
     AsyncSession,
@@ -19,6 +20,7 @@ from redisorm import (
     Channel,
     Database,
     Lock,
+    Query,
     RateLimiter,
     RedisModel,
     Session,
@@ -35,6 +37,7 @@ from redisorm.sync.structures.base import Structure
 PAIRS = [
     (RedisModel, AsyncRedisModel),
     (Session, AsyncSession),
+    (Query, AsyncQuery),
     (Channel, AsyncChannel),
     (Feed, AsyncFeed),
     (Listener, AsyncListener),

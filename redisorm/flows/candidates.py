@@ -1,0 +1,185 @@
+"""The primary keys that a query finds, in its order: all of them at hand, or walked page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from redisorm.commands import Command, Flow
+
+from .planning import Plan, Sort, select
+from .probing import Probe
+from .sources import SMALL, Lexical, Scored, Source
+from .walking import Entry, Walk
+
+__all__ = ["DUE", "Candidates", "Known", "Walked", "due_of", "in_order"]
+
+DUE = 1000
+"""So many rows that are due are simply left out; where there are more, each row is asked for its deadline."""
+
+
+class Candidates(Protocol):
+    """Primary keys in order.
+
+    Attributes:
+        is_loose: Whether rows that do not fit may be among them, which loading finds out.
+    """
+
+    is_loose: bool
+
+    def take(self, count: int) -> Flow[list[bytes]]:
+        """Hand out about so many more; none at the end."""
+        ...
+
+
+class Known:
+    """Primary keys that are all at hand."""
+
+    def __init__(self, members: Sequence[bytes], *, is_loose: bool = False) -> None:
+        self.is_loose = is_loose
+        self._members = members
+        self._taken = 0
+
+    def take(self, count: int) -> Flow[list[bytes]]:
+        """Hand out so many more. Sends nothing."""
+        yield from ()
+        part = list(self._members[self._taken : self._taken + count])
+        self._taken += len(part)
+        return part
+
+
+def due_of(plan: Plan) -> Command:
+    """Read the rows that are due but not swept yet: few, most of the time none."""
+    return ("ZRANGE", plan.ledger.key, "-inf", plan.now_ms, "BYSCORE", "LIMIT", 0, DUE + 1)
+
+
+def in_order(plan: Plan, members: Iterable[bytes], sorts: Sequence[Sort], values: Mapping[str, Mapping[bytes, Any]]) -> list[bytes]:
+    """Sort rows, those without a value last, ties by primary key.
+
+    Args:
+        values: What to sort by, by field and row. The primary key needs none.
+    """
+    ordered = sorted(members, reverse=bool(plan.sorts) and plan.sorts[0].descending)
+    for sort in reversed(sorts):
+        if sort.index is None:
+            known: Mapping[bytes, Any] = {member: plan.mapper.pk_value(member.decode()) for member in ordered}
+        else:
+            known = values[sort.name]
+        last = [member for member in ordered if member not in known]
+        ordered = [member for member in ordered if member in known]
+        ordered.sort(key=known.__getitem__, reverse=sort.descending)
+        ordered += last
+    return ordered
+
+
+class Walked:
+    """Primary keys as walks through one or several sources find them.
+
+    A row is handed out where the first of the sources that has it comes by.
+
+    Args:
+        sources: What to walk through, one after the other.
+        probe: What to ask of the rows of each page; `None` where they all fit.
+        sorts: What to sort rows by that have the same place in a source.
+        known: The rows of sources that cannot be asked of a row.
+    """
+
+    is_loose = False
+
+    def __init__(
+        self,
+        plan: Plan,
+        sources: Sequence[Scored | Lexical],
+        probe: Probe | None,
+        sorts: Sequence[Sort] = (),
+        known: Mapping[Source, set[bytes]] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._known = known or {}
+        self._sources = sources
+        self._probe = probe
+        self._sorts = sorts
+        self._reverse = bool(plan.sorts) and plan.sorts[0].descending
+        self._leg = 0
+        self._walk = Walk(sources[0], reverse=self._reverse)
+        self._group: list[Entry] = []
+        self._values: dict[str, dict[bytes, Any]] = {sort.name: {} for sort in sorts}
+        self._ready: list[bytes] = []
+
+    def take(self, count: int) -> Flow[list[bytes]]:
+        """Hand out about so many more: one round trip, or two where rows are asked for other sources."""
+        while not self._ready and self._leg < len(self._sources):
+            entries = yield from self._page(count)
+            self._arrange(entries)
+            if self._walk.ended:
+                self._ready += self._sorted_group()
+                self._leg += 1
+                if self._leg < len(self._sources):
+                    self._walk = Walk(self._sources[self._leg], reverse=self._reverse)
+        taken, self._ready = self._ready[:count], self._ready[count:]
+        return taken
+
+    def _page(self, count: int) -> Flow[list[Entry]]:
+        """The next rows that fit."""
+        source = self._walk.source
+        mortal = isinstance(source, Scored) and source.mortal
+        options = self._plan.mapper.options
+        if mortal and (options.ttl_ms is not None or options.ttl_refresh == "read"):
+            return (yield from self._by_key(count))
+        if self._probe is not None or mortal:
+            entries, _ = yield from self._walk.page(count)
+            return (yield from self._fitting(entries, self._probe))
+        entries, (due,) = yield from self._walk.page(count, [due_of(self._plan)])
+        self._plan.met.extend(due)
+        if len(due) > DUE:
+            return (yield from self._fitting(entries, Probe(self._plan, (), ledger=True)))
+        gone = set(due)
+        return [entry for entry in entries if entry.member not in gone]
+
+    def _by_key(self, count: int) -> Flow[list[Entry]]:
+        """The rows by primary key, as long as they are few: every write moves a deadline, and pages must not move with it.
+
+        Where reading moves deadlines too, all keys are read before the first row is.
+        """
+        entries, _ = yield from self._walk.page(SMALL + 1)
+        while not self._walk.ended and self._plan.mapper.options.ttl_refresh == "read":
+            more, _ = yield from self._walk.page(SMALL)
+            entries += more
+        if self._walk.ended:
+            entries.sort(key=lambda entry: entry.member, reverse=self._reverse)
+        return (yield from self._fitting(entries, self._probe))
+
+    def _fitting(self, entries: list[Entry], probe: Probe | None) -> Flow[list[Entry]]:
+        """Of entries those that fit the condition and are in no earlier source."""
+        if probe is None:
+            return entries
+        members = [entry.member for entry in entries]
+        found, values = yield from probe.ask(members)
+        for sort, known in zip(probe.sorts, values, strict=True):
+            self._values[sort.name].update(known)
+        chosen = select(self._plan.root, set(members), {**self._known, **found})
+        if self._plan.ledger in found:
+            chosen &= found[self._plan.ledger]
+        for earlier in self._sources[: self._leg]:
+            chosen -= found.get(earlier, set())
+        return [entry for entry in entries if entry.member in chosen]
+
+    def _arrange(self, entries: list[Entry]) -> None:
+        """Make rows ready: at once, or with all others of the same value where these have an order of their own."""
+        if not self._sorts:
+            self._ready += (entry.member for entry in entries)
+            return
+        mortal = isinstance(self._walk.source, Scored) and self._walk.source.mortal  # rows without a value are all alike
+        for entry in entries:
+            if self._group and not mortal and self._group[0].place != entry.place:
+                self._ready += self._sorted_group()
+            self._group.append(entry)
+
+    def _sorted_group(self) -> list[bytes]:
+        members = [entry.member for entry in self._group]
+        ordered = in_order(self._plan, members, self._sorts, self._values)
+        self._group = []
+        for known in self._values.values():
+            for member in members:
+                known.pop(member, None)
+        return ordered

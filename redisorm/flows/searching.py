@@ -1,0 +1,137 @@
+"""Finding the rows of a condition: their primary keys in order, or only how many they are.
+
+What is one set is walked as it is. Else the sets are counted first, and those that can hold every row and are the smallest are read,
+the others asked. Beyond `SMALL` nothing is read as a whole: the query goes through the set in pages and asks of each page.
+"""
+
+from __future__ import annotations
+
+from redisorm.commands import Batch, Command, Flow
+from redisorm.keys import none_entry
+
+from .candidates import DUE, Candidates, Known, Walked, due_of, in_order
+from .gathering import gather, sort_source
+from .planning import All, Either, Node, Plan, Term, cover
+from .probing import Probe
+from .sources import SMALL, Around, Lexical, Named, Owned, Scored, Source
+from .surveying import Survey, survey
+
+__all__ = ["count", "search"]
+
+
+def search(plan: Plan, *, loosely: bool = False) -> Flow[Candidates]:
+    """Find the rows that fit, in order.
+
+    Args:
+        loosely: Whether rows that do not fit may be among them, since they will be loaded and looked at.
+    """
+    walks = _one_walk(plan)
+    if walks:
+        return Walked(plan, walks, None)
+    if plan.root == Either(()):
+        return Known(())
+    sorts = [sort_source(plan, sort) for sort in plan.sorts if sort.index is not None]
+    seen = yield from survey(plan, sorts)
+    covering = cover(plan.root, seen.sizes, plan.ledger)
+    if sum(seen.sizes[source] for source in covering) <= SMALL:
+        gathered = yield from gather(plan, seen, covering, loosely=loosely)
+        if gathered is not None:
+            return gathered
+    return (yield from _walk(plan, seen, covering))
+
+
+def _one_walk(plan: Plan) -> list[Scored | Lexical]:
+    """What to walk through where the query asks for one set in its own order, or in none."""
+    if len(plan.sorts) > 1 or any(sort.index is None for sort in plan.sorts):
+        return []
+    if plan.root == All(()):
+        return _sorted_walks(plan) if plan.sorts else [plan.ledger]
+    root = plan.root
+    if not isinstance(root, Term) or root.negated or not isinstance(root.source, (Scored, Lexical)):
+        return []
+    if plan.sorts and sort_source(plan, plan.sorts[0]).key != root.source.key:
+        return []
+    return [root.source]
+
+
+def _sorted_walks(plan: Plan) -> list[Scored | Lexical]:
+    """The index of the first field to sort by, or the part of it that the condition needs, and then the rows without a value."""
+    sort = plan.sorts[0]
+    whole = sort_source(plan, sort)
+    for part in plan.conjuncts():
+        if isinstance(part, Term) and not part.negated and isinstance(part.source, (Scored, Lexical)) and part.source.key == whole.key:
+            return [part.source]
+    none = Scored(plan.keyspace.own(none_entry(sort.name)), f"({plan.now_ms}", "+inf", mortal=True)
+    return [whole, none]
+
+
+def _walk(plan: Plan, seen: Survey, covering: list[Source]) -> Flow[Candidates]:
+    """Go through more than is read as a whole."""
+    sorts = plan.sorts
+    if sorts and sorts[0].index is None:  # by primary key: all that fit are sorted here
+        candidates = yield from _walk(plan.unsorted(), seen, covering)
+        members: list[bytes] = []
+        while part := (yield from candidates.take(SMALL)):
+            members += part
+        return Known(in_order(plan, members, sorts[:1], {}))
+    walks: list[Scored | Lexical] = [source for source in covering if isinstance(source, (Scored, Lexical))]
+    if sorts:
+        walks = _sorted_walks(plan)
+    elif len(walks) < len(covering):
+        walks = [plan.ledger]
+    ledger = any(isinstance(walk, Lexical) or not walk.mortal for walk in walks)
+    known: dict[Source, set[bytes]] = {
+        source: members for source, members in seen.found.items() if isinstance(source, (Around, Named, Owned))
+    }
+    terms = [term for term in plan.terms() if term.source not in known]
+    return Walked(plan, walks, Probe(plan, terms, sorts[1:], ledger=ledger), sorts[1:], known)
+
+
+# ---- counting -------------------------------------------------------------------------------------------------------------
+
+
+def count(plan: Plan) -> Flow[int]:
+    """Count the rows that fit, and load none. One or two round trips where one field is asked for, else as of a search."""
+    summed = _summed(plan.root)
+    if summed is not None:
+        total = yield from _count_sums(plan, *summed)
+        if total is not None:
+            return total
+    candidates = yield from search(plan.unsorted())
+    total = 0
+    while part := (yield from candidates.take(SMALL)):
+        total += len(part)
+    return total
+
+
+def _summed(root: Node) -> tuple[list[Scored | Lexical], bool] | None:
+    """The sources whose sizes add up to the answer, and whether it is those outside of them that are asked for."""
+    if root == All(()):
+        return [], True
+    terms = [root] if isinstance(root, Term) else [part for part in root.parts if isinstance(part, Term)]
+    outside = isinstance(root, All) or (isinstance(root, Term) and root.negated)
+    sources = [term.source for term in terms if isinstance(term.source, (Scored, Lexical)) and term.negated is outside]
+    if len(sources) < len(terms) or (not isinstance(root, Term) and len(terms) < len(root.parts)):
+        return None
+    # several values of one field: no row has two
+    asked = {(comparison.subject.name, comparison.operator) for term in terms for comparison in term.comparisons}
+    if len(terms) > 1 and (len(asked) > 1 or next(iter(asked))[1] != "=="):
+        return None
+    return sources, outside
+
+
+def _count_sums(plan: Plan, sources: list[Scored | Lexical], outside: bool) -> Flow[int | None]:
+    """Add up sizes; `None` where that does not do, since rows are due of which a source cannot be asked."""
+    commands: list[Command] = [due_of(plan), plan.ledger.count(), *(source.count() for source in sources)]
+    due, every, *sizes = yield Batch(commands, resend=True)
+    plan.met.extend(due)
+    timeless = [source for source in sources if isinstance(source, Lexical) or not source.mortal]
+    total = int(sum(sizes))
+    if due and timeless:
+        keys = [source for source in timeless if isinstance(source, Scored)]
+        if len(keys) < len(timeless) or len(due) > DUE:
+            return None
+        replies = yield Batch([("ZMSCORE", source.key, *due) for source in keys], resend=True)
+        for source, scores in zip(keys, replies, strict=True):
+            total -= sum(source.holds(None if score is None else float(score)) for score in scores)
+    return int(every) - total if outside else total

@@ -1,0 +1,189 @@
+"""Where the rows of one comparison are found: a part of a sorted set, a unique key, a circle, or primary keys that were named.
+
+A source spells the commands that count it, list it, and say of rows whether they are in it. When to send which is for the
+planning. Members are primary keys as bytes, as they stand in Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeAlias
+
+from redisorm.commands import Command, Reply
+from redisorm.expressions import Circle, Comparison
+from redisorm.keys import LEDGER, Keyspace, none_entry, unique_entry, value_entry
+from redisorm.mapping.indexes import Index, Unique, lex_escaped
+from redisorm.mapping.mapper import Mapper
+from redisorm.mapping.scores import nearest_score
+
+__all__ = ["SMALL", "Around", "Lexical", "Named", "Owned", "Scored", "Source", "ledger_of", "pairs", "sources_of"]
+
+SMALL = 10_000
+"""Up to so many entries a set is read, intersected or subtracted as a whole; larger ones are walked in pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A part of a sorted set of primary keys by score.
+
+    Attributes:
+        mortal: Whether scores are deadlines, so that rows that are due are no part of it.
+    """
+
+    key: str
+    low: str
+    high: str
+    mortal: bool
+
+    def count(self) -> Command:
+        """How many there are."""
+        return ("ZCOUNT", self.key, self.low, self.high)
+
+    def list(self, limit: int) -> Command:
+        """The first of them."""
+        return ("ZRANGE", self.key, self.low, self.high, "BYSCORE", "LIMIT", 0, limit)
+
+    def holds(self, score: float | None) -> bool:
+        """Whether a row of this score is in it."""
+        return score is not None and _at_least(score, self.low) and _at_most(score, self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Lexical:
+    """A part of a lex index, whose members are a value, NUL and the primary key."""
+
+    key: str
+    low: bytes
+    high: bytes
+
+    def count(self) -> Command:
+        """How many there are."""
+        return ("ZLEXCOUNT", self.key, self.low, self.high)
+
+    def list(self, limit: int) -> Command:
+        """The first of them."""
+        return ("ZRANGE", self.key, self.low, self.high, "BYLEX", "LIMIT", 0, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The positions within a circle."""
+
+    key: str
+    circle: Circle
+
+    def list(self, limit: int) -> Command:
+        """So many of them, in no order."""
+        km, lon, lat = map(repr, self.circle)
+        return ("GEOSEARCH", self.key, "FROMLONLAT", lon, lat, "BYRADIUS", km, "km", "COUNT", limit, "ANY")
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """The row that has a unique value."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A row that was named."""
+
+    member: bytes
+
+
+Source: TypeAlias = Scored | Lexical | Around | Owned | Named
+
+
+def pairs(reply: Reply) -> list[tuple[bytes, float]]:
+    """Members with their scores, whichever protocol brought them."""
+    if reply and not isinstance(reply[0], (list, tuple)):
+        reply = zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True)
+    return [(member, float(score)) for member, score in reply]
+
+
+def _at_least(score: float, bound: str) -> bool:
+    return score > float(bound[1:]) if bound[0] == "(" else score >= float(bound)
+
+
+def _at_most(score: float, bound: str) -> bool:
+    return score < float(bound[1:]) if bound[0] == "(" else score <= float(bound)
+
+
+# ---- from comparisons to sources --------------------------------------------------------------------------------------------
+
+
+def ledger_of(keyspace: Keyspace, now_ms: int) -> Scored:
+    """All rows of an indexed class that are not due."""
+    return _living(keyspace.own(LEDGER), now_ms)
+
+
+def _living(key: str, now_ms: int) -> Scored:
+    return Scored(key, f"({now_ms}", "+inf", mortal=True)
+
+
+def sources_of(mapper: Mapper[Any], keyspace: Keyspace, comparison: Comparison, now_ms: int) -> list[Source]:
+    """Where the rows of a comparison are: one source, or none where no row can fit. `in` is for others to part."""
+    operator, wanted = comparison.operator, comparison.value
+    name = comparison.subject.name
+    index = mapper.indexes.get(name)
+    if operator == "==":
+        return list(_equal(mapper, keyspace, name, index, wanted, now_ms))
+    assert index is not None
+    key = keyspace.own(name)
+    if operator == "contains":
+        return [_living(keyspace.own(value_entry(name, index.text(wanted))), now_ms)]
+    if operator == "within":
+        return [Around(key, wanted)]
+    if operator == "startswith":
+        prefix = lex_escaped(wanted).encode()
+        return [Lexical(key, b"[" + prefix if prefix else b"-", b"(" + prefix + b"\xff" if prefix else b"+")]
+    lower, upper = wanted if operator == "between" else (wanted, wanted)
+    low = lower if operator in (">", ">=", "between") else None
+    high = upper if operator in ("<", "<=", "between") else None
+    if index.kind == "lex":
+        return [Lexical(key, *_lex_bounds(index, low, high, open_low=operator == ">", open_high=operator == "<"))]
+    return [Scored(key, _low(low, open_end=operator == ">"), _high(high, open_end=operator == "<"), mortal=False)]
+
+
+def _equal(mapper: Mapper[Any], keyspace: Keyspace, name: str, index: Index | None, value: Any, now_ms: int) -> Iterator[Source]:
+    unique = next((one for one in mapper.uniques if [leaf.name for leaf in one.leaves] == [name]), None)
+    if name == mapper.pk_name:
+        if value is not None:
+            yield Named(mapper.pk_text(value).encode())
+    elif value is None:
+        if index is not None:
+            yield _living(keyspace.own(none_entry(name)), now_ms)
+    elif unique is not None:
+        yield Owned(keyspace.own(unique_entry(name, [Unique.text(unique.leaves[0], value)])))
+    elif index is not None and index.kind == "order":
+        score, side = nearest_score(value)
+        if side == 0:
+            yield Scored(keyspace.own(name), score, score, mortal=False)
+    elif index is not None and index.kind == "lex":
+        yield Lexical(keyspace.own(name), *_lex_bounds(index, value, value, open_low=False, open_high=False))
+    elif index is not None:
+        yield _living(keyspace.own(value_entry(name, index.text(value))), now_ms)
+
+
+def _low(value: Any, *, open_end: bool) -> str:
+    if value is None:
+        return "-inf"
+    score, side = nearest_score(value)
+    return f"({score}" if side < 0 or (side == 0 and open_end) else score
+
+
+def _high(value: Any, *, open_end: bool) -> str:
+    if value is None:
+        return "+inf"
+    score, side = nearest_score(value)
+    return f"({score}" if side > 0 or (side == 0 and open_end) else score
+
+
+def _lex_bounds(index: Index, low: Any, high: Any, *, open_low: bool, open_high: bool) -> tuple[bytes, bytes]:
+    # After a value comes NUL, and no character of another one sorts before 1: that stands for "beyond all rows of this value".
+    lower = b"-" if low is None else b"[" + lex_escaped(index.text(low)).encode() + (b"\1" if open_low else b"\0")
+    upper = b"+" if high is None else b"(" + lex_escaped(index.text(high)).encode() + (b"\0" if open_high else b"\1")
+    return lower, upper

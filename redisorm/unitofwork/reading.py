@@ -1,0 +1,134 @@
+"""Reading the rows of a query: from primary keys to objects, batch by batch, each looked at again before it is handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from redisorm.commands import Batch, Clock, Flow
+from redisorm.errors import DecodeError
+from redisorm.expressions import Expression
+from redisorm.flows.candidates import Candidates, Known
+from redisorm.flows.loading import BATCH
+from redisorm.flows.matching import Matcher
+from redisorm.flows.planning import Plan, Sort, plan_of
+from redisorm.flows.scanning import scan
+from redisorm.flows.searching import search
+from redisorm.flows.spelling import Due
+from redisorm.flows.sweeping import sweep_met
+from redisorm.keys import Keyspace
+from redisorm.mapping.base import MappedModel
+from redisorm.mapping.mapper import Mapper
+
+from .work import loaded_each
+
+__all__ = ["Alone", "Asked", "Holder", "Reading", "sweep"]
+
+M = TypeVar("M", bound=MappedModel)
+
+SWEPT = 100
+"""So many of the expired rows that a query meets are swept with it."""
+
+
+class Holder(Protocol):
+    """Who the objects of a query are for."""
+
+    def _rows(self, mapper: Mapper[M], texts: Sequence[str]) -> Flow[list[tuple[M | DecodeError | None, bool]]]:
+        """The objects of rows by the texts of their primary keys, and whether they were loaded just now."""
+        ...
+
+
+class Alone:
+    """For nobody: every object is loaded, and belongs to no session."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+
+    def _rows(self, mapper: Mapper[M], texts: Sequence[str]) -> Flow[list[tuple[M | DecodeError | None, bool]]]:
+        found = yield from loaded_each(mapper, self._namespace, list(texts))
+        return [(one, True) for one in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[M]):
+    """What a query asks for."""
+
+    mapper: Mapper[M]
+    expression: Expression | None
+    sorts: tuple[Sort, ...]
+    offset: int
+    limit: int | None
+
+    def plan(self, keyspace: Keyspace) -> Flow[Plan]:
+        """Plan it."""
+        return plan_of(self.mapper, keyspace, self.expression, self.sorts, (yield Clock()))
+
+    @staticmethod
+    def candidates(plan: Plan, *, loosely: bool = False) -> Flow[Candidates]:
+        """Find the primary keys of its rows, without regard to `offset` and `limit`."""
+        return (yield from (search if plan.mapper.indexed else scan)(plan, loosely=loosely))
+
+
+def sweep(plan: Plan) -> Flow[None]:
+    """Take away what some of the expired rows that a query met have left behind."""
+    due, plan.met[:] = [member.decode("utf-8", "surrogateescape") for member in plan.met[:SWEPT]], []
+    if due:
+        yield from sweep_met([Due(plan.mapper, plan.keyspace, due)])
+
+
+class Reading(Generic[M]):
+    """One pass over the rows of a query."""
+
+    def __init__(self, asked: Asked[M], holder: Holder, namespace: str) -> None:
+        self._asked = asked
+        self._holder = holder
+        self._keyspace = asked.mapper.keyspace(namespace)
+        self._matcher = Matcher(asked.mapper, asked.expression)
+        self._skip = asked.offset
+        self._left = asked.limit
+        self._plan: Plan | None = None
+        self._candidates: Candidates = Known(())
+
+    def batch(self, most: int = BATCH) -> Flow[list[M]]:
+        """The objects of the next rows; none at the end.
+
+        Raises:
+            DecodeError: A stored value does not fit its field.
+        """
+        if self._plan is None:
+            self._plan = yield from self._asked.plan(self._keyspace)
+            if self._left != 0:
+                self._candidates = yield from self._asked.candidates(self._plan, loosely=self._skip == 0)
+        while self._left != 0:
+            members = yield from self._after_offset(self._candidates, most if self._left is None else min(most, self._left))
+            if not members:
+                break
+            objects = yield from self._load(members)
+            if self._left is not None:
+                objects = objects[: self._left]
+                self._left -= len(objects)
+            if objects:
+                return objects
+        yield from sweep(self._plan)
+        return []
+
+    def _after_offset(self, candidates: Candidates, count: int) -> Flow[list[bytes]]:
+        """The next primary keys. What is skipped must be there: rows that are gone are not counted."""
+        members = yield from candidates.take(min(self._skip, BATCH) + count)
+        while self._skip and members:
+            skipped, members = members[: self._skip], members[self._skip :]
+            (present,) = yield Batch([("EXISTS", *self._keyspace.rows([member.decode() for member in skipped]))], resend=True)
+            self._skip -= present
+            members = members or (yield from candidates.take(min(self._skip, BATCH) + count))
+        return members
+
+    def _load(self, members: Sequence[bytes]) -> Flow[list[M]]:
+        found = yield from self._holder._rows(self._asked.mapper, [member.decode() for member in members])
+        objects: list[M] = []
+        for one, is_fresh in found:
+            if isinstance(one, DecodeError):
+                raise one
+            if one is not None and (not is_fresh or self._matcher.fits(cast("Any", one))):
+                objects.append(one)
+        return objects
