@@ -127,13 +127,14 @@ def test_counter_over_text_is_told_in_its_own_words() -> None:
 
 def test_items_taken_with_one_that_cannot_be_read_are_in_its_error() -> None:
     """They are gone from the server: nobody else can bring them back."""
-    numbers = RedisSet[int]("numbers", db=cast("Database", Desk([[[b"1", b"x", b"3"]], [b"x"]])))
+    numbers = RedisSet[int]("numbers", db=cast("Database", Desk([[[b"1", b"x", b"3"]], [[b"x"]], [b"x"]])))
     with pytest.raises(DecodeError, match="the 3 items taken with one command are the value of this error") as caught:
         numbers.pop(3)
     assert caught.value.value == [b"1", b"x", b"3"]
-    with pytest.raises(DecodeError) as caught:
-        numbers.pop()
-    assert caught.value.value == b"x"
+    for count in (1, None):
+        with pytest.raises(DecodeError) as caught:
+            numbers.pop() if count is None else numbers.pop(count)
+        assert caught.value.value == b"x"
 
 
 @pytest.mark.parametrize(
