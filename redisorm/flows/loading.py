@@ -97,13 +97,31 @@ def load_each(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str]) ->
     for start in range(0, len(pk_texts), BATCH):
         part = pk_texts[start : start + BATCH]
         keys = keyspace.rows(part)
-        replies, foreign = yield from _replies(_reads(mapper, keys))
-        rows = list(_rows(mapper, replies, len(keys)))
-        empty = [key for key, row in zip(keys, rows, strict=True) if row.empty and key not in foreign]
-        absent = frozenset(empty) - (yield from _present(empty)) if empty else frozenset()
+        rows, foreign, absent = yield from _view(mapper, keys)
         for key, text, row in zip(keys, part, rows, strict=True):
             found.append(None if key in absent else _loaded_or_error(mapper, key, text, row, foreign))
     return found
+
+
+def _view(mapper: Mapper[Any], keys: Sequence[str]) -> Flow[tuple[list[_Row], dict[str, str], frozenset[str]]]:
+    """Read rows as they are at one instant: the rows, the types of foreign keys, and which rows are not there."""
+    reads = _reads(mapper, keys)
+    replies, foreign = yield from _replies(reads)
+    rows = list(_rows(mapper, replies, len(keys)))
+    empty = [key for key, row in zip(keys, rows, strict=True) if row.empty and key not in foreign]
+    if not empty:
+        return rows, foreign, frozenset()
+    (met,) = yield Batch([("EXISTS", *empty)], resend=True)
+    if not met:
+        return rows, foreign, frozenset(empty)
+    # It has none of the declared fields, or was made after the read: only what is seen at one instant can tell.
+    replies, foreign = yield from _replies([*reads, *(("EXISTS", key) for key in keys)])
+    there = replies[len(reads) :]
+    return (
+        list(_rows(mapper, replies[: len(reads)], len(keys))),
+        foreign,
+        frozenset(key for key, found in zip(keys, there, strict=True) if not found),
+    )
 
 
 def _replies(commands: Sequence[Command]) -> Flow[tuple[Sequence[Reply], dict[str, str]]]:
@@ -163,11 +181,6 @@ def time_to_live(key: str) -> Flow[int]:
     """Ask how long a row will live, in milliseconds; -1 for ever, -2 where it is not there. One round trip."""
     (reply,) = yield Batch([("PTTL", key)], resend=True)
     return int(reply)
-
-
-def _present(keys: list[str]) -> Flow[frozenset[str]]:
-    (count,) = yield Batch([("EXISTS", *keys)], resend=True)
-    return (yield from exists(keys)) if count else frozenset()
 
 
 class _Row(NamedTuple):

@@ -129,7 +129,7 @@ def server_of(row: list[Any]) -> Desk:
 
     def answer(request: Batch | Watch) -> Any:
         if isinstance(request, Batch) and request.commands[0][0] in ("HMGET", "HGETALL"):
-            return row
+            return [*row, *(1 for command in request.commands if command[0] == "EXISTS")]
         return [[None] * (len(command) - 2) if command[0] == "HMGET" else 1 for command in request.commands]
 
     return Desk(answer)

@@ -80,7 +80,7 @@ def test_rows_come_in_the_order_of_their_keys_and_absent_ones_are_none() -> None
 def test_row_without_any_declared_field_is_told_from_one_that_is_not_there() -> None:
     """HMGET cannot tell; another program's row may hold other fields only."""
     absent = [None] * 3
-    driver = ScriptedDriver([[absent, absent], [1], [0, 1]])
+    driver = ScriptedDriver([[absent, absent], [1], [absent, absent, 0, 1]])
 
     class Loose(RedisModel, prefix="loose"):
         id: int
@@ -88,7 +88,17 @@ def test_row_without_any_declared_field_is_told_from_one_that_is_not_there() -> 
 
     found = driver.run(verbs.get_many(Loose, [1, 2], ""))
     assert found == [None, Loose(id=2)]
-    assert talk(driver)[1:] == [look(("EXISTS", "loose:1", "loose:2")), look(("EXISTS", "loose:1"), ("EXISTS", "loose:2"))]
+    reads = [("HMGET", f"loose:{pk}", "id", "name", ":ttl") for pk in (1, 2)]
+    assert talk(driver)[1:] == [
+        look(("EXISTS", "loose:1", "loose:2")),
+        Batch([*reads, ("EXISTS", "loose:1"), ("EXISTS", "loose:2")], atomic=True, resend=True),
+    ]
+
+
+def test_row_that_was_made_just_after_the_read_is_read_whole() -> None:
+    """All that is told of it comes from one instant, so that no field of it seems to be missing."""
+    driver = ScriptedDriver([[[None] * 5], [1], [texts_of(User, {"id": 1, "name": "Ann"}), 1]])
+    assert driver.run(verbs.get_one(User, 1, "")) == User(id=1, name="Ann")
 
 
 def test_whether_a_row_is_there_is_one_command() -> None:

@@ -63,7 +63,7 @@ def test_row_has_one_object_however_often_it_is_asked_for() -> None:
 
 
 def test_rows_that_are_known_are_not_asked_for_again_and_missing_ones_come_in_order() -> None:
-    desk = Desk([[texts(2)], [texts(1), texts(3, name=None), [None] * 5], [1], [0]])
+    desk = Desk([[texts(2)], [texts(1), texts(3, name=None), [None] * 5], [0]])
     session = session_on(desk)
     two = session.get(User, 2)
     with pytest.raises(DecodeError, match="the required field 'name' is missing"):
