@@ -1,5 +1,6 @@
 """redisorm: a declarative, typed object mapper for Redis and Valkey."""
 
+from .asyncio.cache import AsyncCache
 from .asyncio.channel import AsyncChannel
 from .asyncio.lock import AsyncLock
 from .asyncio.model import AsyncRedisModel
@@ -51,6 +52,7 @@ from .mapping.sortedset import SortedSet
 from .patterns.limits import Decision, Limit
 from .patterns.pubsub import Message
 from .patterns.streams import Entry, Event
+from .sync.cache import Cache
 from .sync.channel import Channel
 from .sync.lock import Lock
 from .sync.model import RedisModel
@@ -66,6 +68,7 @@ from .sync.structures.strings import RedisCounter, RedisValue
 
 __all__ = [
     "AlreadyExistsError",
+    "AsyncCache",
     "AsyncChannel",
     "AsyncLock",
     "AsyncQuery",
@@ -81,6 +84,7 @@ __all__ = [
     "AsyncStream",
     "BackendError",
     "BackendTimeoutError",
+    "Cache",
     "Channel",
     "CommitResult",
     "CommitUnknownError",

@@ -21,6 +21,8 @@ key                       type               holds
 ``lock::stock``           string             who holds the lock, for as long as it is renewed
 ``lock::stock:fence``     string             the last fence number that was given out
 ``lock::stock:wake``      list               one word for the next who waits, after a release
+``cache:user:1``          hash               a cached value as text, until when it is good, and who loads it anew
+``cache::tag:user:1``     zset               key → deadline in ms: what is cached under a tag
 ========================  =================  =====================================================================
 
 Channels are no keys, and are spelled here too: ``price.a1``, and ``price.*`` for the pattern of them all.
@@ -46,6 +48,7 @@ __all__ = [
     "KeyPart",
     "Keyspace",
     "LockKeys",
+    "cache_key",
     "channel_name",
     "channel_pattern",
     "check_namespace",
@@ -57,6 +60,7 @@ __all__ = [
     "none_entry",
     "stream_key",
     "structure_key",
+    "tag_key",
     "unescape",
     "unique_entry",
     "value_entry",
@@ -200,6 +204,16 @@ def lock_keys(namespace: str, name: str) -> LockKeys:
     """Spell the keys of a lock."""
     holder = f"{_lead(namespace)}lock::{escape(name)}"
     return LockKeys(holder, f"{holder}:fence", f"{holder}:wake")
+
+
+def cache_key(namespace: str, prefix: str, text: str) -> str:
+    """Spell the key of something cached; the text is escaped already."""
+    return f"{_lead(namespace)}{prefix}:{text}"
+
+
+def tag_key(namespace: str, prefix: str, text: str) -> str:
+    """Spell the key that lists what is cached under a tag; the text is escaped already."""
+    return f"{_lead(namespace)}{prefix}::tag:{text}"
 
 
 class Keyspace:

@@ -70,8 +70,8 @@ class AwaitingDriver:
         self._waiting: AsyncPool | None = None
         self._server = server
         self._greeted = False
-        self.commands = 0
-        self.round_trips = 0
+        self.commands: int = 0
+        self.round_trips: int = 0
 
     async def run(self, flow: Flow[R]) -> R:
         """Perform a flow and return its result.

@@ -54,8 +54,8 @@ class BlockingDriver:
         self._server = server
         self._greeted = False
         self._opening = threading.Lock()
-        self.commands = 0
-        self.round_trips = 0
+        self.commands: int = 0
+        self.round_trips: int = 0
 
     def run(self, flow: Flow[R]) -> R:
         """Perform a flow and return its result.

@@ -74,9 +74,9 @@ class KnownServer:
     """
 
     def __init__(self) -> None:
-        self.name = ""
-        self.version = ""
-        self.clock = ServerClock()
+        self.name: str = ""
+        self.version: str = ""
+        self.clock: ServerClock = ServerClock()
         self.commands: dict[str, bool] = {}
         self.denies_transactions: Exception | None = None
         self.watch_limit: int | None = WATCH_LIMIT

@@ -62,10 +62,10 @@ class Terms:
     """
 
     def __init__(self, name: str, keys: LockKeys, ttl_ms: int, wait_s: float | None, token: str) -> None:
-        self.key = keys.holder
-        self.ttl_s = ttl_ms / 1000
+        self.key: str = keys.holder
+        self.ttl_s: float = ttl_ms / 1000
         self.wait_s = wait_s
-        self.fence = 0
+        self.fence: int = 0
         self._name = name
         self._keys = keys
         self._ttl_ms = ttl_ms

@@ -41,7 +41,7 @@ class Topic(Generic[M]):
         self.model = model
         self.channel = channel
         self._parts = _parts_of(model, channel)
-        self.fields = tuple(field for _, field in self._parts if field is not None)
+        self.fields: tuple[str, ...] = tuple(field for _, field in self._parts if field is not None)
         self._codecs = {field: _codec_of_field(model, field) for field in self.fields}
         self._payload = codec_of(stored(model))
         for name, info in model.model_fields.items():
@@ -137,8 +137,8 @@ class Wanted(Generic[M]):
         self._namespace = namespace
         self._texts = texts
         self.on_error = on_error
-        self.pattern = len(texts) < len(topic.fields)
-        self.name = channel_pattern(namespace, topic.parts(texts)) if self.pattern else channel_name(namespace, topic.filled(texts))
+        self.pattern: bool = len(texts) < len(topic.fields)
+        self.name: str = channel_pattern(namespace, topic.parts(texts)) if self.pattern else channel_name(namespace, topic.filled(texts))
 
     def read(self, delivery: tuple[bytes, bytes]) -> M | None:
         """Read a channel and its payload; `None` for a message that was not asked for, and for one that was reported."""

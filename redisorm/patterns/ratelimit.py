@@ -45,7 +45,7 @@ class BaseRateLimiter:
         if on_error not in ("raise", "allow"):
             raise ValueError(f"on_error={on_error!r}: 'raise' or 'allow'")
         self.name = name
-        self.limits = tuple(limits)
+        self.limits: tuple[Limit, ...] = tuple(limits)
         self._database = database
         self._algorithm = sliding if algorithm == "sliding" else gcra
         self._allows_errors = on_error == "allow"

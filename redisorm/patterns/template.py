@@ -82,6 +82,8 @@ class Template:
             parts = list(Formatter().parse(text))
         except ValueError as error:
             raise MappingError(f"{owner}: the template {text!r} cannot be read: {error}") from None
+        if not text or text.startswith(":"):
+            raise MappingError(f"{owner}: the template {text!r} must not be empty or begin with ':', which the library keeps for itself")
         for literal, name, spec, conversion in parts:
             if _FORBIDDEN.search(literal):
                 raise MappingError(f"{owner}: the template {text!r} has a brace, '%' or NUL in its text; leave these out of keys")

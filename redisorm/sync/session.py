@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, ClassVar, Literal, TypeVar, overload
+from typing import Any, ClassVar, Literal, ParamSpec, TypeVar, overload
 
 from typing_extensions import Self
 
@@ -17,6 +17,7 @@ from redisorm.expressions import Expression
 from redisorm.flows.committing import CommitResult
 from redisorm.flows.loading import OnError
 from redisorm.mapping.base import MappedModel, mapper_of
+from redisorm.patterns.calls import BaseMemoized
 from redisorm.patterns.pubsub import Message, publishing
 from redisorm.patterns.streams import Event, appending
 from redisorm.unitofwork.beginning import Begin
@@ -29,6 +30,7 @@ from .query import Query
 __all__ = ["Session"]
 
 M = TypeVar("M", bound=MappedModel)
+P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -165,6 +167,16 @@ class Session(BaseSession):
             ValidationError: A value was changed in place and does not fit its field.
         """
         self._ride(appending(event, self.database.namespace))
+
+    def invalidate(self, memoized: BaseMemoized[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Forget what a memoized function caches for these arguments, in the transaction of the next commit. A rollback drops it.
+
+        Whoever is loading that value meanwhile stores nothing: no reader gets what was true before the commit for longer than one call.
+
+        Raises:
+            SessionError: The function caches in another database.
+        """
+        self._ride(memoized._dropping(self.database, args, kwargs))
 
     def commit(self, batch: int | None = None, per_slot: bool = False) -> CommitResult:
         """Write everything that waits in one MULTI/EXEC, or nothing.

@@ -10,6 +10,7 @@ import pytest
 
 import redisorm
 from redisorm import (
+    AsyncCache,
     AsyncChannel,
     AsyncLock,
     AsyncQuery,
@@ -17,6 +18,7 @@ from redisorm import (
     AsyncRedisModel,
     AsyncSession,
     AsyncStream,
+    Cache,
     Channel,
     Database,
     Lock,
@@ -27,9 +29,11 @@ from redisorm import (
     Stream,
     errors,
 )
+from redisorm.asyncio.cache import AsyncMemoized
 from redisorm.asyncio.channel import AsyncFeed, AsyncListener
 from redisorm.asyncio.lock import AsyncHeldLock
 from redisorm.mapping.base import RESERVED, MappedModel
+from redisorm.sync.cache import Memoized
 from redisorm.sync.channel import Feed, Listener
 from redisorm.sync.lock import HeldLock
 from redisorm.sync.structures.base import Structure
@@ -45,6 +49,8 @@ PAIRS = [
     (RateLimiter, AsyncRateLimiter),
     (Lock, AsyncLock),
     (HeldLock, AsyncHeldLock),
+    (Cache, AsyncCache),
+    (Memoized, AsyncMemoized),
 ]
 STRUCTURES = ("RedisCounter", "RedisDict", "RedisList", "RedisSet", "RedisSortedSet", "RedisValue")
 VIEWS = {"items", "keys", "values"}
