@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from redisorm.errors import UnsupportedServerError
 
@@ -68,7 +68,7 @@ def locate(url: str | None) -> Location:
             f"{scheme}:// is not available in this version of redisorm; use redis:// with one server, or hand in a client"
         )
     if scheme in _DIRECT:
-        _ = parts.port  # raises ValueError where it is no number, now rather than at the first use
+        _check_port(parts)
         return Location(scheme, url)
     if scheme == "memory":
         return Location(scheme, url, (parts.netloc + parts.path) or None)
@@ -78,6 +78,17 @@ def locate(url: str | None) -> Location:
         return Location(scheme, url, parts.path or None)
     # The rest of the text is not shown: what is no URL may still hold a password.
     raise ValueError(f"a URL with the scheme {scheme!r} is none that redisorm knows; write {_FORMS}")
+
+
+def _check_port(parts: SplitResult) -> None:
+    """Refuse a port that is none now rather than at the first use, without showing it: it may be a password."""
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError(
+            f"the port of this {parts.scheme}:// URL is no number up to 65535 (it is not shown, since it may be a password): write "
+            f"{parts.scheme}://user:password@host:port/0, and percent-encode '/', '@', ':' and '#' in a password"
+        ) from None
 
 
 def _outside() -> int:
