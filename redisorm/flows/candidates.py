@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Protocol
 
 from redisorm.commands import Command, Flow
@@ -62,7 +63,8 @@ def in_order(plan: Plan, members: Iterable[bytes], sorts: Sequence[Sort], values
     ordered = sorted(members, reverse=bool(plan.sorts) and plan.sorts[0].descending)
     for sort in reversed(sorts):
         if sort.index is None:
-            known: Mapping[bytes, Any] = {member: plan.mapper.pk_value(member.decode()) for member in ordered}
+            keys = plan.mapper.pk_values([member.decode() for member in ordered])
+            known: Mapping[bytes, Any] = dict(zip(ordered, keys, strict=True))
         else:
             known = values[sort.name]
         last = [member for member in ordered if member not in known]
@@ -134,7 +136,7 @@ class Walked:
         if len(due) > DUE:
             return (yield from self._fitting(entries, Probe(self._plan, (), ledger=True)))
         gone = set(due)
-        return [entry for entry in entries if entry.member not in gone]
+        return [entry for entry in entries if entry[0] not in gone] if gone else entries
 
     def _by_key(self, count: int) -> Flow[list[Entry]]:
         """The rows by primary key, as long as they are few: every write moves a deadline, and pages must not move with it.
@@ -146,14 +148,14 @@ class Walked:
             more, _ = yield from self._walk.page(SMALL)
             entries += more
         if self._walk.ended:
-            entries.sort(key=lambda entry: entry.member, reverse=self._reverse)
+            entries.sort(key=itemgetter(0), reverse=self._reverse)
         return (yield from self._fitting(entries, self._probe))
 
     def _fitting(self, entries: list[Entry], probe: Probe | None) -> Flow[list[Entry]]:
         """Of entries those that fit the condition and are in no earlier source."""
         if probe is None:
             return entries
-        members = [entry.member for entry in entries]
+        members = [member for member, _ in entries]
         found, values = yield from probe.ask(members)
         for sort, known in zip(probe.sorts, values, strict=True):
             self._values[sort.name].update(known)
@@ -162,21 +164,21 @@ class Walked:
             chosen &= found[self._plan.ledger]
         for earlier in self._sources[: self._leg]:
             chosen -= found.get(earlier, set())
-        return [entry for entry in entries if entry.member in chosen]
+        return [entry for entry in entries if entry[0] in chosen]
 
     def _arrange(self, entries: list[Entry]) -> None:
         """Make rows ready: at once, or with all others of the same value where these have an order of their own."""
         if not self._sorts:
-            self._ready += (entry.member for entry in entries)
+            self._ready += [member for member, _ in entries]
             return
         mortal = isinstance(self._walk.source, Scored) and self._walk.source.mortal  # rows without a value are all alike
         for entry in entries:
-            if self._group and not mortal and self._group[0].place != entry.place:
+            if self._group and not mortal and self._group[0][1] != entry[1]:
                 self._ready += self._sorted_group()
             self._group.append(entry)
 
     def _sorted_group(self) -> list[bytes]:
-        members = [entry.member for entry in self._group]
+        members = [member for member, _ in self._group]
         ordered = in_order(self._plan, members, self._sorts, self._values)
         self._group = []
         for known in self._values.values():

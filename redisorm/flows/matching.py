@@ -7,7 +7,10 @@ between two round trips anything may happen. Plain functions that never yield.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from decimal import Decimal
+from functools import cached_property
+from operator import attrgetter
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,10 +29,11 @@ __all__ = ["UNREADABLE", "Matcher", "comparisons", "reaches", "value_of", "value
 
 M = TypeVar("M", bound=MappedModel)
 
-Lookup = Callable[[str], Any]
-"""The value of a field by its name; `UNREADABLE` where there is none."""
+Getter: TypeAlias = Callable[[Any], Any]
+"""Reads the value of one field out of a row, whatever stands for the row; `UNREADABLE` where there is none."""
 
-Test = Callable[[Lookup], bool]
+Test: TypeAlias = Callable[[Any], bool]
+"""Whether a row fits."""
 
 UNREADABLE: Any = object()
 """What stands for the value of a stored text that does not fit its field: it is equal to nothing, less or greater than nothing."""
@@ -54,35 +58,43 @@ class Matcher(Generic[M]):
     Attributes:
         fields: The hash fields it looks at.
         companions: The companions whose elements it looks at.
+        fits: Whether an object fits.
     """
 
     def __init__(self, mapper: Mapper[M], expression: Expression | None) -> None:
         self._mapper = mapper
-        self._test = _compiled(mapper, expression)
+        self._expression = expression
+        self.fits: Callable[[M], bool] = _compiled(mapper, expression, _getter)
         names = dict.fromkeys(one.subject.name for one in comparisons(expression))
         lists = {companion.name for companion in mapper.companions}
         self.companions = tuple(name for name in names if name in lists)
         self.fields = tuple(name for name in names if name not in lists)
 
-    def fits(self, obj: M) -> bool:
-        """Whether an object fits."""
-        return self._test(lambda name: value_of(obj, name))
+    @cached_property
+    def _fits_stored(self) -> Callable[[tuple[str, Mapping[str, Any]]], bool]:
+        return _compiled(self._mapper, self._expression, self._getter_of_stored)
+
+    def _getter_of_stored(self, name: str) -> Getter:
+        mapper = self._mapper
+        if name == mapper.pk_name:
+            return lambda row: mapper.pk_value(row[0])
+        if name in self.companions:
+            return lambda row: _elements(mapper.indexes[name], row[1][name])
+        return lambda row: value_of_stored(mapper, name, row[1][name])
 
     def fits_stored(self, pk_text: str, texts: Mapping[str, Any]) -> bool:
         """Whether a row fits, going by its stored texts and, of companions, the lists of its elements."""
-
-        def stored(name: str) -> Any:
-            if name == self._mapper.pk_name:
-                return self._mapper.pk_value(pk_text)
-            if name in self.companions:
-                return _elements(self._mapper.indexes[name], texts[name])
-            return value_of_stored(self._mapper, name, texts[name])
-
-        return self._test(stored)
+        return self._fits_stored((pk_text, texts))
 
     def condition(self, pk_text: str) -> Condition:
         """The same for a commit, of one row."""
         return Condition(self.fields, self.companions, lambda texts: self.fits_stored(pk_text, texts))
+
+
+def _getter(name: str) -> Getter:
+    if "." in name:
+        return lambda obj: value_of(obj, name)
+    return attrgetter(name)
 
 
 def value_of(obj: BaseModel, name: str) -> Any:
@@ -127,22 +139,22 @@ def _elements(index: Index, texts: Iterable[bytes]) -> list[Any]:
 # ---- compiling ------------------------------------------------------------------------------------------------------------
 
 
-def _compiled(mapper: Mapper[Any], expression: Expression | None) -> Test:
+def _compiled(mapper: Mapper[Any], expression: Expression | None, getter: Callable[[str], Getter]) -> Test:
     if expression is None:
-        return lambda lookup: True
+        return lambda row: True
     if isinstance(expression, And):
-        tests = [_compiled(mapper, part) for part in expression.parts]
-        return lambda lookup: all(test(lookup) for test in tests)
+        tests = [_compiled(mapper, part, getter) for part in expression.parts]
+        return lambda row: all(test(row) for test in tests)
     if isinstance(expression, Or):
-        tests = [_compiled(mapper, part) for part in expression.parts]
-        return lambda lookup: any(test(lookup) for test in tests)
+        tests = [_compiled(mapper, part, getter) for part in expression.parts]
+        return lambda row: any(test(row) for test in tests)
     if isinstance(expression, Not):
-        test = _compiled(mapper, expression.part)
-        return lambda lookup: not test(lookup)
+        test = _compiled(mapper, expression.part, getter)
+        return lambda row: not test(row)
     assert isinstance(expression, Comparison)
     name = expression.subject.name
-    holds = _holds(mapper, name, expression.operator, expression.value)
-    return lambda lookup: holds(lookup(name))
+    get, holds = getter(name), _holds(mapper, name, expression.operator, expression.value)
+    return lambda row: holds(get(row))
 
 
 def _holds(mapper: Mapper[Any], name: str, operator: Operator, wanted: Any) -> Callable[[Any], bool]:
@@ -175,6 +187,13 @@ _COMPARED: dict[Operator, Callable[[Any, Any], bool]] = {
 }
 
 
+_PLAIN = frozenset((int, float, Decimal))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 def _spelling(mapper: Mapper[Any], name: str, index: Index | None) -> Callable[[Any], Any]:
     """How values of a field are told apart, as its index tells them."""
     if index is None or index.kind == "none":
@@ -183,7 +202,10 @@ def _spelling(mapper: Mapper[Any], name: str, index: Index | None) -> Callable[[
         leaf = _leaf(mapper, name)
         return lambda value: value if value is UNREADABLE else Unique.text(leaf, value)
     if index.kind == "order":
-        return ordinal
+        plain = index.leaf is not None and index.leaf.codec.exact <= _PLAIN
+        return _as_it_is if plain else ordinal
+    if index.codec.stored is str:
+        return _as_it_is
     return lambda value: value if value is UNREADABLE else index.text(value)
 
 

@@ -99,9 +99,9 @@ Source: TypeAlias = Scored | Lexical | Around | Owned | Named
 
 def pairs(reply: Reply) -> list[tuple[bytes, float]]:
     """Members with their scores, whichever protocol brought them."""
-    if reply and not isinstance(reply[0], (list, tuple)):
-        reply = zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True)
-    return [(member, float(score)) for member, score in reply]
+    if not reply or isinstance(reply[0], (list, tuple)):
+        return [(member, score) for member, score in reply]
+    return [(member, float(score)) for member, score in zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True)]
 
 
 def _at_least(score: float, bound: str) -> bool:

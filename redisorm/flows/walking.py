@@ -7,7 +7,7 @@ begins with the entry that was seen last, and where another one comes first, its
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from redisorm.commands import Batch, Command, Flow, Reply
 
@@ -19,16 +19,8 @@ _PROBES = 24
 """Entries looked at in one round trip to find a place again."""
 
 
-class Entry(NamedTuple):
-    """One entry of a walk.
-
-    Attributes:
-        member: The primary key.
-        place: What it is sorted by: a score, or the text of a lex index.
-    """
-
-    member: bytes
-    place: float | bytes
+Entry: TypeAlias = "tuple[bytes, float | bytes]"
+"""One entry of a walk: a primary key, and what it is sorted by, a score or the text of a lex index."""
 
 
 class Walk:
@@ -59,10 +51,12 @@ class Walk:
             self._rank, self.ended = len(entries) - 1, len(entries) < count
         else:
             entries, others = yield from self._after(count, beside)
-        inside = [Entry(*entry) for entry in entries if self.source.holds(entry[1])]
-        self.ended |= len(inside) < len(entries)
+        inside: list[Entry] = [*entries]
         if entries:
             self._last = entries[-1]
+            if not self.source.holds(entries[-1][1]):  # beyond the end of the source
+                inside = [entry for entry in entries if self.source.holds(entry[1])]
+                self.ended = True
         return inside, others
 
     # ---- by value -----------------------------------------------------------------------------------------------------
@@ -79,7 +73,7 @@ class Walk:
         if members:
             self._last = members[-1]
         parted = (member.partition(b"\0") for member in members)
-        return [Entry(pk, text) for text, _, pk in parted], others
+        return [(pk, text) for text, _, pk in parted], others
 
     # ---- by score and member --------------------------------------------------------------------------------------------
 

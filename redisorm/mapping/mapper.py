@@ -162,4 +162,9 @@ class Mapper(Generic[M]):
 
     def pk_value(self, text: str) -> Any:
         """Read a primary key from its text."""
-        return self.pk_leaf.codec.read_many([text.encode("latin-1" if self.pk_leaf.codec.binary else "utf-8", "surrogateescape")])[0]
+        return self.pk_values([text])[0]
+
+    def pk_values(self, texts: Sequence[str]) -> list[Any]:
+        """Read many of them."""
+        encoding = "latin-1" if self.pk_leaf.codec.binary else "utf-8"
+        return self.pk_leaf.codec.read_many([text.encode(encoding, "surrogateescape") for text in texts])

@@ -114,7 +114,7 @@ class BaseQuery(Generic[M]):
                 break
             members += part
         yield from sweep(plan)
-        return [asked.mapper.pk_value(member.decode()) for member in members[asked.offset :]]
+        return asked.mapper.pk_values([member.decode() for member in members[asked.offset :]])
 
     def _count(self, namespace: str) -> Flow[int]:
         asked = self._asked
