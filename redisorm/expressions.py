@@ -187,10 +187,12 @@ class Column(Generic[T]):
     def __repr__(self) -> str:
         return f"{self._subject.model.__name__}.{self._subject.name}"
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(f"{self!r} has no attribute {name!r}")
-        return Column(self._subject.part(name))
+    if not TYPE_CHECKING:  # for type checkers `col` of a nested model is the model
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(f"{self!r} has no attribute {name!r}")
+            return Column(self._subject.part(name))
 
     def __bool__(self) -> NoReturn:
         raise QueryError(f"the field {self!r} has no truth value: compare it, as in {self!r} == ...")
@@ -198,7 +200,8 @@ class Column(Generic[T]):
     def __contains__(self, element: object) -> NoReturn:
         raise QueryError(f"`in` cannot ask a server: write col({self!r}).contains({element!r})")
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def _compared(self, operator: Operator, value: Any) -> Expression:
         return Comparison(self._subject, operator, self._subject.checked(operator, value))

@@ -159,7 +159,8 @@ class Walked:
         found, values = yield from probe.ask(members)
         for sort, known in zip(probe.sorts, values, strict=True):
             self._values[sort.name].update(known)
-        chosen = select(self._plan.root, set(members), {**self._known, **found})
+        here: dict[Source, set[bytes]] = {self._walk.source: set(members)}
+        chosen = select(self._plan.root, set(members), {**self._known, **here, **found})
         if self._plan.ledger in found:
             chosen &= found[self._plan.ledger]
         for earlier in self._sources[: self._leg]:

@@ -49,6 +49,7 @@ class Gathering:
         self._found = dict(seen.found)
         self._values: dict[str, dict[bytes, Any]] = {}
         self._candidates: set[bytes] | None = None
+        self._listed: set[Source] = set()
         self._asked: list[tuple[Command, Callable[[Reply], None]]] = []
 
     # ---- what is read ---------------------------------------------------------------------------------------------------
@@ -125,8 +126,14 @@ class Gathering:
 
     def _list(self, source: Source) -> None:
         """Read a source as a whole, where it is small and not read yet."""
-        if source in self._found or isinstance(source, (Owned, Named, Around)) or self._seen.sizes[source] > SMALL:
+        if (
+            isinstance(source, (Owned, Named, Around))
+            or source in self._found
+            or source in self._listed
+            or self._seen.sizes[source] > SMALL
+        ):
             return
+        self._listed.add(source)
 
         def take(reply: Reply) -> None:
             if len(reply) <= SMALL:  # it may have grown

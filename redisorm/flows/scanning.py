@@ -6,9 +6,13 @@ Only primary keys can be asked for here. SCAN may bring a key twice, so those th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
 
 from redisorm.commands import Batch, Flow
 from redisorm.keys import Keyspace
+from redisorm.mapping.mapper import Mapper
 
 from .candidates import Candidates, Known, in_order
 from .loading import exists
@@ -35,31 +39,32 @@ def scan(plan: Plan, *, loosely: bool = False) -> Flow[Candidates]:
         if members and not loosely:
             members = yield from _present(keyspace, members)
     else:
-        members = select(plan.root, (yield from _every(keyspace)), named)
+        members = select(plan.root, (yield from _every(plan.mapper, keyspace)), named)
     return Known(in_order(plan, members, plan.sorts, {}))
 
 
 def _present(keyspace: Keyspace, members: set[bytes]) -> Flow[set[bytes]]:
-    keys = {keyspace.row(member.decode()): member for member in members}
+    keys = {keyspace.row(member.decode()): member for member in sorted(members)}
     present = yield from exists(list(keys))
     return {member for key, member in keys.items() if key in present}
 
 
-def _every(keyspace: Keyspace) -> Flow[set[bytes]]:
+def _every(mapper: Mapper[Any], keyspace: Keyspace) -> Flow[set[bytes]]:
     members: set[bytes] = set()
     cursor: bytes | int = 0
     while True:
         ((cursor, keys),) = yield Batch([("SCAN", cursor, "MATCH", keyspace.pattern, "COUNT", _KEYS_AT_ONCE, "TYPE", "hash")], resend=True)
-        members.update(_members(keyspace, keys))
+        members.update(_members(mapper, keyspace, keys))
         if int(cursor) == 0:
             return members
 
 
-def _members(keyspace: Keyspace, keys: Iterable[bytes]) -> Iterator[bytes]:
+def _members(mapper: Mapper[Any], keyspace: Keyspace, keys: Iterable[bytes]) -> Iterator[bytes]:
+    """The primary keys of rows of the class: what the class would spell differently, or not at all, is another program's."""
     for key in keys:
         try:
             text = keyspace.row_text(key.decode())
-            if text is not None:
+            if text is not None and mapper.pk_text(mapper.pk_value(text)) == text:
                 yield text.encode()
-        except UnicodeError:  # another program's: no primary key is spelled like that
+        except (UnicodeError, ValidationError):
             continue

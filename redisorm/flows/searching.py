@@ -83,7 +83,7 @@ def _walk(plan: Plan, seen: Survey, covering: list[Source]) -> Flow[Candidates]:
     known: dict[Source, set[bytes]] = {
         source: members for source, members in seen.found.items() if isinstance(source, (Around, Named, Owned))
     }
-    terms = [term for term in plan.terms() if term.source not in known]
+    terms = [term for term in plan.terms() if term.source not in known and [term.source] != walks]
     return Walked(plan, walks, Probe(plan, terms, sorts[1:], ledger=ledger), sorts[1:], known)
 
 
@@ -92,6 +92,8 @@ def _walk(plan: Plan, seen: Survey, covering: list[Source]) -> Flow[Candidates]:
 
 def count(plan: Plan) -> Flow[int]:
     """Count the rows that fit, and load none. One or two round trips where one field is asked for, else as of a search."""
+    if plan.root == Either(()):
+        return 0
     summed = _summed(plan.root)
     if summed is not None:
         total = yield from _count_sums(plan, *summed)

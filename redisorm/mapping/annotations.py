@@ -44,6 +44,18 @@ _OF_INPUT: tuple[Any, ...] = (
     pydantic.Json,
 )
 """Metadata for what a user gives: functions, strictness and JSON wrapping say nothing of what is stored."""
+
+
+class _Zone:
+    """That a datetime must have an offset, or must have none."""
+
+    def __init__(self, constraint: Literal["aware", "naive"]) -> None:
+        self._constraint = constraint
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return {**handler(source), "tz_constraint": self._constraint}
+
+
 _REPLACED: dict[Any, Any] = {
     # checks against the clock, or of a mailbox, belong to input: a date that was in the future need not stay there
     pydantic.FutureDate: date,
@@ -51,6 +63,9 @@ _REPLACED: dict[Any, Any] = {
     pydantic.FutureDatetime: datetime,
     pydantic.PastDatetime: datetime,
     pydantic.EmailStr: str,
+    # which at run time are no datetimes, and so would be in no order
+    pydantic.AwareDatetime: Annotated[datetime, _Zone("aware")],
+    pydantic.NaiveDatetime: Annotated[datetime, _Zone("naive")],
     # their serializers mask the value
     pydantic.SecretStr: Annotated[pydantic.SecretStr, PlainSerializer(pydantic.SecretStr.get_secret_value)],
     pydantic.SecretBytes: Annotated[pydantic.SecretBytes, PlainSerializer(pydantic.SecretBytes.get_secret_value)],

@@ -18,6 +18,8 @@ from redisorm.expressions import And, Column, Comparison, Expression, Not, Opera
 
 from .annotations import validator
 from .codec import Codec, strip_annotated
+from .encoder import as_bytes
+from .geo import GeoPoint
 from .indexes import Kind
 from .layout import Branch, Companion, Leaf, Level
 from .mapper import Mapper
@@ -49,6 +51,16 @@ _REMEDIES: dict[Operator, str] = {
 }
 
 
+_CONSTRAINTS = frozenset(
+    (
+        *("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of", "finite_number"),
+        *("string_too_short", "string_too_long", "string_pattern_mismatch", "bytes_too_short", "bytes_too_long"),
+        *("decimal_max_digits", "decimal_max_places", "decimal_whole_digits"),
+    )
+)
+"""Pydantic's names for what is wrong with a value of the right type."""
+
+
 @dataclass(frozen=True, slots=True)
 class Searched:
     """A field of a class, by its name. What it is, is looked up when it is asked: the class may not be finished before."""
@@ -76,7 +88,7 @@ class Searched:
         if operator in _ORDER:
             return self._ordered(part, value)
         if operator == "startswith":
-            return value if isinstance(value, str) else self._misfit(value, "a prefix is text")
+            return self._value(part, value) if isinstance(value, str) else self._misfit(value, "a prefix is text")
         if operator == "within":
             return value
         if value is None and isinstance(part, Leaf):
@@ -123,7 +135,7 @@ class Searched:
         assert isinstance(part, (Leaf, Companion))
         try:
             checked = _check(part.codec, value)
-            part.codec.spell(checked)
+            as_bytes(part.codec.spell(checked))
         except ValidationError as error:
             self._misfit(value, error.errors(include_url=False, include_context=False)[0]["msg"])
         except ValueError as error:
@@ -142,11 +154,10 @@ def _check(codec: Codec, value: Any) -> Any:
     """The value by the annotation; one that only breaks a constraint is no value of any row, and a fair bound all the same."""
     try:
         return codec.check(value)
-    except ValidationError:
-        bare = strip_annotated(codec.stored)
-        if bare is codec.stored:
+    except ValidationError as error:
+        if not all(line["type"] in _CONSTRAINTS for line in error.errors(include_url=False, include_context=False)):
             raise
-        return validator(bare).validate_python(value)
+        return validator(strip_annotated(codec.stored)).validate_python(value)
 
 
 def _remedy(name: str, operator: Operator, part: Part | None) -> str:
@@ -159,6 +170,8 @@ def _remedy(name: str, operator: Operator, part: Part | None) -> str:
         if operator != "contains":
             return "a collection is only asked for an element: contains(...)"
         return f"declare {last} with Field(index=True)"
+    if operator == "==" and strip_annotated(part.codec.stored) is GeoPoint:
+        return "a position is asked for with within(...), or for None"
     if operator == "contains":
         return "only a list, set or sorted set with a key of its own contains elements"
     if operator in _ORDER:
@@ -259,7 +272,8 @@ class _Asked:
     def __ge__(self, other: Any) -> Expression:
         return cast("Expression", self.__redisorm_column__ >= other)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
 
 class ComputedColumn(_Asked, property):
