@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator
 from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, ForwardRef, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, ForwardRef, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainSerializer, RootModel, TypeAdapter, create_model
@@ -53,7 +53,8 @@ class _Zone:
         self._constraint = constraint
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return {**handler(source), "tz_constraint": self._constraint}
+        schema: Any = {**handler(source), "tz_constraint": self._constraint}
+        return cast("CoreSchema", schema)
 
 
 _REPLACED: dict[Any, Any] = {
