@@ -260,8 +260,8 @@ def test_an_awaited_error_reaches_its_own_caller_and_the_next_one_loads(db: Data
 
     async def main() -> None:
         answers = await asyncio.gather(*(load(1) for _ in range(10)), return_exceptions=True)
-        assert isinstance(answers[0], ZeroDivisionError)
-        assert answers[1:] == [1] * 9
+        assert [type(answer) for answer in answers].count(ZeroDivisionError) == 1
+        assert answers.count(1) == 9
 
     asyncio.run(main())
     assert calls == [1, 1]
