@@ -163,15 +163,17 @@ class Recipe(Generic[R]):
             assert self._items is not None
         return self._items
 
-    def keys(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[str, list[str]]:
-        """Return the key of what these arguments cache, and those of its tags.
+    def key(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> str:
+        """Return the key of what these arguments cache.
 
         Raises:
-            TypeError: An argument that is in a key is missing, or has no text of its own.
+            TypeError: An argument that is in the key is missing, or has no text of its own.
         """
-        namespace, prefix = self.cache.namespace, self.cache.prefix
-        key = cache_key(namespace, prefix, self._text(arguments, keywords))
-        return key, [tag_key(namespace, prefix, tag(arguments, keywords)) for tag in self._tags]
+        return cache_key(self.cache.namespace, self.cache.prefix, self._text(arguments, keywords))
+
+    def tags(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> list[str]:
+        """Return the keys of the tags of what these arguments cache."""
+        return [tag_key(self.cache.namespace, self.cache.prefix, tag(arguments, keywords)) for tag in self._tags]
 
 
 def _from_zero_ms(life: float | timedelta, owner: str, name: str) -> int:

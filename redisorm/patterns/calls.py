@@ -71,8 +71,9 @@ class Call(Generic[R]):
     """
 
     def __init__(self, recipe: Recipe[R], arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
-        self.key: str
-        self.key, self._tags = recipe.keys(arguments, keywords)
+        self.key: str = recipe.key(arguments, keywords)
+        self._arguments = arguments, keywords
+        self._tags: list[str] = []
         self.lease_s: float = recipe.cache.lease_ms / 1000
         self.text: bytes | None = None
         self.failed: bool = False
@@ -145,6 +146,7 @@ class Call(Generic[R]):
 
     def _lease(self, seen: bytes, *, force: bool = False) -> Course[int]:
         self._token = self._token or secrets.token_hex(8)
+        self._tags = self._recipe.tags(*self._arguments)
         lease_ms = self._recipe.cache.lease_ms
         grant: Grant = yield from self._ask(entries.lease(self.key, self._tags, self._token, lease_ms, seen, force=force))
         self._since_ms = grant.number

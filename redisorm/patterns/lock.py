@@ -46,6 +46,11 @@ class BaseLock:
         self._ttl_ms = seconds_ms(ttl, f"lock {name!r}")
         self._wait_s = wait_s
 
+    def _not_entered(self) -> LockLost:
+        """Return the error of asking a lock that nobody holds through this object."""
+        key = lock_keys(self._namespace, self.name).holder
+        return LockLost(f"lock {self.name!r} is not held here: ask within its `with` block", key=key)
+
     def _terms(self) -> Terms:
         """Return the terms of one new holder."""
         return Terms(self.name, lock_keys(self._namespace, self.name), self._ttl_ms, self._wait_s, secrets.token_hex(16))

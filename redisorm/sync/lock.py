@@ -63,10 +63,34 @@ class Lock(BaseLock):
         return held
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        place, entered = here(), self._entered[::-1]
-        entry = next((one for one in entered if one[0] == place), entered[0])  # some frameworks leave a block in another thread
+        entry = self._entered_here()
         self._entered.remove(entry)
         entry[1]._lease.release(failed=kind is not None)
+
+    def _entered_here(self) -> tuple[Place, HeldLock]:
+        place, entered = here(), self._entered[::-1]
+        if not entered:
+            raise self._not_entered()
+        # Some frameworks leave a block in another thread, and a block may hand the lock to threads and tasks of its own.
+        return next((entry for entry in entered if entry[0] == place), entered[0])
+
+    @property
+    def fence(self) -> int:
+        """The fence number of the block that this thread and task is in: larger than that of every holder before.
+
+        Raises:
+            LockLost: Nobody is in a block of this object.
+        """
+        return self._entered_here()[1].fence
+
+    def check(self) -> None:
+        """Ask the server whether the block that this thread and task is in still holds the lock, as `HeldLock.check` does.
+
+        Raises:
+            LockLost: It does not, or nobody is in a block of this object.
+            BackendError: The server could not be asked.
+        """
+        self._entered_here()[1].check()
 
 
 class HeldLock:

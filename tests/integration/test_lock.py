@@ -226,6 +226,27 @@ def test_a_lock_may_be_given_back_within_the_block(db: Database) -> None:
             pass
 
 
+def test_the_object_itself_tells_of_the_block_that_one_is_in(db: Database) -> None:
+    lock = Lock(db, "stock", ttl=10)
+    with lock as held:
+        assert lock.fence == held.fence
+        lock.check()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lock.check).result()
+    with pytest.raises(LockLost, match="not held here"):
+        lock.check()
+
+    async def main() -> None:
+        lock = AsyncLock(db, "stock", ttl=10)
+        async with lock as held:
+            assert lock.fence == held.fence
+            await asyncio.gather(lock.check(), held.check())
+        with pytest.raises(LockLost, match="not held here"):
+            await lock.check()
+
+    asyncio.run(main())
+
+
 def test_a_block_may_be_left_in_another_thread(db: Database) -> None:
     stack = ExitStack()
     with ThreadPoolExecutor(1) as pool:
