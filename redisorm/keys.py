@@ -5,6 +5,7 @@ key                       type               holds
 ========================  =================  =====================================================================
 ``user:1``                hash               the fields of a row as text; ``:version`` and ``:ttl`` where used
 ``user:1:tags``           list, set, zset    a companion of the row
+``user:1:followers``      any                a live structure that belongs to the row
 ``user::id:next``         string             the counter of automatic primary keys
 ``user::all``             zset               primary key → deadline in ms, ``+inf`` without one: all rows of an indexed class
 ``user::city:Oslo``       zset               primary key → deadline: the rows whose city is Oslo

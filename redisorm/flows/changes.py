@@ -173,8 +173,8 @@ class Change:
             self.is_guarded = not (self.fresh and self.kind is Kind.INSERT)
 
     def companion_keys(self) -> list[str]:
-        """The keys of all companions of the row."""
-        return [self.keyspace.companion(self.key, companion.name) for companion in self.mapper.companions]
+        """The keys of all companions and live structures of the row."""
+        return [self.keyspace.companion(self.key, one.name) for one in self.mapper.beside]
 
     def may_move(self) -> bool:
         """Whether the deadline of the row may become another by the change."""

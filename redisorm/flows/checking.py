@@ -106,7 +106,7 @@ class Walk:
         rows = {key: part.pk_text for key, part in parts.items() if part.role == "row"}
         if rows:
             yield from self._rows(rows)
-        names = {one.name for one in self._mapper.companions}
+        names = {one.name for one in self._mapper.beside}
         left = {key: part for key, part in parts.items() if part.role == "memo" or (part.role == "companion" and part.name in names)}
         if left:
             yield from self._leftovers(left)
@@ -147,7 +147,7 @@ class Walk:
 
     def _leftovers(self, parts: Mapping[str, KeyPart]) -> Flow[None]:
         """Find companions and memos of rows that are gone: one atomic batch sees both, and what is due."""
-        kinds = {one.name: one.kind.encode() for one in self._mapper.companions}
+        kinds = {one.name: one.kind.encode() for one in self._mapper.beside}
         rows = {key: self._keyspace.row(part.pk_text) for key, part in parts.items()}
         commands: list[Command] = []
         for key, row in rows.items():

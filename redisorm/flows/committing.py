@@ -17,6 +17,7 @@ from redisorm.errors import ConcurrentUpdateError, UnsupportedServerError
 from .assuming import Assumption, assume
 from .changes import Change
 from .guarding import Guard, types_of
+from .living import LiveWrite, guards_of
 from .newrows import NewRows
 from .persistence import short_lived
 from .plan import Plan, Seen
@@ -64,6 +65,7 @@ class _Terms:
     """What all attempts of one commit share."""
 
     riders: Sequence[Command]
+    lives: Sequence[LiveWrite]
     new_version: Callable[[], int]
     due: list[Due]
     tally: Tally = field(default_factory=Tally)
@@ -83,6 +85,7 @@ def commit(
     rows: NewRowsOf | None = None,
     due: list[Due] | None = None,
     guards: Sequence[Guard] = (),
+    lives: Sequence[LiveWrite] = (),
 ) -> Flow[CommitResult]:
     """Write all changes in one transaction, or nothing, and fill in their outcomes.
 
@@ -93,6 +96,7 @@ def commit(
         rows: New rows that are spelled together where that goes by one script; else they become changes like the others.
         due: Is given the expired rows of the same classes that were met and may be swept.
         guards: What must hold beside. That the keys of the riders have the types they need is seen to here.
+        lives: What to write to live structures of rows.
 
     Raises:
         ConflictError: The server holds something else than a change relies on, or a guard does not hold.
@@ -101,7 +105,7 @@ def commit(
     """
     if riders:
         guards = [*guards, *types_of(riders)]
-    terms = _Terms(riders, new_version, [] if due is None else due)
+    terms = _Terms(riders, lives, new_version, [] if due is None else due)
     tally = terms.tally
     scripts = yield Supports("EVALSHA")
     together: Sequence[NewRows] = ()
@@ -112,7 +116,9 @@ def commit(
     yield from _check_server(changes)
     refuse_twins(changes)
     yield from _number([change for change in changes if change.is_new and change.pk is None], tally)
-    if scripts and (yield from _at_once(Plan.of(changes, guards), together, terms)):
+    if lives:
+        guards = [*guards, *guards_of(lives, changes)]
+    if scripts and not lives and (yield from _at_once(Plan.of(changes, guards), together, terms)):
         return CommitResult(tally.commands, tally.round_trips, len(changes) + sum(len(one.keys) for one in together))
     if rows is not None and together:
         changes = [*changes, *rows.changes()]
@@ -213,7 +219,7 @@ def _by_script(plan: Plan, limit: int, terms: _Terms, *, skip: int) -> Flow[bool
     if taken := _taken(plan, seen):
         yield from _number(taken, terms.tally, skip=skip)
         return False
-    spelled = spell(plan, seen, terms.riders, (yield Clock()), terms.new_version)
+    spelled = spell(plan, seen, terms.riders, (yield Clock()), terms.new_version, lives=terms.lives)
     script = CommitScript.of([*plan.keys(), *look.watched], Assumption(reads=look.log), spelled.commands)
     script.require_fit()
     answers = yield from script.run()
@@ -227,7 +233,7 @@ def _taken(plan: Plan, seen: Seen) -> list[Change]:
 
 
 def _write(plan: Plan, seen: Seen, terms: _Terms) -> Flow[bool]:
-    spelled = spell(plan, seen, terms.riders, (yield Clock()), terms.new_version)
+    spelled = spell(plan, seen, terms.riders, (yield Clock()), terms.new_version, lives=terms.lives)
     if not spelled.commands:
         return True
     replies = yield Batch(spelled.commands, atomic=True)

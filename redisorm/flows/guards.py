@@ -137,8 +137,8 @@ def types(change: Change, found: dict[str, bytes]) -> Observed:
         WrongTypeError: A key of another type is in the way.
     """
     refuse_type(change.key, "hash", found[change.key])
-    for key, companion in zip(change.companion_keys(), change.mapper.companions, strict=True):
-        refuse_type(key, companion.kind, found[key])
+    for key, one in zip(change.companion_keys(), change.mapper.beside, strict=True):
+        refuse_type(key, one.kind, found[key])
     leftovers = any(found[key] != b"none" for key in change.companion_keys())
     return Observed(exists=found[change.key] != b"none" or leftovers)
 

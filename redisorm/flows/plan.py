@@ -72,7 +72,7 @@ class Plan:
             return
         self.watched.append(change.key)
         self.absent.append(change.key)
-        if mapper.companions:
+        if mapper.beside:
             self.absent += change.companion_keys()
         if mapper.indexed:
             memo = Keyspace.memo(change.key)

@@ -96,7 +96,7 @@ def _refuse_types(plan: Plan) -> Flow[None]:
     needed: dict[str, str] = {}
     for change in plan.changes:
         needed[change.key] = "hash"
-        needed.update(zip(change.companion_keys(), (companion.kind for companion in change.mapper.companions), strict=True))
+        needed.update(zip(change.companion_keys(), (one.kind for one in change.mapper.beside), strict=True))
     found = yield Batch([("TYPE", key) for key in needed], resend=True)
     for (key, kind), reply in zip(needed.items(), found, strict=True):
         refuse_type(key, kind, reply)

@@ -128,7 +128,7 @@ def _clear(mapper: Mapper[Any], keyspace: Keyspace, seen: View, sight: Sight, up
             upkeep.free(keyspace.own(name))
     upkeep.forget(Keyspace.memo(sight.key))
     if sight.kind == "none":
-        upkeep.drop(Keyspace.companion(sight.key, one.name) for one in mapper.companions)
+        upkeep.drop(Keyspace.companion(sight.key, one.name) for one in mapper.beside)
 
 
 def _stand(mapper: Mapper[Any], keyspace: Keyspace, seen: View, sight: Sight) -> Standing:

@@ -12,9 +12,10 @@ from redisorm.mapping.codec import Text
 from redisorm.mapping.mapper import Mapper
 
 from .changes import UNTOLD, Change, Kind, Outcome
-from .fate import fate_of
+from .fate import Fate, fate_of
 from .guards import ABSENT, Observed, decide, incremented
 from .indexing import Upkeep
+from .living import LiveWrite, live_commands
 from .newrows import NewRows
 from .persistence import writes
 from .plan import Plan, Seen
@@ -73,7 +74,13 @@ class Spelled:
 
 
 def spell(
-    plan: Plan, seen: Seen, riders: Sequence[Command], now_ms: int, new_version: Callable[[], int], together: Sequence[NewRows] = ()
+    plan: Plan,
+    seen: Seen,
+    riders: Sequence[Command],
+    now_ms: int,
+    new_version: Callable[[], int],
+    together: Sequence[NewRows] = (),
+    lives: Sequence[LiveWrite] = (),
 ) -> Spelled:
     """Decide every change and spell it; what does not fit raises here, before anything is sent.
 
@@ -84,6 +91,7 @@ def spell(
     spelled = Spelled(list(seen.raises))
     upkeep = Upkeep()
     removed: set[str] = set()
+    made: dict[str, tuple[Change, Fate]] = {}
     mortals: dict[Keyspace, tuple[Mapper[Any], int]] = {}
     for change in plan.changes:
         observed = ABSENT if change.is_new and change.key in removed else seen.of(change)
@@ -98,6 +106,8 @@ def spell(
         change.outcome = _outcome(change, observed, numbers, new_version)
         texts = _texts_of(change, numbers) if numbers else _NONE
         fate = fate_of(change, observed, now_ms)
+        if lives:
+            made[change.key] = change, fate
         if change.mapper.indexed:
             standing = stand(change, observed, fate)
             if standing is not None:
@@ -109,6 +119,7 @@ def spell(
     for rows in together:
         rows.enter(upkeep)
     spelled.commands += upkeep.commands()
+    spelled.commands += live_commands(lives, made, plan.guards)
     spelled.ask_for_due(mortals, now_ms)
     spelled.commands += riders
     return spelled

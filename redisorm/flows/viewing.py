@@ -142,13 +142,13 @@ def _see_rows(mapper: Mapper[Any], sights: Sequence[Sight], look: Look) -> Flow[
 def _see_companions(mapper: Mapper[Any], living: Sequence[Sight], look: Look) -> Flow[None]:
     commands: list[Command] = []
     for sight in living:
-        companions = [Keyspace.companion(sight.key, one.name) for one in mapper.companions]
+        companions = [Keyspace.companion(sight.key, one.name) for one in mapper.beside]
         commands += [("TYPE", sight.key), *((name, key) for key in companions for name in ("TYPE", "PEXPIRETIME"))]
     watched = [Keyspace.companion(sight.key, one.name) for sight in living for one in _indexed(mapper)]
     replies = iter((yield from look.ask(watched, commands)))
     for sight in living:
         sight.kind = next(replies).decode()
-        for one in mapper.companions:
+        for one in mapper.beside:
             kind, deadline = next(replies).decode(), next(replies)
             if kind == one.kind:
                 sight.companions[one.name] = deadline

@@ -27,6 +27,7 @@ from redisorm.keys import check_prefix, claim_prefix
 from .columns import column_of, name_computed
 from .fields import Field
 from .layout import seconds_ms
+from .live import LiveField, take_live_fields
 from .mapper import Mapper, Options, Refresh
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class MappedModel(BaseModel, metaclass=ModelMeta):
     __redisorm_prefix__: ClassVar[str | None] = None
     __redisorm_abstract__: ClassVar[bool] = True
     __redisorm_mapper__: ClassVar[Any] = None
+    __redisorm_live__: ClassVar[dict[str, LiveField]] = {}
 
     def __init_subclass__(
         cls,
@@ -118,6 +120,7 @@ class MappedModel(BaseModel, metaclass=ModelMeta):
     ) -> None:
         super().__init_subclass__(**options)
         _refuse_verbs(cls.__name__, inspect.get_annotations(cls))
+        cls.__redisorm_live__ = take_live_fields(cls)
         said = zip(_OPTIONS, (ttl, ttl_refresh, versioned, database, unique_together), strict=True)
         inherited: dict[str, Any] = {}
         for base in reversed(cls.__bases__):
@@ -165,6 +168,9 @@ class MappedModel(BaseModel, metaclass=ModelMeta):
                 field=name,
                 value=value,
             )
+        if name in type(self).__redisorm_live__:
+            self.__redisorm_live__[name].assign(self, value)
+            return
         super().__setattr__(name, value)
 
     def __del__(self) -> None:

@@ -21,6 +21,7 @@ from .encoder import Encoder
 from .fields import FieldOptions, options_of
 from .indexes import Index, declared_index, uniques_of
 from .layout import Companion, Leaf, lay_out
+from .live import LiveField
 from .slots import Slots
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class Mapper(Generic[M]):
 
     Attributes:
         slots: The values of an object, in one order.
-        companions: The keys beside the hash.
+        companions: The keys beside the hash whose elements are fields of the object.
+        beside: All keys beside the hash, live structures among them, by name and type.
         encoder: From objects to text.
         decoder: From text to objects.
         fields: What a load asks HMGET for: the fields of the slots, the life of the row and, where it has one, its version.
@@ -72,12 +74,13 @@ class Mapper(Generic[M]):
         level, row = lay_out(model)
         self.slots = Slots(level)
         self.companions: tuple[Companion, ...] = tuple(level.companions)
+        self.beside: tuple[Companion | LiveField, ...] = (*self.companions, *model.__redisorm_live__.values())
         self._find_key()
         self._find_indexes()
         self.encoder = Encoder(self.slots, self.companions)
         self.decoder: Decoder[M] = Decoder(model, row, self.slots, self.companions, self.pk_name)
         self.fields = (*self.slots.names, LIFE, VERSION) if options.versioned else (*self.slots.names, LIFE)
-        self.is_plain = not (self.companions or self.slots.lives or options.versioned or options.ttl_ms is not None)
+        self.is_plain = not (self.beside or self.slots.lives or options.versioned or options.ttl_ms is not None)
         nests = len(self.slots.names) > sum(isinstance(slot, Leaf) for slot in self.slots.order)
         self.changes_in_place = bool(self.companions or self.slots.mutable or nests or model.model_config.get("extra") == "allow")
         self.open = model.model_config.get("extra") == "allow"

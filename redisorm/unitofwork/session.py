@@ -13,6 +13,7 @@ from redisorm.commands import Command, Flow
 from redisorm.errors import CommitUnknownError, DecodeError, SessionError
 from redisorm.flows.changes import Change, Kind
 from redisorm.flows.committing import CommitResult, commit
+from redisorm.flows.living import LiveWrite
 from redisorm.flows.loading import OnError, exists, sound
 from redisorm.flows.newrows import NewRows
 from redisorm.flows.spelling import Due
@@ -102,13 +103,16 @@ class BaseSession(UnitOfWork):
         work = list(self._work())
         size = batch or max(len(work), 1)
         total = CommitResult(0, 0, 0)
-        riders = list(self._riders)
+        riders, lives = list(self._riders), list(self._lives)
         met: list[Due] = []
-        for start in range(0, max(len(work), bool(riders)), size):
+        for start in range(0, max(len(work), bool(riders or lives)), size):
             last = start + size >= len(work)  # what rides along tells of everything that was written
-            done = yield from self._commit_part(work[start : start + size], riders if last else (), met)
+            done = yield from self._commit_part(
+                work[start : start + size], riders if last else (), met, [one for _, one in lives] if last else ()
+            )
             total = CommitResult(*(sum(pair) for pair in zip(total, done, strict=True)))
         del self._riders[: len(riders)]
+        del self._lives[: len(lives)]
         yield from sweep_met(met)
         return total
 
@@ -125,7 +129,7 @@ class BaseSession(UnitOfWork):
                     yield obj, change
 
     def _commit_part(
-        self, part: Sequence[tuple[MappedModel, Change | None]], riders: Sequence[Command], met: list[Due]
+        self, part: Sequence[tuple[MappedModel, Change | None]], riders: Sequence[Command], met: list[Due], lives: Sequence[LiveWrite]
     ) -> Flow[CommitResult]:
         work = [(obj, change) for obj, change in part if change is not None]
         keys: set[str] = set()
@@ -134,7 +138,7 @@ class BaseSession(UnitOfWork):
         )
         work += [(obj, self._new_change(keys, obj)) for obj in rest]
         try:
-            done = yield from commit([change for _, change in work], riders, new_version=new_version, rows=together, due=met)
+            done = yield from commit([change for _, change in work], riders, new_version=new_version, rows=together, due=met, lives=lives)
         except CommitUnknownError:
             for obj, change in work:
                 remember_number(obj, change)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from redisorm.commands import Command
 from redisorm.errors import SessionError, SessionInUseError
 from redisorm.flows.changes import PERMANENT
+from redisorm.flows.living import LiveWrite
 from redisorm.mapping.base import MappedModel, link_state, linked_state, mapper_of
 from redisorm.mapping.layout import seconds_ms
 from redisorm.mapping.mapper import Mapper
@@ -53,6 +54,7 @@ class UnitOfWork:
         self._deleted: dict[int, MappedModel] = {}
         self._revived: list[MappedModel] = []
         self._riders: list[Command] = []
+        self._lives: list[tuple[MappedModel, LiveWrite]] = []
         self._idle = [None]  # popping is atomic, so that two threads never both find it
 
     # ---- who may use it, and when -----------------------------------------------------------------------------------------
@@ -203,6 +205,7 @@ class UnitOfWork:
             self._attach(obj, state)
             state.phase = Phase.DELETED
             self._deleted[id(obj)] = obj
+            self._drop_lives(obj)
 
     def increment(self, obj: MappedModel, field: str, by: float = 1) -> None:
         """Add to a number at the server in the next commit; the object then has the server's value.
@@ -241,6 +244,15 @@ class UnitOfWork:
         with self._alone():
             self._riders += commands
 
+    def _note_live(self, obj: MappedModel, write: LiveWrite) -> None:
+        """Write to a live structure of an object in the transaction of the next commit. A rollback drops it."""
+        with self._alone():
+            self._lives.append((obj, write))
+
+    def _drop_lives(self, obj: MappedModel) -> None:
+        if self._lives:
+            self._lives = [note for note in self._lives if note[0] is not obj]
+
     def expunge(self, obj: MappedModel) -> None:
         """Let go of an object as it is; what waits for it is not done.
 
@@ -257,8 +269,9 @@ class UnitOfWork:
 
     def _discard(self, *, last: bool = False) -> tuple[int, int, int, int]:
         """Roll back, and tell how much was to be stored, written, deleted and sent; `last` before the session is closed."""
-        new, changed, deleted, riders = self.new, 0, self.deleted, len(self._riders)
+        new, changed, deleted, riders = self.new, 0, self.deleted, len(self._riders) + len(self._lives)
         self._riders.clear()
+        self._lives.clear()
         for obj in new:
             self._let_go(obj, state_of(obj))
         for mapper, objects in self._map.classes():
@@ -352,6 +365,7 @@ class UnitOfWork:
         self._new.pop(id(obj), None)
         self._created.discard(id(obj))
         self._deleted.pop(id(obj), None)
+        self._drop_lives(obj)
         identity = self._identity(obj, state.key)
         if self._map.get(identity) is obj:
             self._map.remove(identity)

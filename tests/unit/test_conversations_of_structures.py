@@ -44,7 +44,7 @@ def test_life_begins_in_the_same_step_as_the_write_where_scripts_run(refresh: An
     (request,) = talk(desk)
     life = ("PEXPIRE", "tags", 60_000, *flags)
     assert request.commands[0][0] == "EVALSHA"
-    assert request.commands[0][2:] == (1, "tags", 3, "SADD", "tags", "a", len(life), *life)
+    assert request.commands[0][2:] == (1, "tags", "", 3, "SADD", "tags", "a", len(life), *life)
 
 
 def test_script_that_the_server_has_lost_is_sent_whole() -> None:

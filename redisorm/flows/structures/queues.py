@@ -100,7 +100,7 @@ def move(key: TypedKey[T], target: TypedKey[Any], take_from: Side, put_at: Side,
 
     Raises:
         DecodeError: The item does not fit the type. It is in the other list.
-        ValueError: The other list has a `maxlen` or a life, which cannot be kept by a command that waits.
+        ValueError: The other list has a `maxlen` or a life, or belongs to an object, which a command that waits cannot see to.
     """
     seconds = seconds_to_wait(timeout)
     words: list[Any] = [key.name, target.name, take_from.upper(), put_at.upper()]
@@ -114,9 +114,9 @@ def move(key: TypedKey[T], target: TypedKey[Any], take_from: Side, put_at: Side,
             kept = (-target.maxlen, -1) if put_at == "right" else (0, target.maxlen - 1)
             commands.append(("LTRIM", target.name, *kept))
         return (yield from typed([key, target], apply(target, Write(commands, moved, others=[key]))))
-    if target.maxlen is not None or target.life is not None:
+    if target.maxlen is not None or target.life is not None or target.row is not None:
         raise ValueError(
-            f"{target.name} has a maxlen or a ttl, which BLMOVE cannot keep in the same step: "
-            "move without timeout=, or leave them out there"
+            f"{target.name} has a maxlen or a ttl, or belongs to an object, which BLMOVE cannot see to in the same step: "
+            "move without timeout=, or to a list without them"
         )
     return moved((yield from typed([key, target], once(("BLMOVE", *words, waiting(seconds))))))

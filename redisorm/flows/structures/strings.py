@@ -46,6 +46,8 @@ def _read(key: TypedKey[T], text: bytes | None) -> T | None:
 
 def _life(key: TypedKey[Any], ttl: Ttl, *, keep: bool = False) -> list[Any]:
     """The words of SET for a life: the one given, or that of the key, or none; `keep` leaves the one that is there."""
+    if key.row is not None and not isinstance(ttl, Unsaid):
+        raise ValueError(f"{key.name} lives as long as its object: give that a life")
     if isinstance(ttl, Unsaid):
         if keep:
             return ["KEEPTTL"]
@@ -69,7 +71,7 @@ def set_value(key: TypedKey[T], value: T, ttl: Ttl, only: Only | None, *, keep: 
     def was_set(replies: Sequence[Reply]) -> bool:
         return only is None or (replies[0] is None) == (only == "new")
 
-    return Write([command], was_set, renews=False)
+    return Write([command], was_set, renews=key.row is not None)
 
 
 def _set(key: TypedKey[T], value: T, life: Sequence[Any], only: Only | None = None) -> Command:
@@ -79,7 +81,9 @@ def _set(key: TypedKey[T], value: T, life: Sequence[Any], only: Only | None = No
 
 def get_and_set(key: TypedKey[T], value: T, ttl: Ttl, *, keep: bool) -> Write[T | None]:
     """SET with GET; what was there before."""
-    return Write([_set(key, value, _life(key, ttl, keep=keep))], lambda replies: _read(key, replies[0]), renews=False, asks=True)
+    return Write(
+        [_set(key, value, _life(key, ttl, keep=keep))], lambda replies: _read(key, replies[0]), renews=key.row is not None, asks=True
+    )
 
 
 def get_and_delete(key: TypedKey[T]) -> Write[T | None]:
@@ -111,7 +115,7 @@ def compare_and_set(key: TypedKey[T], expected: object, value: T, ttl: Ttl, *, k
         found = _read(key, replies[0])
         if (found is None) != (expected is None) or found != expected:
             return Write([], lambda _: False)
-        return Write([command], lambda _: True, renews=False)
+        return Write([command], lambda _: True, renews=key.row is not None)
 
     return (yield from guarded([key], [("GET", key.name)], plan))
 
@@ -145,7 +149,7 @@ def add_within(key: TypedKey[int], by: int, low: int | None, high: int | None) -
         commands: list[Command] = [("INCRBY", key.name, by)]
         if replies[0] is None and key.life is not None and not key.life.restarts:
             commands.append(("PEXPIRE", key.name, key.life.ms))
-        return Write(commands, lambda replies: int(replies[0]), renews=key.life is not None and key.life.restarts)
+        return Write(commands, lambda replies: int(replies[0]), renews=key.row is not None or (key.life is not None and key.life.restarts))
 
     return (yield from guarded([key], [("GET", key.name)], plan))
 
@@ -156,14 +160,14 @@ def swap_count(key: TypedKey[int], expected: int, number: int) -> Flow[bool]:
     def plan(replies: list[Reply]) -> Write[bool]:
         if (_read(key, replies[0]) or 0) != expected:
             return Write([], lambda _: False)
-        return Write([_set(key, number, _life(key, UNSAID))], lambda _: True, renews=False)
+        return Write([_set(key, number, _life(key, UNSAID))], lambda _: True, renews=key.row is not None)
 
     return (yield from guarded([key], [("GET", key.name)], plan))
 
 
 def set_count(key: TypedKey[int], number: int) -> Write[int]:
     """SET with GET; what was there before."""
-    return Write([_set(key, number, _life(key, UNSAID))], lambda replies: _read(key, replies[0]) or 0, renews=False)
+    return Write([_set(key, number, _life(key, UNSAID))], lambda replies: _read(key, replies[0]) or 0, renews=key.row is not None)
 
 
 def reset(key: TypedKey[int]) -> Write[int]:

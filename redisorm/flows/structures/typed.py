@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from redisorm.commands import Batch, Command, Flow, Pause, Reply, Watch
 from redisorm.errors import BackendError, ConcurrentUpdateError, DecodeError, WrongTypeError
+from redisorm.flows.living import row_is_gone
 from redisorm.mapping.items import Items
 from redisorm.mapping.layout import seconds_ms
+from redisorm.mapping.live import RedisType
 
-from .steps import run_steps
+from .steps import RowGoneError, run_steps
 
 __all__ = [
     "BATCH",
@@ -46,7 +48,6 @@ __all__ = [
 T = TypeVar("T")
 R = TypeVar("R")
 
-RedisType = Literal["list", "set", "zset", "hash", "string"]
 BATCH = 1000
 """Items of one step of an iteration."""
 CHUNK = 3000
@@ -78,6 +79,8 @@ class TypedKey(Generic[T]):
         fields: The fields of a hash.
         life: Its life, or `None` for none.
         maxlen: How many items a list keeps, or `None` for any number.
+        row: The key of the row it belongs to, which must be there and whose deadline it has; `None` for a key of its own.
+        model: The class of that row.
     """
 
     name: str
@@ -86,6 +89,8 @@ class TypedKey(Generic[T]):
     fields: Items[Any]
     life: Life | None = None
     maxlen: int | None = None
+    row: str | None = None
+    model: type = object
 
 
 @dataclass(slots=True)
@@ -171,6 +176,8 @@ def apply(key: TypedKey[Any], write: Write[R]) -> Flow[R]:
     keys = [key, *write.others]
     if write.blind:
         return (yield from guarded(keys, (), lambda _: write))
+    if key.row is not None:
+        return (yield from _apply_beside(key, key.row, write))
     if key.life is None or not write.renews:
         replies = yield Batch(write.commands, atomic=len(write.commands) > 1)
         return write.result(replies)
@@ -179,6 +186,18 @@ def apply(key: TypedKey[Any], write: Write[R]) -> Flow[R]:
     replies = yield from run_steps([one.name for one in keys], commands)
     if replies is not None:
         return write.result(replies[:-1])
+    return (yield from guarded(keys, (), lambda _: write))
+
+
+def _apply_beside(key: TypedKey[Any], row: str, write: Write[R]) -> Flow[R]:
+    """Perform a write to a key that belongs to a row: the row must be there, and the key gets its deadline."""
+    keys = [key, *write.others]
+    try:
+        replies = yield from run_steps([one.name for one in keys], write.commands, row=row, renewed=int(write.renews))
+    except RowGoneError:
+        raise row_is_gone(key.model, row) from None
+    if replies is not None:
+        return write.result(replies)
     return (yield from guarded(keys, (), lambda _: write))
 
 
@@ -200,13 +219,18 @@ def guarded(keys: Sequence[TypedKey[Any]], reads: Sequence[Command], plan: Calla
 
 
 def _guarded(keys: Sequence[TypedKey[Any]], reads: Sequence[Command], plan: Callable[[list[Reply]], Write[R] | Flow[Write[R]]]) -> Flow[R]:
-    names = [key.name for key in keys]
-    types: list[Command] = [("TYPE", name) for name in names]
+    names, row = [key.name for key in keys], keys[0].row
+    first: list[Command] = [("TYPE", name) for name in names]
+    if row is not None:
+        first.append(("PEXPIRETIME", row))
     for attempt in range(ATTEMPTS):
-        told = yield Watch(names, [*types, *reads])
-        replies = told[len(types) :]
+        told = yield Watch([*names, row] if row is not None else names, [*first, *reads])
+        replies = told[len(first) :]
         for key, kind in zip(keys, told, strict=False):
             refuse_type(key, kind)
+        deadline = -1 if row is None else told[len(names)]
+        if row is not None and deadline == -2:
+            raise row_is_gone(keys[0].model, row)
         made = plan(replies)
         write = made if isinstance(made, Write) else (yield from made)
         if not write.commands:
@@ -214,6 +238,8 @@ def _guarded(keys: Sequence[TypedKey[Any]], reads: Sequence[Command], plan: Call
         commands = list(write.commands)
         if keys[0].life is not None and write.renews:
             commands.append(keys[0].life.command(names[0]))
+        if deadline >= 0 and write.renews:
+            commands.append(("PEXPIREAT", names[0], deadline))
         answer = yield Batch(commands, atomic=True)
         if answer is not None:
             return write.result(answer[: len(write.commands)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from redisorm.commands import Flow
 from redisorm.database import Database, default_database
@@ -22,6 +22,9 @@ P = ParamSpec("P")
 class Structure(Handle[T]):
     """A typed handle on one Redis key. It sends nothing until a method is called.
 
+    As a field of a model, `followers: RedisSet[int] = Field(init=False)`, it means a key beside the object's row. While the object
+    belongs to an open session, writes wait for its commit and return `None`, and what needs an answer is a `SessionError`.
+
     Args:
         key: The name of the key, behind the namespace of the database.
         db: The database; where it is left out, the default one at each use.
@@ -35,7 +38,7 @@ class Structure(Handle[T]):
         super().__init__(key, db=db, ttl=ttl, ttl_refresh=ttl_refresh)
 
     def _database(self) -> Database:
-        database: Database | None = self._db
+        database: Database | None = self._home()
         return default_database() if database is None else database
 
     def _ask(self, flow: Callable[Concatenate[TypedKey[T], P], Flow[R]], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -46,10 +49,15 @@ class Structure(Handle[T]):
 
     def _act(self, flow: Callable[Concatenate[TypedKey[T], P], Flow[R]], *args: P.args, **kwargs: P.kwargs) -> R:
         """Perform a flow that writes what its replies decide."""
+        if self._session is not None:
+            raise self._unanswered()
         return self._ask(flow, *args, **kwargs)
 
     def _write(self, write: Callable[Concatenate[TypedKey[T], P], Write[R]], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Perform a write."""
+        """Perform a write, or leave it to the commit of the session that the object of the handle belongs to."""
+        session = self._session
+        if session is not None:
+            return cast("R", self._noted(session, lambda key: write(key, *args, **kwargs)))
         database = self._database()
         key = self._typed_key(database.namespace)
         made = write(key, *args, **kwargs)
@@ -72,8 +80,11 @@ class Structure(Handle[T]):
 
         Raises:
             ValueError: The life is zero or less.
+            SessionError: It is a field, and lives as long as its object.
             WrongTypeError: The key is of another type; it was left alone.
         """
+        if self._obj is not None:
+            raise self._lives_with_its_object()
         return self._write(typed.expire, ttl)
 
     def time_to_live(self) -> timedelta | None:

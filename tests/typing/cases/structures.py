@@ -15,9 +15,11 @@ from redisorm import (
     AsyncRedisSet,
     AsyncRedisSortedSet,
     AsyncRedisValue,
+    Field,
     RedisCounter,
     RedisDict,
     RedisList,
+    RedisModel,
     RedisSet,
     RedisSortedSet,
     RedisValue,
@@ -109,6 +111,20 @@ assert_type(hits.get(), int)
 assert_type(hits.increment(), int)
 assert_type(hits.increment_within(-1, low=0), int | None)
 hits.increment("x")  # error: no number
+
+
+class User(RedisModel):
+    id: int
+    followers: RedisSet[int] = Field(init=False)
+    jobs: RedisList[Job] = Field(init=False, max_length=3)
+
+
+user = User(id=1)
+User(id=1, followers={1})  # error: no argument
+assert_type(user.followers, RedisSet[int])
+assert_type(user.jobs[0], Job)
+user.followers |= {1}
+user.followers.add("x")  # error: no number
 
 
 async def awaited() -> None:
