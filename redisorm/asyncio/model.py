@@ -253,7 +253,8 @@ class AsyncRedisModel(MappedModel, abstract=True):
         Raises:
             NotFoundError: The row is gone.
         """
-        database = self._database()
+        session = verbs.session_of(self)
+        database = self._database() if session is None else cast("Database", session.database)
         return await database.arun(verbs.time_to_live(self, database.namespace))
 
     @classmethod

@@ -203,7 +203,7 @@ class Transaction(Exchange):
             raise self._refused(replies)
         if result is None:
             return None
-        return self._told(result, "the other commands of the transaction were applied")
+        return self._told(result, "the other commands of the transaction were applied" if len(result) > 1 else "")
 
     def _refused(self, replies: list[Any]) -> RedisormError:
         multi, result = replies[0], replies[-1]

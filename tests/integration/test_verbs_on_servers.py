@@ -48,6 +48,22 @@ def here(server_url: str) -> Iterator[Database]:
         yield database
 
 
+def test_life_of_an_object_is_asked_where_its_session_is(server_url: str) -> None:
+    with redisorm.connect("memory://"), Database(server_url, namespace="elsewhere") as elsewhere:
+        with Session(elsewhere) as session:
+            session.add(user := User(id=1), ttl=60)
+            session.commit()
+            assert user.time_to_live() is not None
+
+        async def main() -> None:
+            async with elsewhere, AsyncSession(elsewhere) as session:
+                session.add(user := AsyncUser(id=2), ttl=60)
+                await session.commit()
+                assert await user.time_to_live() is not None
+
+        asyncio.run(main())
+
+
 def test_verbs_of_a_model(here: Database) -> None:
     ann = User(id=1, name="Ann", tags={"a"}).save()
 
