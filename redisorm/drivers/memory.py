@@ -39,6 +39,7 @@ _RETRY_S = 0.0005
 _LONGEST_RETRY_S = 0.01
 # Lua is an extra of fakeredis and differs from a server's: what runs as a script on servers has a way without one.
 _NO_SCRIPTS = ("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "SCRIPT", "FCALL", "FCALL_RO", "FUNCTION")
+_WRONG = ("SINTERCARD",)  # in fakeredis an absent first key is one of another type
 
 
 class Store:
@@ -55,7 +56,7 @@ class Store:
         self.known = KnownServer()
         self.known.name, self.known.version = "memory", "7.4"
         self.known.watch_limit = None
-        self.known.commands = dict.fromkeys(_NO_SCRIPTS, False)
+        self.known.commands = dict.fromkeys((*_NO_SCRIPTS, *_WRONG), False)
 
     def client(self, max_connections: int, pool_timeout: float, **options: Any) -> redis.Redis:
         """Make a blocking client of this store."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Literal, TypeVar
 
-from redisorm.commands import Batch, Command, Flow, Reply
+from redisorm.commands import Batch, Command, Flow, Reply, Supports
 from redisorm.mapping.codec import Text
 from redisorm.mapping.encoder import as_bytes
 
@@ -274,7 +274,9 @@ def is_disjoint(key: TypedKey[Any], peer: TypedKey[Any] | None, plain: Iterable[
     """SINTERCARD with LIMIT 1, or SMISMEMBER."""
     if peer is None:
         return not any((yield from which(key, plain)))
-    (common,) = yield from typed([key, peer], ask(("SINTERCARD", 2, key.name, peer.name, "LIMIT", 1)))
+    counts = yield Supports("SINTERCARD")
+    question: Command = ("SINTERCARD", 2, key.name, peer.name, "LIMIT", 1) if counts else ("SINTER", key.name, peer.name)
+    (common,) = yield from typed([key, peer], ask(question))
     return not common
 
 
@@ -299,9 +301,10 @@ def equals(key: TypedKey[Any], peer: TypedKey[Any] | None, plain: Iterable[objec
 def _sizes(key: TypedKey[Any], peer: TypedKey[Any] | None, plain: Iterable[object]) -> Flow[tuple[int, int, int]]:
     """The sizes of the set, of what it shares with the other, and of the other, at one time."""
     if peer is not None:
-        sizes = ask(("SCARD", key.name), ("SINTERCARD", 2, key.name, peer.name), ("SCARD", peer.name))
-        mine, common, theirs = yield from typed([key, peer], sizes)
-        return mine, common, theirs
+        counts = yield Supports("SINTERCARD")
+        question: Command = ("SINTERCARD", 2, key.name, peer.name) if counts else ("SINTER", key.name, peer.name)
+        mine, common, theirs = yield from typed([key, peer], ask(("SCARD", key.name), question, ("SCARD", peer.name)))
+        return mine, common if counts else len(common), theirs
     values = set(plain)
     texts = [text for value in values if (text := _sought(key, value)) is not None]
     replies: list[Any] = yield Batch([("SCARD", key.name), *chunks("SMISMEMBER", key.name, texts)], atomic=True, resend=True)
