@@ -1,4 +1,4 @@
-"""28,000 airports through redisorm: stored, read back, changed and left to expire.
+"""28,000 airports through redisorm: stored, read back, asked for, changed and left to expire.
 
     python examples/airports.py                                on a private server, gone at the end
     python examples/airports.py --url redis://localhost:6379   on yours, in a namespace that is emptied at the end
@@ -13,13 +13,12 @@ import importlib.util
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import TypeVar
 
 import airportsdata
 from pydantic import BaseModel
 
-from redisorm import CommitResult, Database, RedisModel, Session, SortedSet, connect
+from redisorm import CommitResult, Database, Field, GeoPoint, IndexValueError, Query, RedisModel, Session, SortedSet, col, connect, desc
 
 T = TypeVar("T")
 BATCH = 1000
@@ -28,7 +27,7 @@ BATCH = 1000
 class Position(BaseModel):
     latitude: float
     longitude: float
-    elevation_ft: float
+    elevation_ft: float = Field(index=True)  # airport::position.elevation_ft, a sorted set: the airports by their height
 
 
 class Airport(RedisModel, prefix="airport"):
@@ -38,19 +37,23 @@ class Airport(RedisModel, prefix="airport"):
     """
 
     id: str
-    name: str
+    name: str = Field(index="lex")  # airport::name, a sorted set in the order of the names
     city: str
-    country: str
+    country: str = Field(index=True)  # airport::country:NO, a sorted set: the airports of Norway
+    iata: str | None = Field(default=None, unique=True)  # airport::unique:iata:OSL, a string: ENGM
     time_zone: str
     position: Position
+    place: GeoPoint | None = Field(default=None, index="geo")  # airport::place, a geo set
     codes: set[str] = set()  # airport:ENGM:codes, a set
     words: list[str] = []  # airport:ENGM:words, a list
     lengths: SortedSet[str] = SortedSet()  # airport:ENGM:lengths, a sorted set: the words by their length
 
 
 def read_airports(limit: int | None) -> list[Airport]:
-    """Make an object of every row of the data set."""
-    return [make_airport(row) for row in islice(airportsdata.load("ICAO").values(), limit)]
+    """Make an object of every row of the data set, or of so many from all over the world."""
+    rows = list(airportsdata.load("ICAO").values())
+    step = max(len(rows) // limit, 1) if limit else 1
+    return [make_airport(row) for row in rows[::step][:limit]]
 
 
 def make_airport(row: airportsdata.Airport) -> Airport:
@@ -60,8 +63,10 @@ def make_airport(row: airportsdata.Airport) -> Airport:
         name=row["name"],
         city=row["city"],
         country=row["country"],
+        iata=row["iata"] or None,
         time_zone=row["tz"],
         position=Position(latitude=row["lat"], longitude=row["lon"], elevation_ft=row["elevation"]),
+        place=GeoPoint(lon=row["lon"], lat=row["lat"]) if abs(row["lat"]) <= 85 else None,  # Redis has no place for the poles
         codes={code for code in (row["icao"], row["iata"], row["lid"]) if code},
         words=words,
         lengths=SortedSet({word: len(word) for word in words}),
@@ -130,8 +135,44 @@ def change_some(db: Database, airports: Sequence[Airport]) -> CommitResult:
         return session.commit()
 
 
+def show(db: Database, title: str, query: Query[Airport]) -> None:
+    """Print the first airports of a query, how many there are, and what it took."""
+    count, before = query.count(), db.traffic.round_trips
+    airports = query.limit(5).all()
+    print(f"\n{title}: {len(airports)} of {count:,}, in {db.traffic.round_trips - before} round trips")
+    for airport in airports:
+        height = f"{airport.position.elevation_ft:,.0f} ft"
+        print(f"  {airport.id:<6}{airport.iata or '':<5}{airport.country:<4}{height:>10}   {airport.name}")
+
+
+def ask(db: Database) -> None:
+    """Ask what a person would ask."""
+    height = col(Airport.position).elevation_ft
+    show(db, "The highest airports of Nepal", Airport.find(country="NP").order_by(desc(height)))
+    show(db, "Within 100 km of Oslo", Airport.find(col(Airport.place).within(km=100, lon=10.75, lat=59.91)).order_by(Airport.name))
+    show(db, 'Names that begin with "San"', Airport.find(col(Airport.name).startswith("San")).order_by(Airport.name))
+    show(db, "Above 13,000 ft, but not in China", Airport.find(height > 13_000, Airport.country != "CN").order_by(desc(height)))
+    before = db.traffic.round_trips
+    oslo = Airport.get_by(iata="OSL")
+    print(f"\nOSL, in {db.traffic.round_trips - before} round trips: {oslo.name if oslo else 'not among these'}")
+
+
+def ask_the_impossible() -> str:
+    """Try to index the South Pole, and return the answer. Nothing is written."""
+    pole = Airport(id="NZSP", name="South Pole Station", city="", country="AQ", time_zone="Antarctica/McMurdo",
+                   position=Position(latitude=-90, longitude=0, elevation_ft=9300), place=GeoPoint(lon=0, lat=-90))  # fmt: skip
+    try:
+        pole.save()
+    except IndexValueError as error:
+        return str(error).partition(";")[0]
+    return "the South Pole was indexed"
+
+
 def watch_one_expire(db: Database) -> float:
-    """Store an airport for a moment, and return after how many seconds it was gone, companions and all."""
+    """Store an airport for a moment, and return after how many seconds it was gone, companions and all.
+
+    What it leaves in indexes is in no result and no count, and is swept with later commits and queries, or at once.
+    """
     balloon = Airport(id="POP-UP", name="Balloon Field", city="", country="NO", time_zone="Europe/Oslo",
                       position=Position(latitude=60, longitude=11, elevation_ft=0), codes={"POP"})  # fmt: skip
     balloon.save(ttl=1)
@@ -139,7 +180,10 @@ def watch_one_expire(db: Database) -> float:
     while Airport.exists("POP-UP"):
         time.sleep(0.02)
     assert not db.client.exists(Airport.key_of("POP-UP") + ":codes")
-    return time.perf_counter() - began
+    lived_s = time.perf_counter() - began
+    assert Airport.find(Airport.name == "Balloon Field").count() == 0
+    db.sweep(Airport)
+    return lived_s
 
 
 def clean_up(db: Database, airports: Sequence[Airport]) -> None:
@@ -173,6 +217,9 @@ def main() -> None:
         figures.note("stored", len(airports))
         different = read_back(airports)
         figures.note("read back", len(airports))
+        ask(db)
+        impossible = ask_the_impossible()
+        figures.begin()
         result = change_some(db, airports)
         figures.note("changed in one commit", result.objects)
         lived_s = watch_one_expire(db)
@@ -181,7 +228,8 @@ def main() -> None:
         figures.note("read and deleted", len(airports))
         left = sum(1 for _ in db.client.scan_iter(match="airports-example:*", count=1000))
     figures.show()
-    print(f"\n{different} airports came back different; the commit of changes was {result.round_trips} round trips;")
+    print(f"\n{impossible}")
+    print(f"{different} airports came back different; the commit of changes was {result.round_trips} round trips;")
     print(f"an airport saved for 1 s was gone after {lived_s:.2f} s; {left} keys were left behind.")
     if different or left:
         raise SystemExit(1)
