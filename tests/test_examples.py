@@ -29,6 +29,9 @@ def test_airports_run_on_every_kind_of_server(server_url: str) -> None:
 
     shown = run(str(EXAMPLES[0].with_name("airports.py")), "--rows", "1500", "--url", url)
 
+    assert "The highest airports of Nepal: 3 of 3, in 3 round trips" in shown
+    assert "SCY" in shown
+    assert "cannot be indexed" in shown
     assert "0 airports came back different" in shown
     assert "0 keys were left behind" in shown
 

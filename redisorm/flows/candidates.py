@@ -139,15 +139,16 @@ class Walked:
         return [entry for entry in entries if entry[0] not in gone] if gone else entries
 
     def _by_key(self, count: int) -> Flow[list[Entry]]:
-        """The rows by primary key, as long as they are few: every write moves a deadline, and pages must not move with it.
+        """The rows by primary key, where they are few: every write moves a deadline, and pages must not move with it.
 
         Where reading moves deadlines too, all keys are read before the first row is.
         """
+        is_whole = not self._walk.begun
         entries, _ = yield from self._walk.page(SMALL + 1)
         while not self._walk.ended and self._plan.mapper.options.ttl_refresh == "read":
             more, _ = yield from self._walk.page(SMALL)
             entries += more
-        if self._walk.ended:
+        if self._walk.ended and is_whole:
             entries.sort(key=itemgetter(0), reverse=self._reverse)
         return (yield from self._fitting(entries, self._probe))
 

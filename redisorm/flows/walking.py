@@ -37,6 +37,11 @@ class Walk:
         self._rank = 0
         self._last: Any = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether an entry was seen."""
+        return self._last is not None
+
     def page(self, count: int, beside: Sequence[Command] = ()) -> Flow[tuple[list[Entry], list[Reply]]]:
         """Read the next entries; mostly one round trip.
 
