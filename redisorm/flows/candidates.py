@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from redisorm.commands import Command, Flow
 
-from .planning import Plan, Sort, select
+from .planning import Plan, Sort
 from .probing import Probe
 from .sources import SMALL, Lexical, Scored, Source
 from .walking import Entry, Walk
@@ -126,7 +126,7 @@ class Walked:
         source = self._walk.source
         mortal = isinstance(source, Scored) and source.mortal
         options = self._plan.mapper.options
-        if mortal and (options.ttl_ms is not None or options.ttl_refresh == "read"):
+        if mortal and (options.ttl_ms is not None or options.ttl_refresh == "read" or self._plan.sorts):
             return (yield from self._by_key(count))
         if self._probe is not None or mortal:
             entries, _ = yield from self._walk.page(count)
@@ -157,15 +157,12 @@ class Walked:
         if probe is None:
             return entries
         members = [member for member, _ in entries]
-        found, values = yield from probe.ask(members)
-        for sort, known in zip(probe.sorts, values, strict=True):
-            self._values[sort.name].update(known)
-        here: dict[Source, set[bytes]] = {self._walk.source: set(members)}
-        chosen = select(self._plan.root, set(members), {**self._known, **here, **found})
-        if self._plan.ledger in found:
-            chosen &= found[self._plan.ledger]
+        answer = yield from probe.ask(members)
+        for name, values in answer.values.items():
+            self._values[name].update(values)
+        chosen = answer.choose(self._plan, set(members), {**self._known, self._walk.source: set(members)})
         for earlier in self._sources[: self._leg]:
-            chosen -= found.get(earlier, set())
+            chosen -= answer.found.get(earlier, set())
         return [entry for entry in entries if entry[0] in chosen]
 
     def _arrange(self, entries: list[Entry]) -> None:

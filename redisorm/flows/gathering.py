@@ -205,10 +205,9 @@ class Gathering:
         if loosely and not sorts and len(members) <= BATCH:
             return Known(in_order(self._plan, members, self._plan.sorts, self._values), is_loose=bool(open_terms))
         if probe:
-            found, values = yield from probe.ask(sorted(members))
-            self._values.update((sort.name, known) for sort, known in zip(probe.sorts, values, strict=True))
-            members = select(self._plan.root, members, {**self._found, **found})
-            members &= found.get(self._plan.ledger, members)
+            answer = yield from probe.ask(sorted(members))
+            self._values.update(answer.values)
+            members = answer.choose(self._plan, members, self._found)
         return Known(in_order(self._plan, members, self._plan.sorts, self._values))
 
 

@@ -75,7 +75,8 @@ class Plan:
     """What a query asks, in terms of sets.
 
     Attributes:
-        root: The condition.
+        expression: The condition as it was written.
+        root: The same in terms of sets.
         sorts: What to sort by.
         now_ms: The server's time: what is due by then is not there.
         met: Is given the rows that are due, as far as the query comes across them.
@@ -83,6 +84,7 @@ class Plan:
 
     mapper: Mapper[Any]
     keyspace: Keyspace
+    expression: Expression | None
     root: Node
     sorts: tuple[Sort, ...]
     now_ms: int
@@ -121,7 +123,7 @@ def plan_of(mapper: Mapper[Any], keyspace: Keyspace, expression: Expression | No
         return sources_of(mapper, keyspace, comparison, now_ms)
 
     root = EVERY if expression is None else _formed(expression, sources, negated=False)
-    return Plan(mapper, keyspace, root, tuple(sorts), now_ms)
+    return Plan(mapper, keyspace, expression, root, tuple(sorts), now_ms)
 
 
 def sorts_of(mapper: Mapper[Any], orders: Iterable[Order]) -> tuple[Sort, ...]:

@@ -3,68 +3,105 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redisorm.commands import Batch, Command, Flow, Reply
 from redisorm.expressions import all_of
 from redisorm.mapping.indexes import lex_escaped
 
-from .loading import BATCH
+from .loading import BATCH, elements_of, read_elements
 from .matching import UNREADABLE, Matcher, reaches, value_of_stored
-from .planning import Plan, Sort, Term
+from .planning import Plan, Sort, Term, select
 from .sources import Around, Lexical, Scored, Source
 
-__all__ = ["Probe"]
+__all__ = ["Answer", "Probe"]
+
+MOST_KEYS = 16
+"""Where a condition names more sorted sets than this, as a long `in_` does, the fields of the rows are read instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of some rows.
+
+    Attributes:
+        found: Which of them are in each source.
+        values: By field, what those are sorted by that have a value.
+        fitting: Those that fit the whole condition, where that was found out by their fields; else `None`.
+    """
+
+    found: Mapping[Source, set[bytes]]
+    values: Mapping[str, dict[bytes, Any]]
+    fitting: set[bytes] | None = None
+
+    def choose(self, plan: Plan, members: set[bytes], known: Mapping[Source, set[bytes]]) -> set[bytes]:
+        """The rows among them that fit the plan.
+
+        Args:
+            known: Further sources of which all is known.
+        """
+        chosen = select(plan.root, members, {**known, **self.found}) if self.fitting is None else members & self.fitting
+        return chosen & self.found.get(plan.ledger, chosen)
 
 
 class Probe:
     """The questions about rows that a plan leaves open.
 
     Sorted sets of primary keys are asked by ZMSCORE, one command for many rows. Of a lex or geo index a row cannot be asked: there
-    its own field is read.
-
-    Attributes:
-        sources: The sources that are asked about.
-        sorts: The fields whose values are asked for.
+    its own field is read, and so is every field where too many sets would have to be asked.
     """
 
     def __init__(self, plan: Plan, terms: Iterable[Term], sorts: Iterable[Sort] = (), *, ledger: bool = False) -> None:
         self._plan = plan
-        self.sources: dict[Source, Term | None] = {
-            term.source: term for term in terms if isinstance(term.source, (Scored, Lexical, Around))
-        }
-        if ledger:
-            self.sources[plan.ledger] = None
-        self.sorts = tuple(sort for sort in sorts if sort.index is not None)
-        scored = [source.key for source in self.sources if isinstance(source, Scored)]
-        scored += [plan.keyspace.own(sort.name) for sort in self.sorts if _is_scored(sort)]
+        asked = {term.source: term for term in terms if isinstance(term.source, (Scored, Lexical, Around))}
+        self._whole: Matcher[Any] | None = None
+        if len({source.key for source in asked if isinstance(source, Scored)}) > MOST_KEYS:
+            self._whole, asked = Matcher(plan.mapper, plan.expression), {}
+        self._sources = [*asked, *([plan.ledger] if ledger else [])]
+        self._sorts = tuple(sort for sort in sorts if sort.index is not None)
+        scored = [source.key for source in self._sources if isinstance(source, Scored)]
+        scored += [plan.keyspace.own(sort.name) for sort in self._sorts if _is_scored(sort)]
         self._keys = list(dict.fromkeys(scored))
-        by_value = [term for source, term in self.sources.items() if term is not None and not isinstance(source, Scored)]
+        by_value = [term for source, term in asked.items() if not isinstance(source, Scored)]
         self._tests = {term.source: _test(plan, term) for term in by_value}
         fields = [term.comparisons[0].subject.name for term in by_value]
-        fields += [sort.name for sort in self.sorts if not _is_scored(sort)]
+        fields += [sort.name for sort in self._sorts if not _is_scored(sort)]
+        fields += self._whole.fields if self._whole else ()
         self._fields = list(dict.fromkeys(fields))
+        lists = self._whole.companions if self._whole else ()
+        self._companions = [companion for companion in plan.mapper.companions if companion.name in lists]
 
     def __bool__(self) -> bool:
-        return bool(self.sources or self.sorts)
+        return bool(self._sources or self._sorts or self._whole)
 
-    def ask(self, members: Sequence[bytes]) -> Flow[tuple[dict[Source, set[bytes]], list[dict[bytes, Any]]]]:
-        """Ask about rows: which of them are in each source, and for each sort the value of each row that has one. One round trip."""
+    def ask(self, members: Sequence[bytes]) -> Flow[Answer]:
+        """Ask about rows. One round trip."""
         if not members:
-            return {source: set() for source in self.sources}, [{} for _ in self.sorts]
+            return Answer({source: set() for source in self._sources}, {sort.name: {} for sort in self._sorts})
         parts = [members[start : start + BATCH] for start in range(0, len(members), BATCH)]
         commands: list[Command] = [("ZMSCORE", key, *part) for key in self._keys for part in parts]
-        if self._fields:
-            commands += [("HMGET", self._plan.keyspace.row(member.decode()), *self._fields) for member in members]
+        for key in self._plan.keyspace.rows([member.decode() for member in members]) if self._fields or self._companions else ():
+            commands += [("HMGET", key, *self._fields)] if self._fields else []
+            commands += [read_elements(companion, key) for companion in self._companions]
         replies = iter((yield Batch(commands, resend=True)))
         scores = {key: dict(zip(members, (score for _ in parts for score in next(replies)), strict=True)) for key in self._keys}
-        texts = {member: dict(zip(self._fields, next(replies), strict=True)) for member in members} if self._fields else {}
-        return dict(self._members(scores, texts)), [self._values(sort, scores, texts) for sort in self.sorts]
+        texts = {member: self._texts(replies) for member in members} if self._fields or self._companions else {}
+        fitting = None
+        if self._whole is not None:
+            fitting = {member for member in members if self._whole.fits_stored(member.decode(), texts.get(member, {}))}
+        values = {sort.name: self._values(sort, scores, texts) for sort in self._sorts}
+        return Answer(dict(self._members(scores, texts)), values, fitting)
+
+    def _texts(self, replies: Iterator[Reply]) -> dict[str, Any]:
+        texts: dict[str, Any] = dict(zip(self._fields, next(replies), strict=True)) if self._fields else {}
+        texts.update((companion.name, list(elements_of(companion.kind, next(replies)))) for companion in self._companions)
+        return texts
 
     def _members(
         self, scores: Mapping[str, Mapping[bytes, Reply]], texts: Mapping[bytes, dict[str, Any]]
     ) -> Iterator[tuple[Source, set[bytes]]]:
-        for source in self.sources:
+        for source in self._sources:
             if isinstance(source, Scored):
                 known = scores[source.key].items()
                 yield source, {member for member, score in known if score is not None and source.holds(float(score))}

@@ -9,7 +9,8 @@ from __future__ import annotations
 from redisorm.commands import Batch, Command, Flow
 from redisorm.keys import none_entry
 
-from .candidates import DUE, Candidates, Known, Walked, due_of, in_order
+from .candidates import DUE, Candidates, Known, Walked, due_of
+from .collecting import collect
 from .gathering import gather, sort_source
 from .planning import All, Either, Node, Plan, Term, cover
 from .probing import Probe
@@ -18,12 +19,16 @@ from .surveying import Survey, survey
 
 __all__ = ["count", "search"]
 
+MOST_WALKS = 16
+"""Where more sets than this hold the rows of a query, they are not walked one after the other."""
 
-def search(plan: Plan, *, loosely: bool = False) -> Flow[Candidates]:
+
+def search(plan: Plan, *, loosely: bool = False, wanted: int | None = None) -> Flow[Candidates]:
     """Find the rows that fit, in order.
 
     Args:
         loosely: Whether rows that do not fit may be among them, since they will be loaded and looked at.
+        wanted: How many of them will be asked for; `None` for all.
     """
     walks = _one_walk(plan)
     if walks:
@@ -33,11 +38,22 @@ def search(plan: Plan, *, loosely: bool = False) -> Flow[Candidates]:
     sorts = [sort_source(plan, sort) for sort in plan.sorts if sort.index is not None]
     seen = yield from survey(plan, sorts)
     covering = cover(plan.root, seen.sizes, plan.ledger)
-    if sum(seen.sizes[source] for source in covering) <= SMALL:
+    size = sum(seen.sizes[source] for source in covering)
+    if size <= SMALL:
         gathered = yield from gather(plan, seen, covering, loosely=loosely)
         if gathered is not None:
             return gathered
-    return (yield from _walk(plan, seen, covering))
+    return (yield from _search_many(plan, seen, covering, wanted))
+
+
+def _is_cheaper_collected(plan: Plan, seen: Survey, size: int, wanted: int | None) -> bool:
+    """Whether it is less work to read all rows that may fit and sort them than to go through the index of the order until enough fit."""
+    if plan.sorts[0].index is None:  # no index keeps the order of this primary key
+        return True
+    walked = seen.sizes[_sorted_walks(plan)[0]]
+    if wanted is not None:
+        walked = min(walked, wanted * walked // max(size, 1))
+    return 2 * size < walked
 
 
 def _one_walk(plan: Plan) -> list[Scored | Lexical]:
@@ -65,26 +81,23 @@ def _sorted_walks(plan: Plan) -> list[Scored | Lexical]:
     return [whole, none]
 
 
-def _walk(plan: Plan, seen: Survey, covering: list[Source]) -> Flow[Candidates]:
-    """Go through more than is read as a whole."""
-    sorts = plan.sorts
-    if sorts and sorts[0].index is None:  # by primary key: all that fit are sorted here
-        candidates = yield from _walk(plan.unsorted(), seen, covering)
-        members: list[bytes] = []
-        while part := (yield from candidates.take(SMALL)):
-            members += part
-        return Known(in_order(plan, members, sorts[:1], {}))
+def _search_many(plan: Plan, seen: Survey, covering: list[Source], wanted: int | None) -> Flow[Candidates]:
+    """Find more than is read as a whole: in pages, where that does, or by all keys."""
     walks: list[Scored | Lexical] = [source for source in covering if isinstance(source, (Scored, Lexical))]
-    if sorts:
-        walks = _sorted_walks(plan)
-    elif len(walks) < len(covering):
+    if len(walks) < len(covering):
         walks = [plan.ledger]
-    ledger = any(isinstance(walk, Lexical) or not walk.mortal for walk in walks)
     known: dict[Source, set[bytes]] = {
         source: members for source, members in seen.found.items() if isinstance(source, (Around, Named, Owned))
     }
-    terms = [term for term in plan.terms() if term.source not in known and [term.source] != walks]
-    return Walked(plan, walks, Probe(plan, terms, sorts[1:], ledger=ledger), sorts[1:], known)
+    terms = [term for term in plan.terms() if term.source not in known]
+    size = sum(seen.sizes[walk] for walk in walks)
+    if (plan.sorts and _is_cheaper_collected(plan, seen, size, wanted)) or len(walks) > MOST_WALKS:
+        return (yield from collect(plan, seen, walks, terms))
+    if plan.sorts:
+        walks = _sorted_walks(plan)
+    ledger = any(isinstance(walk, Lexical) or not walk.mortal for walk in walks)
+    terms = [term for term in terms if [term.source] != walks]
+    return Walked(plan, walks, Probe(plan, terms, plan.sorts[1:], ledger=ledger), plan.sorts[1:], known)
 
 
 # ---- counting -------------------------------------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ class BaseQuery(Generic[M]):
         keyspace = asked.mapper.keyspace(namespace)
         sent: list[Sequence[Command]] = []
         plan = yield from asked.plan(keyspace)
-        candidates = yield from recorded(asked.candidates(plan, loosely=asked.offset == 0), sent)
+        candidates = yield from recorded(asked.candidates(plan, loosely=True), sent)
         count = BATCH if asked.limit is None else min(BATCH, asked.offset + asked.limit)
         members = yield from recorded(candidates.take(count), sent)
         texts = [member.decode() for member in members[asked.offset :]]

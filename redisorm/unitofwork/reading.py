@@ -64,10 +64,12 @@ class Asked(Generic[M]):
         """Plan it."""
         return plan_of(self.mapper, keyspace, self.expression, self.sorts, (yield Clock()))
 
-    @staticmethod
-    def candidates(plan: Plan, *, loosely: bool = False) -> Flow[Candidates]:
-        """Find the primary keys of its rows, without regard to `offset` and `limit`."""
-        return (yield from (search if plan.mapper.indexed else scan)(plan, loosely=loosely))
+    def candidates(self, plan: Plan, *, loosely: bool = False) -> Flow[Candidates]:
+        """Find the primary keys of its rows, those that `offset` and `limit` leave out among them."""
+        if not self.mapper.indexed:
+            return (yield from scan(plan, loosely=loosely))
+        wanted = None if self.limit is None else self.offset + self.limit
+        return (yield from search(plan, loosely=loosely and self.offset == 0, wanted=wanted))
 
 
 def sweep(plan: Plan) -> Flow[None]:
@@ -99,7 +101,7 @@ class Reading(Generic[M]):
         if self._plan is None:
             self._plan = yield from self._asked.plan(self._keyspace)
             if self._left != 0:
-                self._candidates = yield from self._asked.candidates(self._plan, loosely=self._skip == 0)
+                self._candidates = yield from self._asked.candidates(self._plan, loosely=True)
         while self._left != 0:
             members = yield from self._after_offset(self._candidates, most if self._left is None else min(most, self._left))
             if not members:

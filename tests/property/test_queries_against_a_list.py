@@ -25,15 +25,10 @@ from unittest.mock import patch
 import pytest
 from pydantic import BaseModel
 
-import redisorm.flows.candidates
-import redisorm.flows.gathering
-import redisorm.flows.probing
-import redisorm.flows.searching
-import redisorm.flows.surveying
-import redisorm.unitofwork.reading
+import redisorm
 from redisorm import AsyncRedisModel, Database, Field, GeoPoint, RedisModel, Session, col, desc
 from redisorm.expressions import Column, Expression
-from redisorm.flows import candidates, gathering, probing, searching, surveying
+from redisorm.flows import candidates, collecting, gathering, probing, searching, surveying
 from redisorm.unitofwork import bulk, query, reading
 
 HISTORIES = int(os.environ.get("REDISORM_HISTORIES", "3"))
@@ -316,12 +311,15 @@ class History:
 
 
 @contextmanager
-def sizes(small: int, peek: int, due: int) -> Iterator[None]:
+def sizes(small: int, peek: int, due: int, most: int) -> Iterator[None]:
     """Take sets of so many entries for small, as if they were thousands."""
     with (
         patch.object(gathering, "SMALL", small),
         patch.object(searching, "SMALL", small),
         patch.object(surveying, "SMALL", small),
+        patch.object(collecting, "SMALL", small),
+        patch.object(probing, "MOST_KEYS", most),
+        patch.object(searching, "MOST_WALKS", most),
         patch.object(candidates, "SMALL", small),
         patch.object(query, "SMALL", small),
         patch.object(surveying, "PEEK", peek),
@@ -342,7 +340,7 @@ def play(database: Database, model: type[Person], seed: int, tally: Tally, steps
     database.client.flushdb()
     history = History(database, model, chance, tally)
     small = chance.choice((10_000, 8, 4, 1))
-    with sizes(small, chance.choice((1, 3, 100)), chance.choice((0, 2, 1000))):
+    with sizes(small, chance.choice((1, 3, 100)), chance.choice((0, 2, 1000)), chance.choice((0, 1, 16))):
         for _ in range(steps):
             history.step()
             if chance.random() < 0.2:
