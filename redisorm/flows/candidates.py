@@ -15,6 +15,9 @@ from .walking import Entry, Walk
 
 __all__ = ["DUE", "Candidates", "Known", "Walked", "due_of", "in_order"]
 
+PAGE = 500
+"""So many entries at least are read at once where not all of them may fit."""
+
 DUE = 1000
 """So many rows that are due are simply left out; where there are more, each row is asked for its deadline."""
 
@@ -110,8 +113,9 @@ class Walked:
 
     def take(self, count: int) -> Flow[list[bytes]]:
         """Hand out about so many more: one round trip, or two where rows are asked for other sources."""
+        size = count if self._probe is None else max(count, PAGE)
         while not self._ready and self._leg < len(self._sources):
-            entries = yield from self._page(count)
+            entries = yield from self._page(size)
             self._arrange(entries)
             if self._walk.ended:
                 self._ready += self._sorted_group()

@@ -13,14 +13,14 @@ from redisorm.commands import Batch, Flow
 from .candidates import Known, in_order
 from .planning import Plan, Term
 from .probing import Answer, Probe
-from .sources import SMALL, Lexical, Scored
+from .sources import SMALL, Lexical, Scored, Source
 from .surveying import Survey, member_of
 from .walking import Walk
 
 __all__ = ["collect"]
 
 
-def collect(plan: Plan, seen: Survey, covering: Sequence[Scored | Lexical], terms: Sequence[Term]) -> Flow[Known]:
+def collect(plan: Plan, seen: Survey, covering: list[Scored | Lexical], terms: Sequence[Term]) -> Flow[Known]:
     """Read all that fit, in order.
 
     Args:
@@ -29,13 +29,14 @@ def collect(plan: Plan, seen: Survey, covering: Sequence[Scored | Lexical], term
     """
     members = sorted((yield from _members(seen, covering)))
     is_mortal = all(isinstance(source, Scored) and source.mortal for source in covering)
-    probe = Probe(plan, terms, plan.sorts, ledger=not is_mortal)
+    probe = Probe(plan, [term for term in terms if [term.source] != covering], plan.sorts, ledger=not is_mortal)
     chosen: set[bytes] = set()
     values: dict[str, dict[bytes, Any]] = {sort.name: {} for sort in plan.sorts}
     for start in range(0, len(members), SMALL):
         part = members[start : start + SMALL]
         answer = (yield from probe.ask(part)) if probe else Answer({}, {})
-        chosen |= answer.choose(plan, set(part), seen.found)
+        here: dict[Source, set[bytes]] = {covering[0]: set(part)} if len(covering) == 1 else {}
+        chosen |= answer.choose(plan, set(part), {**seen.found, **here})
         for name, known in answer.values.items():
             values[name].update(known)
     return Known(in_order(plan, chosen, plan.sorts, values))

@@ -27,6 +27,9 @@ __all__ = ["Alone", "Asked", "Holder", "Reading", "sweep"]
 
 M = TypeVar("M", bound=MappedModel)
 
+SKIPPED = 5000
+"""So many rows at most are skipped in one step."""
+
 SWEPT = 100
 """So many of the expired rows that a query meets are swept with it."""
 
@@ -117,12 +120,12 @@ class Reading(Generic[M]):
 
     def _after_offset(self, candidates: Candidates, count: int) -> Flow[list[bytes]]:
         """The next primary keys. What is skipped must be there: rows that are gone are not counted."""
-        members = yield from candidates.take(min(self._skip, BATCH) + count)
+        members = yield from candidates.take(min(self._skip, SKIPPED) + count)
         while self._skip and members:
             skipped, members = members[: self._skip], members[self._skip :]
             (present,) = yield Batch([("EXISTS", *self._keyspace.rows([member.decode() for member in skipped]))], resend=True)
             self._skip -= present
-            members = members or (yield from candidates.take(min(self._skip, BATCH) + count))
+            members = members or (yield from candidates.take(min(self._skip, SKIPPED) + count))
         return members
 
     def _load(self, members: Sequence[bytes]) -> Flow[list[M]]:

@@ -204,7 +204,7 @@ def test_an_order_is_its_index_and_then_the_rows_without_a_value() -> None:
 
     assert ids(found) == [2, 1, 3]
     assert sent[0] == look(("ZRANGE", "q::age", "+inf", "-inf", "BYSCORE", "REV", "LIMIT", 0, 1000, "WITHSCORES"), DUE)
-    assert sent[2] == look(("ZRANGE", "q::age:", "+inf", LIVING, "BYSCORE", "REV", "LIMIT", 0, 1000, "WITHSCORES"))
+    assert sent[2] == look(("ZRANGE", "q::age:", "+inf", LIVING, "BYSCORE", "REV", "LIMIT", 0, 10_001, "WITHSCORES"))
 
 
 def test_a_range_in_its_own_order_is_two_round_trips() -> None:
@@ -316,6 +316,43 @@ def test_more_than_ten_thousand_are_walked_and_the_others_asked_of_each_page() -
     assert found == [2]
     assert sent[1] == look(living("city:Oslo", 10_000))
     assert sent[2] == look(("ZMSCORE", "q::age", b"1", b"2"))
+
+
+def test_many_alternatives_are_read_in_groups_and_the_rows_asked_for_their_fields() -> None:
+    cities = [f"c{number}" for number in range(20)]
+    survey = [[], 90_000, *[reply for _ in cities for reply in (900, [b"1"] * 100)]]
+    groups = [[[b"1"], *([[]] * 10)], [[b"2"], *([[]] * 8)]]
+
+    found, sent = ran([survey, *groups, [[b"c3"], [b"Rome"]]], Query.pks, col(User.city).in_(cities))
+
+    assert found == [1]
+    assert [len(batch.commands) for batch in sent[1:3]] == [11, 9]
+    assert sent[1].commands[0] == ("ZRANGE", "q::city:c0", LIVING, "+inf", "BYSCORE", "LIMIT", 0, 10_001)
+    assert sent[3] == look(("HMGET", "q:1", "city"), ("HMGET", "q:2", "city"))
+
+
+def test_an_order_over_few_of_many_rows_is_made_here() -> None:
+    survey = [[], 900_000, 900_000, 12_000, MANY[:100]]
+    page = [[b"1", INF], [b"2", INF]]
+
+    found, sent = ran([survey, [page], [[30.0, 20.0]]], lambda query: query.order_by(User.age).pks(), User.city == "Oslo")
+
+    assert found == [2, 1]
+    assert sent[1] == look(living("city:Oslo", 10_000))
+    assert sent[2] == look(("ZMSCORE", "q::age", b"1", b"2"))
+
+
+def test_an_order_over_many_rows_is_walked_and_each_page_asked() -> None:
+    survey = [[], 90_000, 90_000, 30_000, MANY[:100]]
+    page = [[b"1", 20.0], [b"2", 30.0]]
+
+    found, sent = ran(
+        [survey, [page], [[None, INF], [INF, INF]], [[]]], lambda query: query.order_by(User.age).limit(5).pks(), User.city == "Oslo"
+    )
+
+    assert found == [2]
+    assert sent[1] == look(("ZRANGE", "q::age", "-inf", "+inf", "BYSCORE", "LIMIT", 0, 500, "WITHSCORES"))
+    assert sent[2] == look(("ZMSCORE", "q::city:Oslo", b"1", b"2"), ("ZMSCORE", "q::all", b"1", b"2"))
 
 
 def test_a_circle_is_searched_and_never_beyond_ten_thousand() -> None:
