@@ -14,7 +14,7 @@ from redisorm.database import Database, default_database
 from redisorm.drivers.flights import AwaitingFlights
 from redisorm.errors import MappingError
 from redisorm.patterns.cache import BaseCache, Recipe
-from redisorm.patterns.calls import BOARD, LEADS, LOAD, BaseMemoized, Call, Course
+from redisorm.patterns.calls import BOARD, CLOSE, LEADS, LOAD, BaseMemoized, Call, Course
 
 __all__ = ["AsyncCache", "AsyncMemoized"]
 
@@ -180,6 +180,10 @@ class AsyncMemoized(BaseMemoized[P, R], Generic[P, R]):
                     elif step is BOARD:
                         flight, leads = flights.board(call.key)
                         answer = LEADS if leads else await flights.wait(call.key, flight, call.lease_s)
+                    elif step is CLOSE:
+                        answer = None
+                        if flight is not None:
+                            flights.forget(call.key, flight)
                     else:
                         answer = await self._cache.database.arun(step)
                 except BaseException as error:  # noqa: BLE001 - the course decides what comes of it

@@ -23,7 +23,7 @@ from . import entries
 from .cache import Recipe
 from .entries import CHANGED, GRANTED, Entry, Grant
 
-__all__ = ["BOARD", "LEADS", "LOAD", "BaseMemoized", "Call", "Course", "Leads", "Step"]
+__all__ = ["BOARD", "CLOSE", "LEADS", "LOAD", "BaseMemoized", "Call", "Course", "Leads", "Step"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +41,8 @@ class Step(enum.Enum):
     """Call the function, and send what it returns."""
     BOARD = "board"
     """Send `LEADS` to the first caller of this key in this process, and to the others, later, what the first one left in `Call.text`."""
+    CLOSE = "close"
+    """Let nobody board any more who was not there before what follows."""
 
 
 class Leads(enum.Enum):
@@ -51,6 +53,7 @@ class Leads(enum.Enum):
 
 LOAD: Final = Step.LOAD
 BOARD: Final = Step.BOARD
+CLOSE: Final = Step.CLOSE
 LEADS: Final = Leads.LEADS
 
 Course: TypeAlias = Generator[Flow[Any] | Step, Any, R]
@@ -66,7 +69,7 @@ class Call(Generic[R]):
     Attributes:
         key: The key of its entry.
         lease_s: How long one caller may load before another takes over, in seconds.
-        text: The text of what was found or stored, for others of this process who wait; `None` where they must look for themselves.
+        text: The text of what was stored, for others of this process who wait; `None` where they must look for themselves.
         failed: Whether the cache did not answer and the function was called instead.
     """
 
@@ -140,7 +143,6 @@ class Call(Generic[R]):
             entry: Entry = yield from self._ask(entries.look(self.key, self._recipe.schema))
             found, value = self._read(entry)
             if found:
-                self.text = entry.text
                 return value  # type: ignore[return-value]
             seen = entry.seen
 
@@ -163,6 +165,8 @@ class Call(Generic[R]):
             with suppress(BackendError):  # the lease ends by itself
                 yield entries.abandon(self.key, self._token)
             raise
+        # Who comes after this may come after an invalidation that comes after the fill, and must look for itself.
+        yield CLOSE
         recipe = self._recipe
         ttl_ms, stale_ms = recipe.none_lives_ms if value is None else recipe.lives_ms
         try:

@@ -90,6 +90,23 @@ def test_a_lost_answer_is_asked_for_again_and_nothing_is_loaded_twice(server: Se
         assert loads == [1]
 
 
+def test_who_asks_after_an_invalidation_gets_nothing_older_though_the_loader_has_not_heard_of_its_fill_yet(
+    server: Server, proxy: Proxy
+) -> None:
+    loads: Loads = []
+    with Database(proxy.url) as db, Database(server.url) as other, ThreadPoolExecutor(2) as pool:
+        load = memoized(db, loads)
+        load(1)
+        load.invalidate(1)
+        proxy.delay("EVALSHA", 0.5, "cache:x:1", skip=1)
+        first = pool.submit(load, 1)
+        while not other.client.hexists("cache:x:1", "value"):
+            time.sleep(0.01)
+        memoized(other, []).invalidate(1)
+        assert load(1) == 3
+        assert first.result() == 2
+
+
 def test_scripts_that_are_forgotten_are_sent_again(server: Server) -> None:
     loads: Loads = []
     with Database(server.url) as db:
