@@ -61,6 +61,18 @@ def decode(fields: dict[str, str]) -> User:
     )
 
 
+def put_member(pipe: Any, one: User) -> None:
+    """A row and its two indexes, as one keeps them by hand: a set for each city, one sorted set of ages."""
+    pipe.hset(f"member:{one.id}", mapping=encode(one))
+    pipe.sadd(f"member:by:city:{one.city}", one.id)
+    pipe.zadd("member:by:age", {str(one.id): one.age})
+
+
+def move_member(pipe: Any, one: User) -> None:
+    pipe.hset(f"member:{one.id}", "age", one.age)
+    pipe.zadd("member:by:age", {str(one.id): one.age})
+
+
 def put_post(pipe: Any, one: Post) -> None:
     pipe.hset(f"post:{one.id}", mapping={"id": one.id, "title": one.title})
     pipe.sadd(f"post:{one.id}:tags", *one.tags)
@@ -95,6 +107,10 @@ class _Objects:
 
     def prepare_companions_save(self) -> list[Post]:
         return [Post(**post(number)) for number in range(self.size.posts)]
+
+    prepare_indexed_bulk_save = prepare_bulk_save
+    prepare_indexed_single_save = prepare_single_save
+    prepare_indexed_update = prepare_single_save
 
 
 class ByHand(_Objects):
@@ -143,6 +159,43 @@ class ByHand(_Objects):
         for number in range(self.size.posts):
             ask_post(pipe, number)
         return decode_posts(pipe.execute())
+
+    def indexed_bulk_save(self, users: list[User]) -> None:
+        for start in range(0, len(users), self.size.batch):
+            pipe = self.client.pipeline()
+            for one in users[start : start + self.size.batch]:
+                put_member(pipe, one)
+            pipe.execute()
+
+    def indexed_single_save(self, users: list[User]) -> None:
+        for one in users:
+            pipe = self.client.pipeline()
+            put_member(pipe, one)
+            pipe.execute()
+
+    def indexed_update(self, users: list[User]) -> int:
+        for one in users:
+            one.age += 1
+            pipe = self.client.pipeline()
+            move_member(pipe, one)
+            pipe.execute()
+        return users[1].age
+
+    def _load(self, ids: Any) -> list[User]:
+        pipe = self.client.pipeline(transaction=False)
+        for number in ids:
+            pipe.hgetall(f"member:{number}")
+        return list(map(decode, pipe.execute()))
+
+    def query_equal(self) -> list[User]:
+        return self._load(self.client.smembers("member:by:city:Oslo"))
+
+    def query_range(self) -> list[User]:
+        return self._load(self.client.zrange("member:by:age", 30, 34, byscore=True))
+
+    def count(self) -> list[int]:
+        client: Any = self.client
+        return [client.scard("member:by:city:Oslo") for _ in range(self.size.singles)]
 
     def close(self) -> None:
         self.client.close()
@@ -196,6 +249,45 @@ class AsyncByHand(_Objects):
         for number in range(self.size.posts):
             ask_post(pipe, number)
         return decode_posts(await pipe.execute())
+
+    async def indexed_bulk_save(self, users: list[User]) -> None:
+        for start in range(0, len(users), self.size.batch):
+            pipe = self.client.pipeline()
+            for one in users[start : start + self.size.batch]:
+                put_member(pipe, one)
+            await pipe.execute()
+
+    async def indexed_single_save(self, users: list[User]) -> None:
+        for one in users:
+            pipe = self.client.pipeline()
+            put_member(pipe, one)
+            await pipe.execute()
+
+    async def indexed_update(self, users: list[User]) -> int:
+        for one in users:
+            one.age += 1
+            pipe = self.client.pipeline()
+            move_member(pipe, one)
+            await pipe.execute()
+        return users[1].age
+
+    async def _load(self, ids: Any) -> list[User]:
+        pipe = self.client.pipeline(transaction=False)
+        for number in ids:
+            pipe.hgetall(f"member:{number}")
+        return list(map(decode, await pipe.execute()))
+
+    async def query_equal(self) -> list[User]:
+        client: Any = self.client
+        return await self._load(await client.smembers("member:by:city:Oslo"))
+
+    async def query_range(self) -> list[User]:
+        client: Any = self.client
+        return await self._load(await client.zrange("member:by:age", 30, 34, byscore=True))
+
+    async def count(self) -> list[int]:
+        client: Any = self.client
+        return [await client.scard("member:by:city:Oslo") for _ in range(self.size.singles)]
 
     async def close(self) -> None:
         await self.client.aclose()

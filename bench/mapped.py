@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from bench.workload import Size, post, user
-from redisorm import AsyncRedisModel, AsyncSession, RedisModel, Session, connect
+from redisorm import AsyncRedisModel, AsyncSession, Field, RedisModel, Session, col, connect
 
 __all__ = ["AsyncMapped", "Mapped"]
 
@@ -21,11 +21,33 @@ class User(RedisModel, prefix="user"):
     joined: datetime
 
 
+class Member(RedisModel, prefix="member"):
+    id: int
+    name: str
+    email: str
+    age: int = Field(index=True)
+    city: str = Field(index=True)
+    score: float
+    active: bool
+    joined: datetime
+
+
 class Post(RedisModel, prefix="post"):
     id: int
     title: str
     tags: set[str]
     items: list[str]
+
+
+class AsyncMember(AsyncRedisModel, prefix="member"):
+    id: int
+    name: str
+    email: str
+    age: int = Field(index=True)
+    city: str = Field(index=True)
+    score: float
+    active: bool
+    joined: datetime
 
 
 class AsyncUser(AsyncRedisModel, prefix="user"):
@@ -91,6 +113,40 @@ class Mapped:
     def companions_get(self) -> list[Post | None]:
         return Post.get_many(range(self.size.posts))
 
+    def prepare_indexed_bulk_save(self) -> list[Member]:
+        return [Member(**user(number)) for number in range(self.size.rows)]
+
+    def prepare_indexed_single_save(self) -> list[Member]:
+        return [Member(**user(number)) for number in range(self.size.singles)]
+
+    def prepare_indexed_update(self) -> list[Member | None]:
+        return Member.get_many(range(self.size.singles))
+
+    def indexed_bulk_save(self, users: list[Member]) -> None:
+        for start in range(0, len(users), self.size.batch):
+            with Session(self.database) as session:
+                session.add_all(users[start : start + self.size.batch])
+                session.commit()
+
+    def indexed_single_save(self, users: list[Member]) -> None:
+        for one in users:
+            one.save()
+
+    def indexed_update(self, users: list[Member]) -> int:
+        for one in users:
+            one.age += 1
+            one.save()
+        return users[1].age
+
+    def query_equal(self) -> list[Member]:
+        return Member.find(Member.city == "Oslo").all()
+
+    def query_range(self) -> list[Member]:
+        return Member.find(col(Member.age).between(30, 34)).all()
+
+    def count(self) -> list[int]:
+        return [Member.find(Member.city == "Oslo").count() for _ in range(self.size.singles)]
+
     def close(self) -> None:
         self.database.close()
 
@@ -147,6 +203,40 @@ class AsyncMapped:
     async def companions_get(self) -> list[Post | None]:
         async with AsyncSession(self.database) as session:
             return await session.get_many(Post, range(self.size.posts))
+
+    def prepare_indexed_bulk_save(self) -> list[AsyncMember]:
+        return [AsyncMember(**user(number)) for number in range(self.size.rows)]
+
+    def prepare_indexed_single_save(self) -> list[AsyncMember]:
+        return [AsyncMember(**user(number)) for number in range(self.size.singles)]
+
+    async def prepare_indexed_update(self) -> list[AsyncMember | None]:
+        return await AsyncMember.get_many(range(self.size.singles))
+
+    async def indexed_bulk_save(self, users: list[AsyncMember]) -> None:
+        for start in range(0, len(users), self.size.batch):
+            async with AsyncSession(self.database) as session:
+                session.add_all(users[start : start + self.size.batch])
+                await session.commit()
+
+    async def indexed_single_save(self, users: list[AsyncMember]) -> None:
+        for one in users:
+            await one.save()
+
+    async def indexed_update(self, users: list[AsyncMember]) -> int:
+        for one in users:
+            one.age += 1
+            await one.save()
+        return users[1].age
+
+    async def query_equal(self) -> list[AsyncMember]:
+        return await AsyncMember.find(AsyncMember.city == "Oslo").all()
+
+    async def query_range(self) -> list[AsyncMember]:
+        return await AsyncMember.find(col(AsyncMember.age).between(30, 34)).all()
+
+    async def count(self) -> list[int]:
+        return [await AsyncMember.find(AsyncMember.city == "Oslo").count() for _ in range(self.size.singles)]
 
     async def close(self) -> None:
         await self.database.aclose()

@@ -39,6 +39,7 @@ class UserLike(Protocol):
     id: int
     name: str
     age: int
+    city: str
     score: float
     active: bool
     joined: datetime
@@ -94,6 +95,18 @@ class Job:
         """Raise `AssertionError` unless the job did its work: by its result where it reads, by the store where it writes."""
         if self.name in ("bulk_get", "single_get"):
             _check_users(result, self.operations)
+        elif self.name in ("query_equal", "query_range"):
+            assert len(result) == self.operations
+            assert all(one.city == "Oslo" if self.name == "query_equal" else 30 <= one.age <= 34 for one in result)
+        elif self.name == "count":
+            assert result == [size.rows // 10] * self.operations
+        elif self.name == "indexed_update":
+            assert store.hget("member:1", "age") == str(result)
+            assert "1" in store.zrange(self.age_index(store), result, result, byscore=True)
+        elif self.name in ("indexed_bulk_save", "indexed_single_save"):
+            last = self.operations - 1
+            assert store.hget(f"member:{last}", "name") == f"name{last}"
+            assert store.zscore(self.age_index(store), str(last)) == 18 + last % 60
         elif self.name == "companions_get":
             _check_posts(result, self.operations)
         elif self.name == "companions_save":
@@ -107,6 +120,11 @@ class Job:
             assert store.dbsize() == self.operations
             assert store.hget(f"user:{last}", "name") == f"name{last}"
             assert store.hlen(f"user:{last}") == len(user(last))
+
+    @staticmethod
+    def age_index(store: redis.Redis) -> str:
+        """The sorted set of ages, whichever side keeps it."""
+        return "member::age" if store.exists("member::age") else "member:by:age"
 
 
 def _check_users(users: Sequence[UserLike], count: int) -> None:
@@ -133,4 +151,10 @@ def jobs(size: Size) -> list[Job]:
         Job("single_save", size.singles, empty=True),
         Job("companions_save", size.posts, empty=True),
         Job("companions_get", size.posts),
+        Job("indexed_single_save", size.singles, empty=True),
+        Job("indexed_bulk_save", size.rows, empty=True),
+        Job("query_equal", size.rows // 10),
+        Job("query_range", sum(30 <= 18 + number % 60 <= 34 for number in range(size.rows))),
+        Job("count", size.singles),
+        Job("indexed_update", size.singles),
     ]
