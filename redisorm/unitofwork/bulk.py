@@ -14,6 +14,8 @@ from redisorm.flows.changes import Change, Kind
 from redisorm.flows.committing import commit
 from redisorm.flows.loading import load
 from redisorm.flows.matching import Matcher
+from redisorm.flows.spelling import Due
+from redisorm.flows.sweeping import sweep_met
 from redisorm.keys import Keyspace
 from redisorm.mapping.base import MappedModel
 from redisorm.mapping.columns import parts_of
@@ -74,6 +76,7 @@ def _in_batches(asked: Asked[Any], keyspace: Keyspace, changes: Callable[[Sequen
     """Make the changes of all rows, until the limit of the query is reached. Writing moves entries, so rows seen before are passed over."""
     candidates = yield from asked.candidates((yield from asked.plan(keyspace)))
     seen: set[bytes] = set()
+    met: list[Due] = []
     skip, left, done = asked.offset, asked.limit, 0
     while left is None or done < left:
         members = yield from candidates.take(skip + size if left is None else skip + min(size, left - done))
@@ -84,8 +87,9 @@ def _in_batches(asked: Asked[Any], keyspace: Keyspace, changes: Callable[[Sequen
         seen.update(fresh)
         work = yield from changes([member.decode() for member in fresh])
         if work:
-            yield from commit(work, new_version=new_version)
+            yield from commit(work, new_version=new_version, due=met)
         done += sum(not change.outcome.skipped for change in work)
+    yield from sweep_met(met)
     return done
 
 

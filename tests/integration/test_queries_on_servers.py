@@ -226,7 +226,7 @@ def test_up_to_a_thousand_rows_are_two_or_three_round_trips(connected: Database)
 
 def test_large_sets_are_walked_in_bounded_steps(connected: Database) -> None:
     if "memory" in repr(connected):
-        pytest.skip("20,000 rows take fakeredis a while, and it has no clock of commands")
+        pytest.skip("20,000 rows take fakeredis a while, and it counts no commands")
     with Session(connected) as session:
         session.add_all(
             User(id=number, name=f"{'ab'[number % 2]}{number:05}", city="Oslo", age=number % 100, note=str(number))
@@ -234,7 +234,6 @@ def test_large_sets_are_walked_in_bounded_steps(connected: Database) -> None:
         )
         session.commit(batch=3000)
     connected.client.config_resetstat()
-    connected.client.slowlog_reset()
 
     both = User.find(User.city == "Oslo", col(User.age) < 98)
     assert both.count() == 20_580
@@ -245,10 +244,9 @@ def test_large_sets_are_walked_in_bounded_steps(connected: Database) -> None:
     assert len(User.find(~col(User.name).startswith("a")).pks()) == 10_500
     pages = [ids(both.offset(start).limit(5000)) for start in range(0, 25_000, 5000)]
     assert sorted(pk for page in pages for pk in page) == sorted(both.pks())
-    slow = [entry for entry in connected.client.slowlog_get(128) if entry["duration"] > 30_000]
-    assert slow == []
     said = connected.client.info("commandstats")
-    assert not {"cmdstat_keys", "cmdstat_zinterstore", "cmdstat_zunionstore", "cmdstat_zrangestore"} & set(said)
+    whole = {"keys", "zinter", "zunion", "zdiff", "zinterstore", "zunionstore", "zrangestore"}
+    assert not {f"cmdstat_{name}" for name in whole} & set(said)
 
 
 # ---- stale entries, expiry --------------------------------------------------------------------------------------------------
