@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Final, Protocol, TypeVar
 
 from redisorm.commands import Argument, Batch, Flow, Pause, Reply, Supports
-from redisorm.errors import BackendError, ConcurrentUpdateError
+from redisorm.errors import BackendError, CommitUnknownError, ConcurrentUpdateError
 
 __all__ = ["LOST", "Lost", "Namespaced", "Script", "step"]
 
@@ -64,19 +64,24 @@ def step(
         keys: All keys it may touch.
         words: Its further arguments.
         attempt: The same by WATCH and an atomic batch; `LOST` where that batch was not executed. It answers as the script does.
-        resend: Whether running the script twice is harmless.
+        resend: Whether doing the step twice is harmless: then it is, where the answer was lost.
 
     Raises:
         ConcurrentUpdateError: Others kept changing the keys until the attempts were used up. A script never meets this.
     """
     if (yield Supports("EVALSHA")):
         return (yield from script.run(keys, words, resend=resend))
-    return (yield from _repeated(keys, attempt))
+    return (yield from _repeated(keys, attempt, resend=resend))
 
 
-def _repeated(keys: Sequence[str], attempt: Callable[[], Flow[R | Lost]]) -> Flow[R]:
+def _repeated(keys: Sequence[str], attempt: Callable[[], Flow[R | Lost]], *, resend: bool) -> Flow[R]:
     for number in range(_ATTEMPTS):
-        answer = yield from attempt()
+        try:
+            answer = yield from attempt()
+        except CommitUnknownError:
+            if not resend:
+                raise
+            continue  # as a script would be sent again over a new connection
         if not isinstance(answer, Lost):
             return answer
         yield Pause(min(_PAUSE_S * 2**number, _LONGEST_PAUSE_S))

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redisorm import BackendError, ConcurrentUpdateError, Decision, Limit, RateLimitExceeded
-from redisorm.commands import Watch
+from redisorm import BackendError, CommitUnknownError, ConcurrentUpdateError, Decision, Limit, RateLimitExceeded
+from redisorm.commands import Batch, Flow, Watch
 from redisorm.drivers.scripted import ScriptedDriver
-from redisorm.patterns import gcra
+from redisorm.patterns import gcra, sliding
 from redisorm.patterns.ratelimit import BaseRateLimiter
+from redisorm.patterns.scripts import Script, step
 
 NOW_US = 1_700_000_000_000_000
 
@@ -77,6 +78,19 @@ def test_a_lost_race_is_tried_again_from_a_fresh_read_and_not_for_ever() -> None
     hopeless = ScriptedDriver(lambda request: read if isinstance(request, Watch) else None, supports={"EVALSHA": False})
     with pytest.raises(ConcurrentUpdateError, match="login:7"):
         hopeless.run(limiter()._hit(7, 1))
+
+
+def test_a_step_whose_answer_was_lost_is_done_again_where_that_is_harmless_and_else_told() -> None:
+    read, lost = [[b"1700000000", b"0"], None], CommitUnknownError("lost")
+    driver = ScriptedDriver([read, lost, read, [b"OK"]], supports={"EVALSHA": False})
+    assert driver.run(limiter()._hit(7, 1)).allowed
+    driver.done()
+
+    def attempt() -> Flow[Any]:
+        return (yield Batch([("SET", "key", "value")], atomic=True))
+
+    with pytest.raises(CommitUnknownError):
+        ScriptedDriver([lost], supports={"EVALSHA": False}).run(step(Script("gcra"), ["key"], [], attempt, resend=False))
 
 
 def test_what_is_denied_writes_nothing() -> None:
@@ -237,3 +251,61 @@ def test_what_other_limits_of_the_same_name_have_used_is_kept() -> None:
 
     assert text == f"{day} 60000000:5:{NOW_US + 12_000_000}:0"
     assert deadline_ms == NOW_US // 1000 + 12_001
+
+
+@settings(max_examples=300, deadline=None)
+@given(limits=LIMITS, hits=st.lists(st.tuples(st.integers(0, 2_000_000), st.integers(1, 6)), max_size=40))
+def test_a_sliding_window_decides_as_whoever_remembers_every_hit(limits: list[Limit], hits: list[tuple[int, int]]) -> None:
+    remembered: list[tuple[int, int]] = []
+    state: list[tuple[int, int, int]] = []
+    now = NOW_US
+    for pause, cost in hits:
+        now += pause
+
+        def used(limit: Limit, at: int) -> int:
+            return sum(weight for time, weight in remembered if time > at - limit.per_us)
+
+        expected = all(used(limit, now) + cost <= limit.amount for limit in limits)
+        reply, commands = sliding.advance("key", now, state, limits, cost)
+
+        assert reply[0] == expected
+        if not expected:
+            for limit, seen, wait in zip(limits, reply[1::3], reply[2::3], strict=True):
+                assert seen == used(limit, now)
+                if cost > limit.amount:
+                    assert wait == -1
+                    continue
+                assert used(limit, now + wait) + cost <= limit.amount
+                assert wait == 0 or used(limit, now + wait - 1) + cost > limit.amount
+            continue
+        (_, _, time, member), (_, _, deadline_ms), (_, _, _, below) = commands
+        total, weight = map(int, str(member).split(":"))
+        state = [*(hit for hit in state if hit[0] >= int(str(below)[1:])), (int(time), total, weight)]
+        remembered.append((int(time), cost))
+        assert weight == cost
+        assert int(deadline_ms) * 1000 >= int(time) + max(limit.per_us for limit in limits)
+        assert reply[1::3] == [used(limit, now) for limit in limits]
+
+
+@pytest.mark.parametrize("nested", [True, False], ids=["RESP3", "RESP2"])
+def test_stored_hits_are_read_in_both_protocols(nested: bool) -> None:
+    pairs: list[Any] = [[b"3:3", 1_700_000_000_000_001.0], [b"4:1", 1_700_000_000_000_002.0]]
+    if not nested:
+        pairs = [b"3:3", b"1700000000000001", b"4:1", b"1700000000000002"]
+    assert sliding.stored_hits(pairs) == [(1_700_000_000_000_001, 3, 3), (1_700_000_000_000_002, 4, 1)]
+    assert sliding.stored_hits([]) == []
+
+
+def test_without_scripts_a_sliding_hit_is_two_round_trips() -> None:
+    driver = ScriptedDriver([[[b"1700000000", b"7"], [[b"1:1", float(NOW_US)]]], [1, 1, 0]], supports={"EVALSHA": False})
+
+    assert driver.run(limiter(algorithm="sliding")._hit(7, 2)) == Decision(True, Limit(5, 60), 2, 0.0, 60.0)
+
+    key = "shop:limit::login:7:hits"
+    assert driver.commands[2:] == [
+        ("ZADD", key, NOW_US + 7, "3:2"),
+        ("PEXPIREAT", key, (NOW_US + 60_000_000) // 1000 + 1),
+        ("ZREMRANGEBYSCORE", key, "-inf", "(0"),
+    ]
+    looking = ScriptedDriver([[[b"1700000000", b"7"], [[b"1:1", float(NOW_US)]]]], supports={"EVALSHA": False})
+    assert looking.run(limiter(algorithm="sliding")._peek(7, 1)).remaining == 4
