@@ -1,6 +1,7 @@
 """What a commit writes to live structures that belong to rows: in its transaction, with the deadline of the row.
 
-The row must be there, or be stored by the same commit; what waits for the structures of a deleted row is dropped with it.
+The row must be there, or be stored by the same commit. What waits for the structures of an object that is deleted or let go of has
+been dropped by its session.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from redisorm.commands import Command, Reply
-from redisorm.errors import DecodeError, SessionError, StaleObjectError
+from redisorm.errors import DecodeError, StaleObjectError
 
-from .changes import Change, Kind
+from .changes import Change
 from .fate import Fate
 from .guarding import Guard, KeyType
 
@@ -116,14 +117,13 @@ def row_is_gone(model: type, row: str) -> StaleObjectError:
 
 def guards_of(lives: Sequence[LiveWrite], changes: Sequence[Change]) -> list[Guard]:
     """What the writes rely on, beside what the changes of the same commit see to."""
-    stored = {change.key: change for change in sorted(changes, key=lambda change: change.is_new) if change.kind is not Kind.UPDATE}
+    stored = {change.key for change in changes if change.is_new}
     guards: dict[tuple[str, str], Guard] = {}
     for live in lives:
-        change = stored.get(live.row)
-        if change is None:
+        if live.row not in stored:
             guards["row", live.row] = LiveRow(live.model, live.row)
             guards["type", live.key] = KeyType(live.key, live.kind)
-        if (change is None or change.is_new) and any(command[0] == "INCRBY" for command in live.commands):
+        if any(command[0] == "INCRBY" for command in live.commands):
             guards["count", live.key] = Countable(live.key)
     return list(guards.values())
 
@@ -138,16 +138,10 @@ def live_commands(lives: Sequence[LiveWrite], changes: Mapping[str, tuple[Change
     commands: list[Command] = []
     deadlines: dict[str, int] = {}
     for live in lives:
-        change, fate = changes.get(live.row, (None, None))
-        if change is not None and change.kind is Kind.DELETE:
-            continue
-        if change is None and live.row not in known:
-            raise SessionError(
-                f"{live.row} is not the key of the object any more that wrote to {live.key}: write again, or rollback()", key=live.key
-            )
         commands += live.commands
+        change, fate = changes.get(live.row, (None, None))
         follows = fate is not None and change is not None and (change.is_new or fate.moved)
-        deadline = fate.deadline_ms if fate is not None and follows else known.get(live.row)
+        deadline = fate.deadline_ms if fate is not None and follows else known[live.row]
         if live.renews and deadline is not None:
             deadlines[live.key] = deadline
     return [*commands, *(("PEXPIREAT", key, deadline) for key, deadline in deadlines.items())]

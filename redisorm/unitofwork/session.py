@@ -26,7 +26,7 @@ from .state import Phase, state_of
 from .together import Together
 from .unit import UnitOfWork
 from .verbs import keeps_errors
-from .work import change_of, deletion_of, loaded_each, new_version, not_found, remember_number, require_state, reread, settle
+from .work import change_of, deletion_of, key_of, loaded_each, new_version, not_found, remember_number, require_state, reread, settle
 
 __all__ = ["BaseSession"]
 
@@ -103,18 +103,25 @@ class BaseSession(UnitOfWork):
         work = list(self._work())
         size = batch or max(len(work), 1)
         total = CommitResult(0, 0, 0)
-        riders, lives = list(self._riders), list(self._lives)
+        riders, lives = list(self._riders), [self._checked_live(obj, write) for obj, write in self._lives]
         met: list[Due] = []
         for start in range(0, max(len(work), bool(riders or lives)), size):
             last = start + size >= len(work)  # what rides along tells of everything that was written
-            done = yield from self._commit_part(
-                work[start : start + size], riders if last else (), met, [one for _, one in lives] if last else ()
-            )
+            done = yield from self._commit_part(work[start : start + size], riders if last else (), met, lives if last else ())
             total = CommitResult(*(sum(pair) for pair in zip(total, done, strict=True)))
         del self._riders[: len(riders)]
         del self._lives[: len(lives)]
         yield from sweep_met(met)
         return total
+
+    def _checked_live(self, obj: MappedModel, write: LiveWrite) -> LiveWrite:
+        """A write to a live structure, of an object whose key is still the one it was meant for."""
+        mapper = mapper_of(type(obj))
+        key = key_of(mapper, mapper.keyspace(self.database.namespace), obj)
+        if key != write.row:
+            message = f"{write.key} was written to, and then its object got another key, {key}: rollback(), and write once the key is right"
+            raise SessionError(message, model=type(obj), pk=obj.pk, key=write.key)
+        return write
 
     def _work(self) -> Iterator[tuple[MappedModel, Change | None]]:
         """What waits: deletions, new objects without a change yet, and stored ones that were changed."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -189,3 +189,18 @@ def test_large_dicts_are_written_and_walked_in_steps(colour: Colour) -> None:
 
     assert colour.db.traffic.round_trips - before >= 5
     assert settings.get_many(list(entries)) == list(entries.values())
+
+
+def test_dicts_are_merged_as_those_of_python(db: Database) -> None:
+    settings = RedisDict[str, int]("settings", db=db)
+    settings |= {"a": 1}
+    settings |= [("b", 2)]
+    assert settings | {"b": 3} == {"a": 1, "b": 3}
+    assert {"b": 3, "c": 4} | settings == {"a": 1, "b": 2, "c": 4}
+    assert settings != [("a", 1), ("b", 2)]
+    assert 2 in settings.values()
+    pairs: Any = [("b", 3)]
+    with pytest.raises(TypeError):
+        settings | pairs
+    with pytest.raises(TypeError):
+        pairs | settings

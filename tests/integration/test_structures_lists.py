@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from redisorm import AsyncRedisList, Database, DecodeError, RedisList, WrongTypeError
+from redisorm import AsyncRedisList, Database, DecodeError, MappingError, RedisList, WrongTypeError
 from tests.integration.handles import Colour
 
 
@@ -393,3 +393,28 @@ def test_nothing_is_sent_for_nothing(colour: Colour) -> None:
     assert queue.push() == 1
     queue.extend([])
     assert queue.items() == [1]
+
+
+def test_arguments_that_make_no_sense_are_refused(colour: Colour) -> None:
+    with pytest.raises(ValueError, match="maxlen 0 must be 1 or more"):
+        colour.List[int]("queue", maxlen=0)
+    with pytest.raises(ValueError, match="must be text that is not empty"):
+        colour.List[int]("")
+    with pytest.raises(ValueError, match="ttl_refresh='read'"):
+        colour.List[int]("queue", ttl=5, ttl_refresh="read")
+    with pytest.raises(ValueError, match="longer than zero"):
+        colour.List[int]("queue", ttl=0)
+    with pytest.raises(TypeError, match="list indices must be integers or slices, not str"):
+        colour.List[int]("queue").get("0")
+    with pytest.raises(MappingError, match="cannot be the type of items"):
+        colour.List[threading.Thread]("queue").size()
+
+
+def test_copies_and_equality_are_those_of_lists(db: Database) -> None:
+    queue = RedisList[int]("queue", db=db)
+    queue += [1, 2]
+    assert queue != (1, 2)
+    assert queue.copy() == [1, 2]
+    assert queue == RedisList[str]("queue", db=db) or list(RedisList[str]("queue", db=db)) == ["1", "2"]
+    with pytest.raises(TypeError):
+        queue.__hash__()  # type: ignore[misc]

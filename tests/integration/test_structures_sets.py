@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -253,3 +254,30 @@ def test_iteration_walks_in_steps(colour: Colour) -> None:
 
     assert colour.db.traffic.round_trips - before >= 5
     assert numbers.items() == set(map(str, range(5000)))
+
+
+def test_operators_take_sets_only_as_those_of_python(db: Database) -> None:
+    numbers = RedisSet[int]("numbers", db=db)
+    numbers |= {1, 2}
+    operations: list[Callable[[Any], object]] = [
+        lambda other: numbers & other,
+        lambda other: numbers | other,
+        lambda other: numbers - other,
+        lambda other: numbers ^ other,
+        lambda other: other - numbers,
+        lambda other: numbers <= other,
+        lambda other: numbers > other,
+        numbers.__iand__,
+        numbers.__ior__,
+        numbers.__isub__,
+        numbers.__ixor__,
+    ]
+    for operation in operations[:7]:
+        with pytest.raises(TypeError):
+            operation([1])
+    assert [operation([1]) for operation in operations[7:]] == [NotImplemented] * 4
+    assert {2, 3} - numbers == {3}
+    assert {2, 3} & numbers == {2}
+    assert ({2, 3} | numbers, {2, 3} ^ numbers) == ({1, 2, 3}, {1, 3})
+    assert numbers != [1, 2]
+    assert numbers.copy() == {1, 2}

@@ -59,6 +59,11 @@ class Box(RedisModel, Generic[T], prefix="box"):
     content: RedisList[T] = Field(init=False)
 
 
+class Counted(RedisModel, prefix="counted"):
+    id: int | None = None
+    fans: RedisSet[int] = Field(init=False)
+
+
 class AsyncStar(AsyncRedisModel, prefix="star"):
     id: int
     fans: AsyncRedisSet[int] = Field(init=False)
@@ -295,6 +300,26 @@ def test_new_object_and_its_structures_are_stored_in_one_commit() -> None:
         star.fans.items()
     session.commit()
     assert talk(desk)[-1] == atomic(("HSET", "star:1", "id", 1, "name", ""), ("SADD", "star:1:fans", 5))
+
+
+def test_key_that_is_changed_after_a_structure_was_written_to_is_an_error() -> None:
+    desk = Desk()
+    session = session_on(desk)
+    star = Star(id=1)
+    session.add(star)
+    star.fans.add(5)
+    star.id = 2
+    with pytest.raises(SessionError, match="star:1:fans was written to, and then its object got another key, star:2"):
+        session.commit()
+    assert desk.round_trips == 0
+
+
+def test_structure_of_an_object_whose_key_is_not_numbered_yet_cannot_be_written_to() -> None:
+    session = session_on(Desk())
+    counted = Counted()
+    session.add(counted)
+    with pytest.raises(SessionError, match="not stored"):
+        counted.fans.add(1)
 
 
 def test_what_needs_an_answer_is_refused_in_a_session() -> None:
