@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+import redisorm
 from redisorm import Database
 from tests.faults.exercise import FEATURES
 from tests.servers import Server
@@ -80,3 +81,18 @@ def test_rights_end_at_the_namespace(server: Server) -> None:
     with Database(url, namespace="stranger") as db, pytest.raises(Exception, match="NOPERM"):
         FEATURES["Models"][0](db)
     assert server.ask("DBSIZE") == b":0\r\n"
+
+
+LIBRARY = Path(redisorm.__file__).parent
+ASIDE = {"command", "info", "shutdown"}
+"""Asked where it is allowed and done without elsewhere; and the end of an embedded server."""
+
+
+def test_every_command_that_the_library_spells_is_on_the_page(valkey: Server) -> None:
+    spelled: set[str] = set()
+    for module in {*LIBRARY.rglob("*.py")} - {LIBRARY / "drivers" / "translate.py", LIBRARY / "flows" / "scripts.py"}:  # these classify
+        spelled.update(re.findall(r'\(\s*"([A-Z]{3,})",', module.read_text()))
+    for script in LIBRARY.rglob("*.lua"):
+        spelled.update(re.findall(r"(?:call|ask)\('([A-Z]+)'", script.read_text()))
+    listed = words([line for block in BLOCKS for line in block])
+    assert sorted(known(valkey, {name.lower() for name in spelled}) - listed - ASIDE) == []
