@@ -84,8 +84,8 @@ def test_rights_end_at_the_namespace(server: Server) -> None:
 
 
 LIBRARY = Path(redisorm.__file__).parent
-ASIDE = {"command", "info", "shutdown"}
-"""Asked where it is allowed and done without elsewhere; and the end of an embedded server."""
+ASIDE = {"command", "info", "shutdown", "xpending"}
+"""Asked where it is allowed and done without elsewhere; the end of an embedded server; the owner of an entry of a consumer group."""
 
 
 def test_every_command_that_the_library_spells_is_on_the_page(valkey: Server) -> None:
