@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, TypeAlias
 
-__all__ = ["Fault", "Proxy", "frames"]
+__all__ = ["Fault", "Kind", "Proxy", "frames"]
 
 Kind: TypeAlias = Literal["cut", "lose", "halve", "silence", "delay"]
 Words: TypeAlias = list[bytes]
