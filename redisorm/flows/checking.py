@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-from redisorm.commands import Batch, Clock, Command, Flow, Reply
+from redisorm.commands import Batch, Command, Flow, Reply
 from redisorm.errors import DecodeError, RowTypeError
 from redisorm.keys import LEDGER, KeyPart, Keyspace
 from redisorm.mapping.indexes import unlex
 from redisorm.mapping.mapper import Mapper
 
-from .judging import Evidence, gather, row_problems, suspect_problems
+from .judging import Evidence, gather, milliseconds, row_problems, suspect_problems
 from .loading import load_each
 from .report import FOR_PEOPLE, Findings, Problem, Report
 from .scope import UNIQUE
@@ -82,7 +82,6 @@ class Walk:
         self._findings = findings
         self._progress = progress
         self._done_before = done_before
-        self._now_ms = 0
 
     def run(self) -> Flow[None]:
         """Go through all keys, to the end."""
@@ -92,7 +91,6 @@ class Walk:
             (page,) = yield Batch([("SCAN", cursor, "MATCH", self._keyspace.pattern, "COUNT", PAGE)], resend=True)
             cursor, keys = page
             if keys:
-                self._now_ms = yield Clock()
                 yield from self._look_at([key.decode() for key in keys if _is_text(key)])
             ends = int(cursor) == 0
             if self._progress is not None:
@@ -123,7 +121,7 @@ class Walk:
             for seen in (yield from settle_all(self._mapper, self._keyspace, suspects)) if suspects else ():
                 self.rows += sum(sight.there for sight in seen.sights.values())
             return
-        evidence = yield from gather(self._mapper, self._keyspace, suspects, self._now_ms, watching=False)
+        evidence = yield from gather(self._mapper, self._keyspace, suspects, watching=False)
         assert evidence is not None
         self.rows += sum(sight.there for sight in evidence.seen.sights.values())
         doubtful = {sight.pk_text: () for sight in evidence.seen.sights.values() if any(row_problems(evidence, sight))}
@@ -152,7 +150,8 @@ class Walk:
         commands: list[Command] = []
         for key, row in rows.items():
             commands += (("EXISTS", row), ("TYPE", key), ("ZSCORE", self._keyspace.own(LEDGER), parts[key].pk_text))
-        replies = yield Batch(commands, atomic=True, resend=True)
+        *replies, time = yield Batch([*commands, ("TIME",)], atomic=True, resend=True)
+        now_ms = milliseconds(time)
         problems: dict[str, list[Problem]] = {}
         for place, (key, part) in enumerate(parts.items()):
             there, kind, due = replies[3 * place : 3 * place + 3]
@@ -160,7 +159,7 @@ class Walk:
                 continue
             if part.role == "companion" and kind == kinds[part.name]:
                 problems.setdefault(part.pk_text, []).append(Problem("orphan companion", key, f"{rows[key]} is gone"))
-            elif part.role == "memo" and kind == b"hash" and not (due is not None and float(due) <= self._now_ms):
+            elif part.role == "memo" and kind == b"hash" and not (due is not None and float(due) <= now_ms):
                 problems.setdefault(part.pk_text, []).append(Problem("orphan memo", key, f"{rows[key]} is gone"))
         yield from self._settle(problems, dict.fromkeys(problems, ()))
 
@@ -234,7 +233,7 @@ class Walk:
         """Look again at what seems wrong, under WATCH."""
         found: list[Evidence] = []
         if doubtful:
-            look = partial(gather, self._mapper, self._keyspace, now_ms=self._now_ms, watching=True)
+            look = partial(gather, self._mapper, self._keyspace, watching=True)
             found = yield from surely(self._mapper, doubtful, lambda batch: look(suspects=batch))
         problems: dict[str, list[Problem]] = {}
         for evidence in found:

@@ -23,7 +23,7 @@ from .seeing import Look, Tally
 from .settling import Suspects
 from .viewing import Sight, View, view
 
-__all__ = ["Evidence", "gather", "row_problems", "suspect_problems"]
+__all__ = ["Evidence", "gather", "milliseconds", "row_problems", "suspect_problems"]
 
 NEAR_DEGREES = 6e-6
 """How far a stored position may be from the one it was made of: geohashes of 52 bits are cells of 5.4e-6 degrees."""
@@ -69,9 +69,14 @@ def _parts(members: list[bytes]) -> Iterator[list[bytes]]:
     yield from (members[start : start + CHUNK] for start in range(0, len(members), CHUNK))
 
 
+def milliseconds(time: Reply) -> int:
+    """Read the reply to TIME: a row that is gone by then, since it has expired, had an earlier deadline."""
+    return int(time[0]) * 1000 + int(time[1]) // 1000
+
+
 @dataclass(slots=True)
 class Evidence:
-    """What was seen of rows and of their entries."""
+    """What was seen of rows and of their entries, and when."""
 
     keyspace: Keyspace
     indexed: bool
@@ -91,7 +96,7 @@ class Evidence:
         return score is not None and score <= self.now_ms
 
 
-def gather(mapper: Mapper[Any], keyspace: Keyspace, suspects: Suspects, now_ms: int, *, watching: bool) -> Flow[Evidence | None]:
+def gather(mapper: Mapper[Any], keyspace: Keyspace, suspects: Suspects, *, watching: bool) -> Flow[Evidence | None]:
     """Look at rows and their entries; `None` where they are watched and another writer was faster."""
     claimed = [name for those in suspects.values() for name, _ in those if name.startswith(UNIQUE)]
     seen = yield from view(mapper, keyspace, suspects, Look(Tally(), watching=watching), claimed)
@@ -104,11 +109,12 @@ def gather(mapper: Mapper[Any], keyspace: Keyspace, suspects: Suspects, now_ms: 
         for name, suspect in suspects[sight.pk_text]:
             if not name.startswith(UNIQUE):
                 places.ask("ZMSCORE", keyspace.own(name), suspect)
-    replies = yield Batch(places.commands() or [("EXISTS", keyspace.counter)], atomic=watching, resend=True)
+    replies = yield Batch([*places.commands(), ("TIME",)], atomic=watching, resend=True)
     if replies is None:
         return None
-    places.take(replies)
-    return Evidence(keyspace, mapper.indexed, seen, places, now_ms)
+    *found, time = replies
+    places.take(found)
+    return Evidence(keyspace, mapper.indexed, seen, places, milliseconds(time))
 
 
 # ---- rows that are there ------------------------------------------------------------------------------------------------

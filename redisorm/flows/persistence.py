@@ -119,13 +119,13 @@ def _companion(key: str, change: CompanionChange) -> list[Command]:
 
 def merged(change: CompanionChange, stored: Sequence[bytes]) -> list[bytes]:
     """The elements a companion will have when the commands of a change meet what another writer made of it meanwhile."""
+    if not change.after:
+        return []
     if change.companion.kind != "list":
         kept = [text for text in stored if text in change.after or text not in change.before]
         return [*kept, *(text for text in change.after if text not in change.before)]
     before, after, found = list(change.before), list(change.after), list(stored)
     kept_size, size = len(before), len(after)
-    if not after:
-        return []
     if after[:kept_size] == before:
         return found + after[kept_size:]
     if before[:size] == after:

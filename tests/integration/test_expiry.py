@@ -192,6 +192,16 @@ def test_row_that_comes_back_does_not_free_what_another_took_over_meanwhile(db: 
     assert db.client.get("guest::unique:email:a") == b"2"
 
 
+def test_row_that_comes_back_for_ever_owns_its_unique_values(db: Database) -> None:
+    store(db, Resident(id=1, city="Oslo", email="a"), ttl=0.03)
+    time.sleep(0.05)
+
+    store(db, Resident(id=1, city="Oslo", email="a"))
+
+    assert db.client.get("resident::unique:email:a") == b"1"
+    assert misfits(db.client, "resident", reckon) == []
+
+
 def test_sweep_leaves_a_unique_value_to_the_row_that_took_it_over(db: Database) -> None:
     expired(db, guest(1, email="a"), guest(3), guest(4))
     store(db, guest(2, email="a"))  # sweeps two of them

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from redisorm import Database, Field, GeoPoint, RedisModel, Report, SessionError
+from redisorm import Database, Field, GeoPoint, RedisModel, Report, Session, SessionError
 from redisorm.commands import Flow, Watch
 from redisorm.flows.checking import repair
 from redisorm.flows.report import EXAMPLES
@@ -299,6 +299,20 @@ def test_row_written_in_the_middle_of_a_repair_is_settled_as_it_is_then(db: Data
 
     assert db.client.hget("guest:1", "city") == b"Lima"
     db.repair(Guest)
+    assert misfits(db.client, "guest", reckon) == []
+
+
+def test_set_emptied_while_another_writer_adds_to_it_is_empty_and_in_no_index(db: Database) -> None:
+    store(db, guest(1, tags={"a"}))
+    with Session(db) as session:
+        session.get_one(Guest, 1).tags = set()
+        with Session(db) as faster:
+            faster.get_one(Guest, 1).tags.add("b")
+            faster.commit()
+        session.commit()
+
+    assert not db.client.exists("guest:1:tags")
+    assert db.check(Guest).ok
     assert misfits(db.client, "guest", reckon) == []
 
 

@@ -154,11 +154,11 @@ def keyspace_of(keys: dict[bytes, tuple[bytes, int]], *, nested: bool = False) -
     def one(name: Any, *words: Any) -> Any:
         if name == "SCAN":
             return [b"0", list(keys)]
-        kind, size = keys.get(str(words[0]).encode(), (b"none", 0))
+        kind, size = keys.get(str(words[0]).encode(), (b"none", 0)) if words else (b"none", 0)
         members = [b"%d" % number for number in range(size)]
         pairs: list[Any] = [[member, 0.0] for member in members] if nested else [word for member in members for word in (member, b"0")]
         answers = {"ZCARD": size, "TYPE": kind, "ZRANGE": members, "ZSCAN": [b"0", pairs], "PEXPIRETIME": -2, "HGETALL": [], "GET": None}
-        answers["ZMSCORE"] = [0.0] * (len(words) - 1)
+        answers |= {"ZMSCORE": [0.0] * (len(words) - 1), "TIME": [b"1700000000", b"0"]}
         return answers[name]
 
     return answer
