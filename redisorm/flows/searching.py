@@ -137,16 +137,18 @@ def _summed(root: Node) -> tuple[list[Scored | Lexical], bool] | None:
 
 def _count_sums(plan: Plan, sources: list[Scored | Lexical], outside: bool) -> Flow[int | None]:
     """Add up sizes; `None` where that does not do, since rows are due of which a source cannot be asked."""
-    commands: list[Command] = [due_of(plan), plan.ledger.count(), *(source.count() for source in sources)]
-    due, every, *sizes = yield Batch(commands, resend=True)
-    plan.met.extend(due)
     timeless = [source for source in sources if isinstance(source, Lexical) or not source.mortal]
-    total = int(sum(sizes))
-    if due and timeless:
+    counted = [*sources, *([plan.ledger] if outside else [])]
+    commands: list[Command] = [source.count() for source in counted]
+    replies = yield Batch([*commands, *([due_of(plan)] if timeless else [])], resend=True)
+    total = int(sum(replies[: len(sources)]))
+    due = replies[-1] if timeless else []
+    plan.met.extend(due)
+    if due:
         keys = [source for source in timeless if isinstance(source, Scored)]
         if len(keys) < len(timeless) or len(due) > DUE:
             return None
-        replies = yield Batch([("ZMSCORE", source.key, *due) for source in keys], resend=True)
-        for source, scores in zip(keys, replies, strict=True):
+        answers = yield Batch([("ZMSCORE", source.key, *due) for source in keys], resend=True)
+        for source, scores in zip(keys, answers, strict=True):
             total -= sum(source.holds(None if score is None else float(score)) for score in scores)
-    return int(every) - total if outside else total
+    return int(replies[len(sources)]) - total if outside else total

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import isnan
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from pydantic import ValidationError
 
@@ -22,15 +22,12 @@ from .encoder import as_bytes
 from .geo import GeoPoint
 from .indexes import Kind
 from .layout import Branch, Companion, Leaf, Level
-from .mapper import Mapper
+from .mapper import Mapper, Part
 
 if TYPE_CHECKING:
     from .base import MappedModel
 
-__all__ = ["CachedColumn", "ComputedColumn", "Searched", "column_of", "condition_of", "name_computed", "parts_of"]
-
-Part: TypeAlias = Leaf | Branch | Companion
-"""What a name of a class stands for."""
+__all__ = ["CachedColumn", "ComputedColumn", "Searched", "column_of", "condition_of", "name_computed"]
 
 _EQUALITY: frozenset[Operator] = frozenset(("==", "in"))
 _ORDER: frozenset[Operator] = frozenset(("<", "<=", ">", ">=", "between"))
@@ -79,7 +76,7 @@ class Searched:
 
     def checked(self, operator: Operator, value: Any) -> Any:
         """The value as the field has it."""
-        part = parts_of(self._mapper).get(self.name)
+        part = self._mapper.parts.get(self.name)
         self._require(operator, part, value)
         if operator == "in":
             return tuple(None if one is None else self._value(part, one) for one in value)
@@ -101,7 +98,7 @@ class Searched:
         Raises:
             QueryError: It does not fit.
         """
-        return self._value(parts_of(self._mapper)[self.name], value)
+        return self._value(self._mapper.parts[self.name], value)
 
     @property
     def _mapper(self) -> Mapper[Any]:
@@ -189,14 +186,6 @@ def _has(level: Level, name: str) -> bool:
     return any(leaf.local == name for leaf in level.leaves) or any(branch.local == name for branch in level.branches)
 
 
-def parts_of(mapper: Mapper[Any]) -> dict[str, Part]:
-    """Everything that is stored of a class by its name, dotted inside nested models."""
-    named: dict[str, Part] = dict(zip(mapper.slots.names, mapper.slots.order, strict=True))
-    named.update((leaf.name, leaf) for leaf in mapper.slots.computed)
-    named.update((companion.name, companion) for companion in mapper.companions)
-    return named
-
-
 def column_of(model: type[MappedModel], name: str, mapper_of: Callable[[type[Any]], Mapper[Any]]) -> Column[Any]:
     """A field of a class as a column."""
     return Column(Searched(model, name, mapper_of))
@@ -214,7 +203,7 @@ def condition_of(
         QueryError: Something is no condition, or no field of this class.
     """
     expressions = [_bound(as_expression(condition), model, mapper_of) for condition in conditions]
-    known = parts_of(mapper_of(model))
+    known = mapper_of(model).parts
     for name, value in equals.items():
         if name not in known:
             raise QueryError(f"{model.__name__} has no field {name!r}: it has {', '.join(sorted(known))}", model=model, field=name)

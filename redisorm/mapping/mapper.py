@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,17 +20,19 @@ from .decoder import Decoder
 from .encoder import Encoder
 from .fields import FieldOptions, options_of
 from .indexes import Index, declared_index, uniques_of
-from .layout import Companion, Leaf, lay_out
+from .layout import Branch, Companion, Leaf, lay_out
 from .live import LiveField
 from .slots import Slots
 
 if TYPE_CHECKING:
     from .base import MappedModel
 
-__all__ = ["Mapper", "Options", "Refresh"]
+__all__ = ["Mapper", "Options", "Part", "Refresh"]
 
 M = TypeVar("M", bound="MappedModel")
 Refresh = Literal["write", "read", "never"]
+Part: TypeAlias = Leaf | Branch | Companion
+"""What a name of a class stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,9 @@ class Mapper(Generic[M]):
         self.slots = Slots(level)
         self.companions: tuple[Companion, ...] = tuple(level.companions)
         self.beside: tuple[Companion | LiveField, ...] = (*self.companions, *model.__redisorm_live__.values())
+        self.parts: dict[str, Part] = dict(zip(self.slots.names, self.slots.order, strict=True))
+        self.parts.update((leaf.name, leaf) for leaf in self.slots.computed)
+        self.parts.update((companion.name, companion) for companion in self.companions)
         self._find_key()
         self._find_indexes()
         self.encoder = Encoder(self.slots, self.companions)

@@ -18,7 +18,6 @@ from redisorm.flows.spelling import Due
 from redisorm.flows.sweeping import sweep_met
 from redisorm.keys import Keyspace
 from redisorm.mapping.base import MappedModel
-from redisorm.mapping.columns import parts_of
 from redisorm.mapping.layout import Leaf
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Difference, Snapshot, difference
@@ -111,7 +110,7 @@ class Update:
             raise QueryError(
                 f"{mapper.model.__name__}.find().update() sets nothing: name a field, as in update(status='done')", model=mapper.model
             )
-        parts = parts_of(mapper)
+        parts = mapper.parts
         for name in values:
             if name not in mapper.model.model_fields or name == mapper.pk_name or name not in parts:
                 what = "is the primary key, which stays" if name == mapper.pk_name else "is no stored field of its own"
@@ -148,7 +147,7 @@ class Update:
         for name, value in self._values.items():
             setattr(obj, name, value)
         found = difference(self._mapper, obj, before, key) or Difference(_NOTHING)
-        parts = parts_of(self._mapper)
+        parts = self._mapper.parts
         written = {*found.sets[::2], *found.unsets}
         same = {name: obj.__dict__[name] for name in self._values if isinstance(parts[name], Leaf) and name not in written}
         blind = self._spelled(same)  # another writer may have changed what is the same here
