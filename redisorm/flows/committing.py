@@ -122,6 +122,16 @@ def commit(
         return CommitResult(tally.commands, tally.round_trips, len(changes) + sum(len(one.keys) for one in together))
     if rows is not None and together:
         changes = [*changes, *rows.changes()]
+    yield from _try_again_and_again(changes, guards, terms)
+    return CommitResult(tally.commands, tally.round_trips, len(changes))
+
+
+def _try_again_and_again(changes: Sequence[Change], guards: Sequence[Guard], terms: _Terms) -> Flow[None]:
+    """Look and write, again from fresh reads where another writer was faster.
+
+    Raises:
+        ConcurrentUpdateError: Other writers won the race every time.
+    """
     limit = yield WatchLimit()
     for attempt in range(ATTEMPTS):
         plan = Plan.of(changes, guards)
@@ -132,7 +142,7 @@ def commit(
         else:
             done = yield from _by_script(plan, limit, terms, skip=2**attempt)
         if done:
-            return CommitResult(tally.commands, tally.round_trips, len(changes))
+            return
         yield Pause(min(0.001 * 2**attempt, LONGEST_PAUSE_S))
     keys = [change.key for change in changes if change.is_guarded] or [key for guard in guards for key in guard.watched]
     raise ConcurrentUpdateError(

@@ -88,41 +88,66 @@ def spell(
         ConflictError: The server holds something else than a change relies on.
         IndexValueError: An index cannot hold a value.
     """
-    spelled = Spelled(list(seen.raises))
-    upkeep = Upkeep()
-    removed: set[str] = set()
-    made: dict[str, tuple[Change, Fate]] = {}
-    mortals: dict[Keyspace, tuple[Mapper[Any], int]] = {}
+    making = _Making(seen, now_ms, new_version, Spelled(list(seen.raises)))
     for change in plan.changes:
-        observed = ABSENT if change.is_new and change.key in removed else seen.of(change)
-        if change.only_if is not None and not (observed.exists and observed.fits):
-            change.outcome = SKIPPED
-            continue
-        decide(change, observed)
-        if change.kind is Kind.DELETE:
-            removed.add(change.key)
-            spelled.deletions.append((len(spelled.commands), change))
-        numbers = incremented(change, observed) if change.increments else {}
-        change.outcome = _outcome(change, observed, numbers, new_version)
-        texts = _texts_of(change, numbers) if numbers else _NONE
-        fate = fate_of(change, observed, now_ms)
-        if lives:
-            made[change.key] = change, fate
-        if change.mapper.indexed:
-            standing = stand(change, observed, fate)
-            if standing is not None:
-                _free_only_its_own(standing, change, seen)
-                standing.keep(change, upkeep)
-            if fate.deadline_ms is not None or change.mapper.options.ttl_ms is not None:
-                mortals[change.keyspace] = (change.mapper, mortals.get(change.keyspace, (change.mapper, 0))[1] + 1)
-        spelled.commands += writes(change, observed, texts, fate, now_ms=now_ms, version=change.outcome.version or 0)
+        making.add(change)
     for rows in together:
-        rows.enter(upkeep)
-    spelled.commands += upkeep.commands()
-    spelled.commands += live_commands(lives, made, plan.guards)
-    spelled.ask_for_due(mortals, now_ms)
+        rows.enter(making.upkeep)
+    spelled = making.spelled
+    spelled.commands += making.upkeep.commands()
+    spelled.commands += live_commands(lives, making.made, plan.guards)
+    spelled.ask_for_due(making.mortals, now_ms)
     spelled.commands += riders
     return spelled
+
+
+@dataclass(slots=True)
+class _Making:
+    """The commands of a plan while they are made.
+
+    Attributes:
+        removed: The keys of deleted rows, which another object may take in the same commit.
+        made: The changes by key, and when their rows will expire.
+        mortals: The classes whose rows expire, and how many of each are written.
+    """
+
+    seen: Seen
+    now_ms: int
+    new_version: Callable[[], int]
+    spelled: Spelled
+    upkeep: Upkeep = field(default_factory=Upkeep)
+    removed: set[str] = field(default_factory=set)
+    made: dict[str, tuple[Change, Fate]] = field(default_factory=dict)
+    mortals: dict[Keyspace, tuple[Mapper[Any], int]] = field(default_factory=dict)
+
+    def add(self, change: Change) -> None:
+        """Decide one change and spell it."""
+        observed = ABSENT if change.is_new and change.key in self.removed else self.seen.of(change)
+        if change.only_if is not None and not (observed.exists and observed.fits):
+            change.outcome = SKIPPED
+            return
+        decide(change, observed)
+        commands = self.spelled.commands
+        if change.kind is Kind.DELETE:
+            self.removed.add(change.key)
+            self.spelled.deletions.append((len(commands), change))
+        numbers = incremented(change, observed) if change.increments else {}
+        change.outcome = _outcome(change, observed, numbers, self.new_version)
+        texts = _texts_of(change, numbers) if numbers else _NONE
+        fate = fate_of(change, observed, self.now_ms)
+        self.made[change.key] = change, fate
+        if change.mapper.indexed:
+            self._keep_indexes(change, observed, fate)
+        commands += writes(change, observed, texts, fate, now_ms=self.now_ms, version=change.outcome.version or 0)
+
+    def _keep_indexes(self, change: Change, observed: Observed, fate: Fate) -> None:
+        standing = stand(change, observed, fate)
+        if standing is not None:
+            _free_only_its_own(standing, change, self.seen)
+            standing.keep(change, self.upkeep)
+        if fate.deadline_ms is not None or change.mapper.options.ttl_ms is not None:
+            mapper, count = self.mortals.get(change.keyspace, (change.mapper, 0))
+            self.mortals[change.keyspace] = mapper, count + 1
 
 
 def _free_only_its_own(standing: Standing, change: Change, seen: Seen) -> None:
