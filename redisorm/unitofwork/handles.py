@@ -21,8 +21,9 @@ from redisorm.mapping.items import items_of
 from redisorm.mapping.layout import seconds_ms
 from redisorm.mapping.live import Live, LiveField
 
+from .holding import Store
 from .state import Phase
-from .unit import Store, UnitOfWork
+from .unit import UnitOfWork
 from .verbs import session_of
 
 __all__ = ["Handle", "Refresh"]

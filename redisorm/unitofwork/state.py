@@ -11,7 +11,7 @@ from redisorm.mapping.base import MappedModel, link_state, linked_state
 from redisorm.mapping.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from .unit import UnitOfWork
+    from .holding import Holding
 
 __all__ = ["Phase", "State", "state_of"]
 
@@ -51,7 +51,7 @@ class State:
     """
 
     phase: Phase = Phase.TRANSIENT
-    session: UnitOfWork | None = None
+    session: Holding | None = None
     key: str = ""
     snapshot: Snapshot | None = None
     version: int | None = None

@@ -1,0 +1,128 @@
+"""Which objects a session holds: how they come in, under which keys, and how they are let go of again.
+
+What is to happen to them is noted one floor up, in `unit`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from redisorm.errors import SessionError
+from redisorm.flows.living import LiveWrite
+from redisorm.mapping.base import MappedModel, link_state, linked_state, mapper_of
+from redisorm.mapping.mapper import Mapper
+
+from .identity import Identity, IdentityMap
+from .state import Phase, State, state_of
+from .work import key_of
+
+__all__ = ["Holding", "Store"]
+
+
+class Store(Protocol):
+    """What a session wants of a database before it is handed to a driver."""
+
+    namespace: str
+
+
+class Holding:
+    """The objects of a session.
+
+    Attributes:
+        database: The database the session reads and writes.
+        is_open: Whether it may still be used.
+    """
+
+    def __init__(self, database: Store) -> None:
+        self.database = database
+        self.is_open: bool = True
+        self._map = IdentityMap()
+        self._new: dict[int, MappedModel] = {}
+        self._created: set[int] = set()
+        self._deleted: dict[int, MappedModel] = {}
+        self._lives: list[tuple[MappedModel, LiveWrite]] = []
+
+    def _identity(self, obj: MappedModel, key: str) -> Identity:
+        return mapper_of(type(obj)), key
+
+    def _drop_lives(self, obj: MappedModel) -> None:
+        if self._lives:
+            self._lives = [note for note in self._lives if note[0] is not obj]
+
+    def _add(self, obj: MappedModel, life: int | None) -> None:
+        state = state_of(obj)
+        if state.session is not self or state.phase is Phase.DELETED:
+            self._attach(obj, state)
+            self._deleted.pop(id(obj), None)
+            state.phase = Phase.PENDING if state.snapshot is None else Phase.PERSISTENT
+            if state.phase is Phase.PENDING:
+                self._new[id(obj)] = obj
+        if life is not None:
+            state.wanted_life = life
+        if state.phase is Phase.PERSISTENT and state.key:
+            self._map.hold(self._identity(obj, state.key), obj)
+
+    def _add_fresh(self, objects: list[MappedModel]) -> bool:
+        """Take in many objects of one class that nobody has seen yet; `False` where one has to be looked at by itself."""
+        models = set(map(type, objects))
+        if len(models) != 1 or any(map(linked_state, objects)):
+            return False
+        mapper = mapper_of(models.pop())
+        self._check_database(mapper)
+        pks = [obj.__dict__[mapper.pk_name] for obj in objects]
+        if None in pks:
+            return False
+        keys = mapper.keyspace(self.database.namespace).rows(mapper.pk_texts(pks))
+        if not self._map.hold_new(mapper, keys, objects):
+            return False
+        for obj, key in zip(objects, keys, strict=True):
+            link_state(obj, State(Phase.PENDING, self, key))
+        self._new.update(zip(map(id, objects), objects, strict=True))
+        return True
+
+    def _attach(self, obj: MappedModel, state: State) -> None:
+        """Make an object one of this session's, or say why it cannot be."""
+        mapper, name = mapper_of(type(obj)), type(obj).__name__
+        if state.session is not None and state.session is not self and state.session.is_open:
+            raise SessionError(
+                f"this {name} ({obj.pk!r}) belongs to another open session: expunge() it there first", model=type(obj), pk=obj.pk
+            )
+        self._check_database(mapper)
+        key = key_of(mapper, mapper.keyspace(self.database.namespace), obj)
+        if state.snapshot is not None and state.key != key:
+            raise SessionError(
+                f"this {name} was stored under {state.key}, which is {key} here: model_copy() it to store it there too",
+                model=type(obj),
+                key=key,
+            )
+        if key:
+            self._claim(obj, (mapper, key))
+        state.session, state.key = self, key
+
+    def _check_database(self, mapper: Mapper[Any]) -> None:
+        if mapper.options.database is not None and mapper.options.database is not self.database:
+            raise SessionError(
+                f"{mapper.model.__name__} has a database of its own: use a session on {mapper.options.database!r}", model=mapper.model
+            )
+
+    def _claim(self, obj: MappedModel, identity: Identity) -> None:
+        other = self._map.get(identity)
+        if other is not None and other is not obj and state_of(other).phase is not Phase.DELETED:
+            raise SessionError(
+                f"the session has another object for {identity[1]}: change that one, or delete or expunge it first",
+                model=type(obj),
+                pk=obj.pk,
+                key=identity[1],
+            )
+        self._map.hold(identity, obj)
+
+    def _let_go(self, obj: MappedModel, state: State) -> None:
+        self._new.pop(id(obj), None)
+        self._created.discard(id(obj))
+        self._deleted.pop(id(obj), None)
+        self._drop_lives(obj)
+        identity = self._identity(obj, state.key)
+        if self._map.get(identity) is obj:
+            self._map.remove(identity)
+        state.session, state.phase = None, Phase.TRANSIENT if state.snapshot is None else Phase.DETACHED
+        state.forget_wishes()
