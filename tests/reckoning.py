@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-__all__ = ["Reckoning", "misfits"]
+__all__ = ["Reckoning", "misfits", "place_score"]
 
 Reckoning = Callable[[str, dict[str, str], Callable[[str], Any]], tuple[dict[str, tuple[str, float | None]], list[str]]]
 """From primary key, hash and a reader of companions to the entries (key after `prefix::` → member, score or `None` for the
@@ -64,10 +64,20 @@ def _companion(client: Any, row: str, name: str) -> list[str]:
     kind = client.type(key)
     if kind == b"list":
         return [text.decode() for text in client.lrange(key, 0, -1)]
+    if kind == b"zset":
+        return [text.decode() for text in client.zrange(key, 0, -1)]
     return [text.decode() for text in client.smembers(key)] if kind == b"set" else []
 
 
+def place_score(lon: float, lat: float) -> float:
+    """What stands for a position under `prefix::place`: to a hundred metres, since each server keeps positions in its own way."""
+    return round(lon, 3) * 1_000_000 + round(lat, 3)
+
+
 def _scores(client: Any, key: str) -> dict[str, float]:
+    if key.endswith("::place"):
+        members = client.zrange(key, 0, -1)
+        return {member.decode(): place_score(*place) for member, place in zip(members, client.geopos(key, *members), strict=True)}
     pairs: Any = client.zrange(key, 0, -1, withscores=True)
     return {member.decode(): float(score) for member, score in pairs}
 

@@ -223,7 +223,7 @@ def _by_watch(plan: Plan, terms: _Terms, *, skip: int) -> Flow[bool]:
 
 def _by_script(plan: Plan, limit: int, terms: _Terms, *, skip: int) -> Flow[bool]:
     """Read without watching; the script repeats the reads and writes only where nothing is different."""
-    yield from require_scripts(len(plan.watched), limit)
+    yield from require_scripts(len(plan.changes), len(plan.watched), limit)
     look = Look(terms.tally, watching=False)
     seen = yield from see(plan, look)
     if taken := _taken(plan, seen):

@@ -32,12 +32,13 @@ _COMMIT = (files("redisorm.flows") / "lua" / "commit.lua").read_text(encoding="u
 _COMMIT_SHA = hashlib.sha1(_COMMIT.encode(), usedforsecurity=False).hexdigest()
 
 
-def require_scripts(watched: int, limit: int) -> Flow[None]:
+def require_scripts(objects: int, watched: int, limit: int) -> Flow[None]:
     """Refuse a commit that is too large for WATCH on a server that runs no scripts, before anything is sent."""
     if not (yield Supports("EVALSHA")):
         raise UnsupportedServerError(
-            f"a commit that guards {watched} rows needs a script, since WATCH of more than {limit} keys blocks the server, "
-            "and this user may not run EVALSHA: commit(batch=1000) splits it, or allow +eval +evalsha; nothing was written",
+            f"a commit of {objects} objects that guards {watched} keys needs a script, since WATCH of more than {limit} keys blocks the "
+            f"server, and this user may not run EVALSHA: commit(batch={max(1, limit * objects // watched)}) splits it, or allow "
+            "+eval +evalsha; nothing was written",
             command="EVALSHA",
         )
 

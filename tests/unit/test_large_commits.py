@@ -104,7 +104,7 @@ def test_commit_within_the_limit_watches() -> None:
 def test_commit_of_too_many_rows_is_refused_where_no_script_may_run_and_tells_how_to_split_it() -> None:
     desk = Desk(watch_limit=2)
     session = changed(desk, 1, 2, 3)
-    with pytest.raises(UnsupportedServerError, match=r"guards 3 rows .* WATCH of more than 2 keys .* commit\(batch=1000\)") as caught:
+    with pytest.raises(UnsupportedServerError, match=r"3 objects that guards 3 keys .* than 2 keys .* commit\(batch=2\)") as caught:
         session.commit()
     assert caught.value.command == "EVALSHA"
     assert desk.round_trips == 0

@@ -141,7 +141,7 @@ def test_update_is_refused_a_value_of_another_row() -> None:
     assert all(isinstance(request, Watch) for request in talk(driver))
 
 
-def test_incremented_value_is_taken_as_it_becomes_and_named_without_a_text_in_the_error() -> None:
+def test_incremented_value_is_taken_and_told_as_it_becomes() -> None:
     one = member(city="Oslo", number=1)
 
     def answer(request: Any) -> Any:
@@ -152,9 +152,9 @@ def test_incremented_value_is_taken_as_it_becomes_and_named_without_a_text_in_th
         return [[b"1", None, b"1", None, b"Oslo"], -1, []]  # the number comes first, since it is incremented
 
     driver = ScriptedDriver(answer)
-    with pytest.raises(UniqueViolationError, match=r"Member 1 cannot have city=None, number=None: Member 2 has it") as caught:
+    with pytest.raises(UniqueViolationError, match=r"Member 1 cannot have city='Oslo', number=2: Member 2 has it") as caught:
         driver.run(verbs.increment(one, "number", 1, ""))
-    assert caught.value.field == "city+number"
+    assert (caught.value.field, caught.value.value) == ("city+number", ("Oslo", 2))
 
 
 def test_deleted_row_gives_up_its_values() -> None:
