@@ -24,3 +24,11 @@ def test_blocks_of_page_run(page: Path, server_url: str) -> None:
         for block in blocks:
             line = text.count("\n", 0, block.start(1))
             exec(compile("\n" * line + block[1], str(page), "exec", dont_inherit=True), names)
+
+
+def test_every_test_that_a_page_names_is_there() -> None:
+    there = {name for module in (ROOT / "tests").rglob("*.py") for name in re.findall(r"^def (test_\w+)", module.read_text(), re.MULTILINE)}
+    named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))}
+
+    assert named
+    assert sorted(named - there) == []
