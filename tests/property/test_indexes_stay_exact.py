@@ -110,4 +110,5 @@ def test_indexes_are_what_the_rows_say_after_every_commit(db: Database, model: t
                 refused += isinstance(error, UniqueViolationError)
             found = misfits(db.client, model.__redisorm_prefix__ or "", reckon)
             assert found == [], f"history {seed}, step {number}"
+        assert db.check(model).problems == [], f"history {seed}"
     assert refused > 0
