@@ -13,6 +13,7 @@ from .asyncio.structures.lists import AsyncRedisList
 from .asyncio.structures.sets import AsyncRedisSet
 from .asyncio.structures.sortedsets import AsyncRedisSortedSet
 from .asyncio.structures.strings import AsyncRedisCounter, AsyncRedisValue
+from .asyncio.worker import AsyncDeadLetter, AsyncWorker
 from .database import Database, connect
 from .errors import (
     AlreadyExistsError,
@@ -49,6 +50,7 @@ from .flows.report import Problem, Report
 from .mapping.fields import Field
 from .mapping.geo import GeoPoint
 from .mapping.sortedset import SortedSet
+from .patterns.backlog import Backlog
 from .patterns.limits import Decision, Limit
 from .patterns.pubsub import Message
 from .patterns.streams import Entry, Event
@@ -65,11 +67,13 @@ from .sync.structures.lists import RedisList
 from .sync.structures.sets import RedisSet
 from .sync.structures.sortedsets import RedisSortedSet
 from .sync.structures.strings import RedisCounter, RedisValue
+from .sync.worker import DeadLetter, Worker
 
 __all__ = [
     "AlreadyExistsError",
     "AsyncCache",
     "AsyncChannel",
+    "AsyncDeadLetter",
     "AsyncLock",
     "AsyncQuery",
     "AsyncRateLimiter",
@@ -82,8 +86,10 @@ __all__ = [
     "AsyncRedisValue",
     "AsyncSession",
     "AsyncStream",
+    "AsyncWorker",
     "BackendError",
     "BackendTimeoutError",
+    "Backlog",
     "Cache",
     "Channel",
     "CommitResult",
@@ -93,6 +99,7 @@ __all__ = [
     "ConnectionFailedError",
     "CrossSlotError",
     "Database",
+    "DeadLetter",
     "Decision",
     "DecodeError",
     "DetachedInstanceError",
@@ -133,6 +140,7 @@ __all__ = [
     "Stream",
     "UniqueViolationError",
     "UnsupportedServerError",
+    "Worker",
     "WrongTypeError",
     "col",
     "connect",

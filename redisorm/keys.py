@@ -16,6 +16,8 @@ key                       type               holds
 ``user::unique:email:a``  string             the primary key of the row that has this value
 ``user:1::memo``          hash               which of these entries an expiring row owns
 ``orders``                stream             events: their fields as text
+``orders::dead-letters:g``  stream           what the workers of group `g` gave up, and why
+``orders::consumer-group:g``  hash           how often entries were claimed in group `g`, and how many were trimmed unread
 ``limit::login:7``        string             how much of the limits of ``login`` subject 7 has used; gone when it is all free again
 ``limit::login:7:hits``   zset               the same as single hits, for limits over a sliding window
 ``queue:jobs``            any                a live structure, named by whoever made its handle
@@ -42,10 +44,14 @@ from urllib.parse import unquote_to_bytes
 from .errors import MappingError
 
 __all__ = [
+    "BEHIND",
+    "CLAIMS",
     "EMPTY",
     "LEDGER",
     "LIFE",
+    "TRIMMED",
     "VERSION",
+    "GroupKeys",
     "KeyPart",
     "Keyspace",
     "LockKeys",
@@ -72,6 +78,15 @@ VERSION = ":version"
 
 LIFE = ":ttl"
 """The hash field that remembers the life a row was given of its own: seconds as text, `-1` for one that never ends."""
+
+CLAIMS = "claims"
+"""The field of a group's hash that counts how often entries were taken from a consumer."""
+
+TRIMMED = "trimmed"
+"""The field of a group's hash that counts the entries removed from the stream before they were dealt with."""
+
+BEHIND = "behind"
+"""The field of a group's hash that holds by how much the server's count of the entries it has read is too small."""
 
 EMPTY = ":empty"
 """The field of an event that stores nothing: an entry of a stream has at least one."""
@@ -177,6 +192,24 @@ def stream_key(namespace: str, stream: str) -> str:
 def limit_key(namespace: str, name: str, subject: str, *, hits: bool = False) -> str:
     """Spell the key of one subject of a rate limiter; the subject is escaped already."""
     return f"{_lead(namespace)}limit::{escape(name)}:{subject}{':hits' if hits else ''}"
+
+
+class GroupKeys:
+    """The keys of a consumer group of a stream.
+
+    Attributes:
+        stream: The stream.
+        state: What the group counts: fields `CLAIMS` and `TRIMMED`.
+        dead: The stream of its dead letters.
+    """
+
+    __slots__ = ("dead", "state", "stream")
+
+    def __init__(self, namespace: str, stream: str, group: str) -> None:
+        self.stream = stream_key(namespace, stream)
+        # A hyphen is in no name of a field, so these are never those of an index of a class with this prefix.
+        self.state = f"{self.stream}::consumer-group:{escape(group)}"
+        self.dead = f"{self.stream}::dead-letters:{escape(group)}"
 
 
 class KeyPart(NamedTuple):

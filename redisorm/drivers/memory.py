@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 import redis
 import redis.asyncio
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
+from redis.exceptions import ResponseError
 
 from redisorm.commands import Batch, Command, Watch
 from redisorm.drivers import exchange as make
@@ -92,10 +93,12 @@ def _bytes(reply: Any) -> Any:
         return [_bytes(item) for item in reply]
     if isinstance(reply, dict):
         return {_bytes(name): _bytes(value) for name, value in reply.items()}
+    if isinstance(reply, ResponseError) and str(reply).startswith("BUSYGROUP "):
+        return ResponseError(str(reply))  # without the code ERR, which a server does not put before it
     return reply
 
 
-_AT_ONCE = {"BLMPOP": "LMPOP", "BLMOVE": "LMOVE", "BZMPOP": "ZPOP"}
+_AT_ONCE = {"BLMPOP": "LMPOP", "BLMOVE": "LMOVE", "BZMPOP": "ZPOP", "XREADGROUP": "XREADGROUP"}
 
 
 class _Waiting:
@@ -108,7 +111,10 @@ class _Waiting:
     def __init__(self, command: Command) -> None:
         name = _AT_ONCE[str(command[0])]
         self._zset = name == "ZPOP"
-        if self._zset:  # BZMPOP timeout 1 key MIN COUNT n; ZMPOP of fakeredis knows no wrong type
+        if name == "XREADGROUP":  # with COUNT that of fakeredis never waits, and without it loses what comes
+            place = list(command).index("BLOCK")
+            self.request = Batch(((*command[:place], *command[place + 2 :]),))
+        elif self._zset:  # BZMPOP timeout 1 key MIN COUNT n; ZMPOP of fakeredis knows no wrong type
             self.request = Batch(((f"ZPOP{command[4]!s}", command[3], command[6]),))
         else:
             self.request = Batch(((name, *(command[2:] if name == "LMPOP" else command[1:-1])),))
@@ -119,8 +125,9 @@ class _Waiting:
     @classmethod
     def of(cls, request: Batch) -> _Waiting | None:
         """The waiting of a batch; `None` where it does not wait, as inside MULTI."""
-        waits = not request.atomic and len(request.commands) == 1 and request.commands[0][0] in _AT_ONCE
-        return cls(request.commands[0]) if waits else None
+        if request.atomic or len(request.commands) != 1 or request.commands[0][0] not in _AT_ONCE:
+            return None
+        return cls(request.commands[0]) if make.waiting_time(request.commands[0]) else None
 
     def answer(self, replies: list[Any]) -> list[Any]:
         """The replies as the command that waits would have them."""

@@ -13,6 +13,7 @@ from redisorm.commands import Command, Flow
 from redisorm.errors import CommitUnknownError, DecodeError, SessionError
 from redisorm.flows.changes import Change, Kind
 from redisorm.flows.committing import CommitResult, commit
+from redisorm.flows.guarding import Guard
 from redisorm.flows.living import LiveWrite
 from redisorm.flows.loading import OnError, exists, sound
 from redisorm.flows.newrows import NewRows
@@ -103,14 +104,22 @@ class BaseSession(UnitOfWork):
         work = list(self._work())
         size = batch or max(len(work), 1)
         total = CommitResult(0, 0, 0)
-        riders, lives = list(self._riders), [self._checked_live(obj, write) for obj, write in self._lives]
+        noted, riders = len(self._riders), list(self._riders)
+        lives = [self._checked_live(obj, write) for obj, write in self._lives]
+        guards: list[Guard] = []
+        if self._acknowledgement is not None:
+            acknowledgement, guard = self._acknowledgement
+            riders.append(acknowledgement)
+            guards.append(guard)
         met: list[Due] = []
         for start in range(0, max(len(work), bool(riders or lives)), size):
             last = start + size >= len(work)  # what rides along tells of everything that was written
-            done = yield from self._commit_part(work[start : start + size], riders if last else (), met, lives if last else ())
+            along = riders if last else ()
+            done = yield from self._commit_part(work[start : start + size], along, lives if last else (), met, guards)
             total = CommitResult(*(sum(pair) for pair in zip(total, done, strict=True)))
-        del self._riders[: len(riders)]
+        del self._riders[:noted]
         del self._lives[: len(lives)]
+        self._acknowledgement = None
         yield from sweep_met(met)
         return total
 
@@ -136,7 +145,12 @@ class BaseSession(UnitOfWork):
                     yield obj, change
 
     def _commit_part(
-        self, part: Sequence[tuple[MappedModel, Change | None]], riders: Sequence[Command], met: list[Due], lives: Sequence[LiveWrite]
+        self,
+        part: Sequence[tuple[MappedModel, Change | None]],
+        riders: Sequence[Command],
+        lives: Sequence[LiveWrite],
+        met: list[Due],
+        guards: Sequence[Guard],
     ) -> Flow[CommitResult]:
         work = [(obj, change) for obj, change in part if change is not None]
         keys: set[str] = set()
@@ -145,7 +159,9 @@ class BaseSession(UnitOfWork):
         )
         work += [(obj, self._new_change(keys, obj)) for obj in rest]
         try:
-            done = yield from commit([change for _, change in work], riders, new_version=new_version, rows=together, due=met, lives=lives)
+            done = yield from commit(
+                [change for _, change in work], riders, new_version=new_version, rows=together, due=met, lives=lives, guards=guards
+            )
         except CommitUnknownError:
             for obj, change in work:
                 remember_number(obj, change)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from redisorm.commands import Command
 from redisorm.errors import SessionError, SessionInUseError
 from redisorm.flows.changes import PERMANENT
+from redisorm.flows.guarding import Guard
 from redisorm.flows.living import LiveWrite
 from redisorm.mapping.base import MappedModel, linked_state
 from redisorm.mapping.layout import seconds_ms
@@ -39,6 +40,7 @@ class UnitOfWork(Holding):
         super().__init__(database)
         self._revived: list[MappedModel] = []
         self._riders: list[Command] = []
+        self._acknowledgement: tuple[Command, Guard] | None = None
         self._idle = [None]  # popping is atomic, so that two threads never both find it
 
     # ---- who may use it, and when -----------------------------------------------------------------------------------------
@@ -224,6 +226,11 @@ class UnitOfWork(Holding):
         """
         with self._alone():
             self._riders += commands
+
+    def _acknowledge(self, command: Command, guard: Guard) -> None:
+        """Send a command in the transaction of the first commit that succeeds, which a guard must allow. A rollback does not drop it."""
+        with self._alone():
+            self._acknowledgement = command, guard
 
     def _note_live(self, obj: MappedModel, write: LiveWrite) -> None:
         """Write to a live structure of an object in the transaction of the next commit. A rollback drops it."""

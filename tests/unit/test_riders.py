@@ -207,3 +207,51 @@ def test_absence_in_a_reply_that_a_script_repeats_is_told_from_emptiness() -> No
     reads = dict(script_call(talk(desk)[-1]).reads)
     assert reads["GET", "member::unique:email:b@x"] == b"_"
     assert reads["GET", "member::unique:email:a@x"] == b"$1:1"
+
+
+# ---- the acknowledgement of a worker's session --------------------------------------------------------------------------
+
+
+XACK = ("XACK", "stream:orders", "billing", "5-0")
+
+
+def acknowledging(desk: Desk) -> Any:
+    """A session of a worker in which nothing waits but the acknowledgement."""
+    session = session_on(desk)
+    session._acknowledge(XACK, OWNED)
+    return session
+
+
+def test_acknowledgement_goes_with_the_first_commit_and_with_no_other() -> None:
+    desk = Desk(answering([HELD, b"stream"], [b"none"]))
+    session = acknowledging(desk)
+    session.rollback()
+    session.commit()
+    session._ride(XADD)
+    session.commit()
+    watch, first, _, second = talk(desk)
+    assert watch.commands == [PENDING, ("TYPE", "stream:orders")]
+    assert (first, second) == (atomic(XACK), atomic(XADD))
+
+
+def test_acknowledgement_that_failed_is_kept_with_what_else_waits() -> None:
+    desk = Desk(answering([[], b"stream"], [HELD, b"stream"]))
+    session = acknowledging(desk)
+    session._ride(PUBLISH)
+    with pytest.raises(ConflictError):
+        session.commit()
+    session.commit()
+    assert talk(desk)[-1] == atomic(PUBLISH, XACK)
+
+
+def test_every_batch_of_a_workers_commit_is_guarded_and_the_last_acknowledges() -> None:
+    desk = Desk(answering([HELD, [b"1", None]], [HELD, b"stream", [b"2", None]]))
+    session = acknowledging(desk)
+    for pk in (1, 2):
+        user = stored(User, {"id": pk, "name": "Ann"})
+        session.add(user)
+        user.name = "Bea"
+    session.commit(batch=1)
+    assert [request.commands[0] for request in talk(desk) if isinstance(request, Watch)] == [PENDING, PENDING]
+    written = [request.commands for request in talk(desk) if getattr(request, "atomic", False)]
+    assert written == [[("HSET", "user:1", "name", "Bea")], [("HSET", "user:2", "name", "Bea"), XACK]]
