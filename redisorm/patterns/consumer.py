@@ -325,7 +325,7 @@ class Consumer:
     def _returned(self, delivery: Delivery, unbegun: bool) -> tuple[int, int]:
         """For how long nobody will have touched an entry that is given back, and how often it was begun."""
         left_s = 0.0 if delivery.due is None else max(delivery.due - self._now(), 0.0)
-        return max(self.policy.lease_ms - round(left_s * 1000), 0), delivery.attempts - unbegun
+        return max(self.policy.lease_ms + 1 - round(left_s * 1000), 0), delivery.attempts - unbegun
 
 
 def _is_gone(error: Exception) -> bool:

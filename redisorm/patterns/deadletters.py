@@ -86,7 +86,8 @@ def requeue(group: Group, letter: Letter[Any], lease_ms: int) -> Flow[str]:
             )
         again: Command = ("XADD", keys.stream, "*", *letter._words)
         if entry:
-            options = ("IDLE", lease_ms, "RETRYCOUNT", 0, "FORCE", "JUSTID")
+            # One more than the lease: fakeredis counts an entry as left alone only for longer than it was asked.
+            options = ("IDLE", lease_ms + 1, "RETRYCOUNT", 0, "FORCE", "JUSTID")
             again = ("XCLAIM", keys.stream, group.name, RELEASED, 0, letter.id, *options)
         done = yield Batch([again, ("XDEL", keys.dead, place)], atomic=True)
         if done is not None:
