@@ -23,13 +23,7 @@ DUE = 1000
 
 
 class Candidates(Protocol):
-    """Primary keys in order.
-
-    Attributes:
-        is_loose: Whether rows that do not fit may be among them, which loading finds out.
-    """
-
-    is_loose: bool
+    """Primary keys in order."""
 
     def take(self, count: int) -> Flow[list[bytes]]:
         """Hand out about so many more; none at the end."""
@@ -39,8 +33,7 @@ class Candidates(Protocol):
 class Known:
     """Primary keys that are all at hand."""
 
-    def __init__(self, members: Sequence[bytes], *, is_loose: bool = False) -> None:
-        self.is_loose = is_loose
+    def __init__(self, members: Sequence[bytes]) -> None:
         self._members = members
         self._taken = 0
 
@@ -88,8 +81,6 @@ class Walked:
         sorts: What to sort rows by that have the same place in a source.
         known: The rows of sources that cannot be asked of a row.
     """
-
-    is_loose = False
 
     def __init__(
         self,

@@ -203,7 +203,7 @@ class Gathering:
         open_terms, sorts = self._open(), self._open_sorts()
         probe = Probe(self._plan, open_terms, sorts, ledger=self._seen.due is None)
         if loosely and not sorts and len(members) <= BATCH:
-            return Known(in_order(self._plan, members, self._plan.sorts, self._values), is_loose=bool(open_terms))
+            return Known(in_order(self._plan, members, self._plan.sorts, self._values))
         if probe:
             answer = yield from probe.ask(sorted(members))
             self._values.update(answer.values)
