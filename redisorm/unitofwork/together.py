@@ -58,8 +58,7 @@ class Together:
         """Spell them; empty where one of them has to be looked at by itself."""
         for model, group in self.objects.items():
             mapper = mapper_of(model)
-            take = mapper.slots.take
-            rows = NewRows(mapper, mapper.keyspace(self._namespace), [take(obj.__dict__) for obj in group])
+            rows = NewRows(mapper, mapper.keyspace(self._namespace), list(map(mapper.values, group)))
             if not rows.spell():
                 self.rows = []
                 return ()

@@ -201,6 +201,6 @@ def test_dicts_are_merged_as_those_of_python(db: Database) -> None:
     assert 2 in settings.values()
     pairs: Any = [("b", 3)]
     with pytest.raises(TypeError):
-        settings | pairs
+        _ = settings | pairs
     with pytest.raises(TypeError):
-        pairs | settings
+        _ = pairs | settings
