@@ -1,0 +1,208 @@
+"""Queries beside other writers: sets that grow between two looks, stored texts that are no values, and thousands of rows that are due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import pytest
+from pydantic import computed_field
+
+from redisorm import DecodeError, Field, QueryError, RedisModel, RedisSet, SessionError, col
+from redisorm.commands import Batch, Watch
+from redisorm.flows.explaining import shown
+from redisorm.flows.living import LiveWrite, guards_of
+from redisorm.flows.matching import Matcher
+from redisorm.flows.sources import SMALL
+from redisorm.mapping.base import mapper_of
+from tests.unit.desk import NOW, Desk, look, session_on, talk, texts_of
+from tests.unit.test_queries_command_by_command import INF, LIVING, MANY, U, User, living, ran
+
+GROWN = [b"%d" % number for number in range(SMALL + 1)]
+"""What is read of a set that has become too large meanwhile."""
+
+pks: Callable[[Any], Any] = lambda query: query.pks()  # noqa: E731
+by_age: Callable[[Any], Any] = lambda query: query.order_by(User.age).pks()  # noqa: E731
+
+BOTH_ENDS = (U.age < 18) | (U.age > 60)
+SURVEY = [[], 9000, 300, MANY[:100], 400, MANY[:100], 500, MANY[:100]]
+"""Of a city of 300 people among 9,000, of which 400 are below 18 and 500 above 60."""
+WITHIN = ("ZINTER", 2, "q::city:Oslo", "q::age", "AGGREGATE", "MIN", "WITHSCORES")
+
+
+def test_larger_sets_are_read_as_far_as_they_lie_within_the_smallest() -> None:
+    script = [SURVEY, [[b"1", b"2", b"3"], [[b"1", 17.0], [b"2", 40.0], [b"3", 61.0]], [[b"1", 17.0], [b"2", 40.0], [b"3", 61.0]]]]
+
+    found, sent = ran(script, pks, U.city == "Oslo", BOTH_ENDS)
+
+    assert found == [1, 3]
+    assert sent[1] == look(("ZRANGE", "q::city:Oslo", LIVING, "+inf", "BYSCORE", "LIMIT", 0, SMALL + 1), WITHIN, WITHIN)
+
+
+def test_smallest_set_that_has_become_large_is_walked_after_all() -> None:
+    scores = [[b"1", 17.0]]
+    script = [SURVEY, [GROWN, scores, scores], [[[b"1", INF], [b"2", INF]]], [[17.0, 40.0]]]
+
+    found, sent = ran(script, pks, U.city == "Oslo", BOTH_ENDS)
+
+    assert found == [1]
+    assert sent[2:] == [look(living("city:Oslo", SMALL)), look(("ZMSCORE", "q::age", b"1", b"2"))]
+
+
+OSLO_OR_ROME = [300, MANY[:100], 400, MANY[:100]]
+
+
+def test_order_of_rows_found_is_asked_of_them_where_its_index_is_large() -> None:
+    script = [[[], 90_000, 80_000, *OSLO_OR_ROME], [[b"1"], [b"2"]], [[50.0, 30.0]]]
+
+    found, sent = ran(script, by_age, (U.city == "Oslo") | (U.city == "Rome"))
+
+    assert found == [2, 1]
+    assert [command[1] for command in sent[1].commands] == ["q::city:Oslo", "q::city:Rome"]
+    assert sent[2] == look(("ZMSCORE", "q::age", b"1", b"2"))
+
+
+def test_order_whose_index_has_become_large_is_asked_of_the_rows() -> None:
+    grown = [[member, 1.0] for member in GROWN]
+    script = [[[], 9_000, 800, *OSLO_OR_ROME], [[b"1"], [b"2"], grown], [[50.0, 30.0]]]
+
+    found, sent = ran(script, by_age, (U.city == "Oslo") | (U.city == "Rome"))
+
+    assert found == [2, 1]
+    assert sent[1].commands[2] == ("ZRANGE", "q::age", "-inf", "+inf", "BYSCORE", "LIMIT", 0, SMALL + 1, "WITHSCORES")
+    assert sent[2] == look(("ZMSCORE", "q::age", b"1", b"2"))
+
+
+def test_alternative_that_has_become_large_is_walked_to_its_end() -> None:
+    cities = [f"c{number}" for number in range(20)]
+    survey = [[], 90_000, *[reply for _ in cities for reply in (900, [b"1"] * 100)]]
+    looks: list[Any] = [survey, [GROWN, *([[]] * 10)], [[]] * 9, [[[b"20000", INF]]]]
+
+    def answer(request: Batch | Watch) -> Any:
+        if looks:
+            return looks.pop(0)
+        return [[b"c0"] if command[1] in ("q:7", "q:20000") else [b"Rome"] for command in request.commands]
+
+    desk = Desk(answer, now_ms=NOW)
+    assert sorted(session_on(desk).find(User, col(User.city).in_(cities)).pks()) == [7, 20000]
+    assert talk(desk)[3] == look(living("city:c0", SMALL))
+
+
+# ---- rows that are due ----------------------------------------------------------------------------------------------
+
+
+def due_by_thousands(request: Batch | Watch) -> Any:
+    """Answers as a server that has two people of 30 and more, of whom the second is due as a thousand others are, which no sweep finds."""
+    answers: dict[str, Any] = {"ZCOUNT": 2, "PEXPIRETIME": NOW + 5, "HGETALL": [], "TYPE": b"none", "ZREM": 1}
+
+    def one(name: Any, *words: Any) -> Any:
+        if name == "ZRANGE":
+            return [b"%d" % number for number in range(2, 1003)] if words[0] == "q::all" else [[b"1", 30.0], [b"2", 31.0]]
+        if name == "ZMSCORE":
+            return [INF if member == b"1" else float(NOW - 1) for member in words[1:]]
+        return answers.get(name, 0)
+
+    return [one(*command) for command in request.commands]
+
+
+@pytest.mark.parametrize(("ask", "answer"), [(pks, [1]), (lambda query: query.count(), 1)])
+def test_where_thousands_are_due_each_row_is_asked_for_its_deadline(ask: Callable[[Any], Any], answer: object) -> None:
+    desk = Desk(due_by_thousands, now_ms=NOW)
+    assert ask(session_on(desk).find(User, U.age >= 30)) == answer
+    assert look(("ZMSCORE", "q::all", b"1", b"2")) in talk(desk)
+
+
+# ---- what is stored is no value -------------------------------------------------------------------------------------
+
+
+class Sorted(RedisModel, prefix="sorted"):
+    id: int
+    age: int = Field(default=0, index=True)
+    numbers: list[int] = Field(default=[], index=True)
+
+
+@pytest.mark.parametrize("text", [b"old", b"\xff", b""])
+def test_stored_text_that_is_no_value_is_in_no_range_and_equal_to_none(text: bytes) -> None:
+    for condition, fits_zero in ((col(Sorted.age) >= 0, True), (col(Sorted.age) < 0, False), (col(Sorted.age) == 0, True)):
+        matcher: Matcher[Any] = Matcher(mapper_of(Sorted), condition)
+        assert matcher.fits_stored("1", {"age": b"0"}) is fits_zero
+        assert matcher.fits_stored("1", {"age": text}) is False
+
+
+def test_elements_that_are_no_values_are_passed_over() -> None:
+    matcher: Matcher[Any] = Matcher(mapper_of(Sorted), col(Sorted.numbers).contains(7))
+    assert matcher.fits_stored("1", {"numbers": [b"x", b"\xff", b"07"]}) is True
+    assert matcher.fits_stored("1", {"numbers": [b"x", b"8"]}) is False
+
+
+def test_row_with_a_unique_value_that_cannot_be_read_is_told() -> None:
+    desk = Desk([[b"5"], [texts_of(User, {"id": 5, "email": "a@x", "age": "old"})]])
+    with pytest.raises(DecodeError, match="q:5"):
+        session_on(desk).get_by(User, email="a@x")
+
+
+def test_pairs_of_the_older_protocol_are_read_too() -> None:
+    assert ran([[[b"7", b"inf", b"8", b"inf"]]], pks, U.city == "Oslo")[0] == [7, 8]
+
+
+def test_query_for_no_rows_asks_for_none() -> None:
+    assert ran([], lambda query: query.limit(0).pks(), U.city == "Oslo") == ([], [])
+    assert ran([], lambda query: query.limit(0).exists(), U.city == "Oslo") == (False, [])
+
+
+def test_commands_that_are_alike_are_shown_once_with_their_number() -> None:
+    alike = [("EXISTS", f"q:{pk}") for pk in range(5)]
+    assert shown([alike, [("GET", "a b"), ("SET", "x", b"\xff")]], 2).splitlines() == [
+        " 1  EXISTS q:0",
+        "    … and 4 more like it",
+        " 2  GET 'a b'",
+        "    SET x \\xff",
+        "    … and the same for 2 more rows",
+    ]
+
+
+# ---- columns --------------------------------------------------------------------------------------------------------
+
+
+class Scored(RedisModel, prefix="scored"):
+    id: int
+    name: str = ""
+    fans: RedisSet[int] = Field(init=False)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def length(self) -> Annotated[int, Field(index=True)]:
+        return len(self.name)
+
+
+S: Any = Scored
+
+
+def test_computed_field_is_compared_on_its_class_and_read_on_an_object() -> None:
+    assert Scored(id=1, name="Ann").length == 3
+    conditions = [S.length == 3, S.length != 3, S.length < 3, S.length <= 3, S.length > 3, S.length >= 3]
+    assert [repr(one) for one in conditions] == [repr(compare) for compare in _compared(col(S.length))]
+    assert {S.length: "hashable"}[S.length] == "hashable"
+    with pytest.raises(AttributeError, match="_nothing"):
+        S.length._nothing  # noqa: B018
+
+
+def _compared(column: Any) -> list[Any]:
+    return [column == 3, column != 3, column < 3, column <= 3, column > 3, column >= 3]
+
+
+def test_live_structure_is_no_column_and_is_not_assigned_past_pydantic() -> None:
+    with pytest.raises(QueryError):
+        Scored.find(fans=1)
+    with pytest.raises(SessionError, match=r"Scored\.fans is a live structure and cannot be assigned"):
+        object.__setattr__(Scored(id=1), "fans", {1})
+
+
+def test_nothing_is_taken_for_granted_of_what_a_structure_is_written_beside() -> None:
+    """Whether the row lives, and for how long, and whether a counter is a number: a look must tell."""
+    lives = [LiveWrite(Scored, "scored:1", "scored:1:hits", "string", [("INCRBY", "scored:1:hits", 1)], renews=True)]
+    assert [(type(guard).__name__, guard.wanted) for guard in guards_of(lives, [])] == [
+        ("LiveRow", None),
+        ("KeyType", None),
+        ("Countable", None),
+    ]
