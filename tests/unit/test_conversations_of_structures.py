@@ -15,11 +15,13 @@ from redisorm import (
     RedisList,
     RedisSet,
     RedisSortedSet,
+    StaleObjectError,
     WrongTypeError,
 )
 from redisorm.commands import Batch, Pause, Watch
-from redisorm.flows.structures.typed import ATTEMPTS, pairs
+from redisorm.flows.structures.typed import ATTEMPTS, TypedKey, Write, apply, first, pairs
 from tests.unit.desk import Desk, atomic, look, talk
+from tests.zoo.models import Account
 
 WRONG = WrongTypeError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
@@ -198,3 +200,27 @@ def test_nothing_to_write_sends_nothing() -> None:
     desk = Desk()
     tags(desk).update([])
     assert desk.requests == []
+
+
+# ---- a key beside a row ---------------------------------------------------------------------------------------------------
+
+
+def write_beside_a_row(answer: Any) -> tuple[Desk, Any]:
+    desk = Desk([[answer]], supports={"EVALSHA": True})
+    key = TypedKey("star:1:fans", "set", cast("Any", None), cast("Any", None), row="star:1", model=Account)
+    return desk, apply(key, Write([("SADD", "star:1:fans", 7)], first))
+
+
+def test_key_beside_a_row_is_written_in_one_step_that_looks_at_the_row() -> None:
+    desk, flow = write_beside_a_row([1])
+    assert desk.run(flow) == 1
+    (request,) = talk(desk)
+    assert request.commands[0][0] == "EVALSHA"
+    assert "star:1" in request.commands[0]
+
+
+def test_key_beside_a_row_that_is_gone_is_not_written() -> None:
+    desk, flow = write_beside_a_row(None)
+    with pytest.raises(StaleObjectError, match="the row star:1 is gone") as caught:
+        desk.run(flow)
+    assert (caught.value.model, caught.value.key) == (Account, "star:1")

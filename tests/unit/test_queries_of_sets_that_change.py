@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import pytest
 from pydantic import computed_field
 
-from redisorm import DecodeError, Field, QueryError, RedisModel, RedisSet, SessionError, col
+from redisorm import DecodeError, Field, NotIndexedError, QueryError, RedisModel, RedisSet, SessionError, col
 from redisorm.commands import Batch, Watch
 from redisorm.flows.explaining import shown
 from redisorm.flows.living import LiveWrite, guards_of
 from redisorm.flows.matching import Matcher
 from redisorm.flows.sources import SMALL
 from redisorm.mapping.base import mapper_of
+from redisorm.mapping.columns import column_of
 from tests.unit.desk import NOW, Desk, look, session_on, talk, texts_of
 from tests.unit.test_queries_command_by_command import INF, LIVING, MANY, U, User, living, ran
 
@@ -183,12 +184,18 @@ def test_computed_field_is_compared_on_its_class_and_read_on_an_object() -> None
     conditions = [S.length == 3, S.length != 3, S.length < 3, S.length <= 3, S.length > 3, S.length >= 3]
     assert [repr(one) for one in conditions] == [repr(compare) for compare in _compared(col(S.length))]
     assert {S.length: "hashable"}[S.length] == "hashable"
+    assert repr(S.length.between(1, 5)) == repr(col(S.length).between(1, 5))
     with pytest.raises(AttributeError, match="_nothing"):
         S.length._nothing  # noqa: B018
 
 
 def _compared(column: Any) -> list[Any]:
     return [column == 3, column != 3, column < 3, column <= 3, column > 3, column >= 3]
+
+
+def test_condition_on_what_is_not_stored_with_the_row_says_so() -> None:
+    with pytest.raises(NotIndexedError, match=r"Scored\.fans .*it is not stored with the row"):
+        column_of(Scored, "fans", mapper_of).is_(None)
 
 
 def test_live_structure_is_no_column_and_is_not_assigned_past_pydantic() -> None:
