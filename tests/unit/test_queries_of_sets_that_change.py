@@ -6,18 +6,19 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
-from pydantic import computed_field
+from pydantic import BaseModel, computed_field
 
 from redisorm import DecodeError, Field, NotIndexedError, QueryError, RedisModel, RedisSet, SessionError, col
 from redisorm.commands import Batch, Watch
 from redisorm.flows.explaining import shown
 from redisorm.flows.living import LiveWrite, guards_of
-from redisorm.flows.matching import Matcher
+from redisorm.flows.matching import Matcher, value_of
 from redisorm.flows.sources import SMALL
 from redisorm.mapping.base import mapper_of
 from redisorm.mapping.columns import column_of
 from tests.unit.desk import NOW, Desk, look, session_on, talk, texts_of
 from tests.unit.test_queries_command_by_command import INF, LIVING, MANY, U, User, living, ran
+from tests.zoo.models import Address, Customer
 
 GROWN = [b"%d" % number for number in range(SMALL + 1)]
 """What is read of a set that has become too large meanwhile."""
@@ -89,6 +90,126 @@ def test_alternative_that_has_become_large_is_walked_to_its_end() -> None:
     assert talk(desk)[3] == look(living("city:c0", SMALL))
 
 
+# ---- large sets -----------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_one_value_of_an_order_are_sorted_by_the_next_wherever_they_come_by() -> None:
+    """Two of 20 years, one of 30, and two without an age, who come last and are all alike."""
+    page = [[b"1", 20.0], [b"2", 20.0], [b"3", 30.0]]
+    script = [
+        [[], 90_000, 90_000, 90_000, 30_000, MANY[:100]],
+        [page],
+        [[INF] * 3, [INF] * 3, [b"Bo"], [b"Al"], [b"Cy"]],
+        [[[b"4", INF], [b"5", INF]]],
+        [[INF] * 2, [INF] * 2, [b"Zoe"], [b"Yan"]],
+    ]
+
+    found, sent = ran(script, lambda query: query.order_by(User.age, User.name).limit(9).pks(), U.city == "Oslo")
+
+    assert found == [2, 1, 3, 5, 4]
+    assert sent[2] == look(
+        ("ZMSCORE", "q::city:Oslo", b"1", b"2", b"3"),
+        ("ZMSCORE", "q::all", b"1", b"2", b"3"),
+        *(("HMGET", f"q:{pk}", "name") for pk in (1, 2, 3)),
+    )
+
+
+def test_order_of_a_range_of_its_own_index_goes_through_that_range() -> None:
+    survey = [[], 90_000, 90_000, 30_000, MANY[:100], 50_000, MANY[:100]]
+    script = [survey, [[[b"1", 30.0], [b"2", 31.0]]], [[None, INF], [INF, INF]]]
+
+    found, sent = ran(script, lambda query: query.order_by(User.age).limit(5).pks(), U.city == "Oslo", U.age >= 30)
+
+    assert found == [2]
+    assert sent[1] == look(("ZRANGE", "q::age", "30", "+inf", "BYSCORE", "LIMIT", 0, 500, "WITHSCORES"))
+
+
+def test_order_by_the_primary_key_is_made_of_all_that_fit() -> None:
+    script = [[[], 90_000, 30_000, MANY], [[[b"10", INF], [b"9", INF]]]]
+
+    found, sent = ran(script, lambda query: query.order_by(User.id).pks(), U.city == "Oslo")
+
+    assert found == [9, 10]
+    assert sent[1] == look(living("city:Oslo", SMALL))
+
+
+def test_circle_with_too_many_positions_is_asked_of_all_rows() -> None:
+    places = [[b'{"lon":1,"lat":2}'], [b'{"lon":1,"lat":3}']]
+    script = [[[], 90_000, GROWN], [[[b"1", INF], [b"2", INF]]], places]
+
+    found, sent = ran(script, pks, col(User.place).within(km=10, lon=1, lat=2))
+
+    assert found == [1]
+    assert sent[1:] == [look(living("all", SMALL)), look(("HMGET", "q:1", "place"), ("HMGET", "q:2", "place"))]
+
+
+def test_text_in_order_is_asked_of_the_rows_that_a_walk_brings() -> None:
+    survey = [[], 90_000, 30_000, MANY[:100], 50_000, [b"A\0001"] * 100]
+    script = [survey, [[[b"1", INF], [b"2", INF]]], [[b"Al"], [b"Bo"]]]
+
+    found, sent = ran(script, pks, U.city == "Oslo", col(User.name).startswith("A"))
+
+    assert found == [1]
+    assert sent[2] == look(("HMGET", "q:1", "name"), ("HMGET", "q:2", "name"))
+
+
+class Reader(RedisModel, prefix="reader", ttl=60, ttl_refresh="read"):
+    id: int
+    city: str = Field(default="", index=True)
+
+
+def test_keys_of_rows_whose_deadlines_reading_moves_are_all_read_before_the_first_row_is() -> None:
+    first = [[member, float(NOW + 5)] for member in GROWN]
+    last = [first[-1], [b"20000", float(NOW + 6)]]
+    desk = Desk([[first], [SMALL, last]], now_ms=NOW)
+
+    found = session_on(desk).find(Reader, city="x").pks()
+
+    assert len(found) == SMALL + 2
+    assert [command[0] for request in talk(desk) for command in request.commands] == ["ZRANGE", "ZRANK", "ZRANGE"]
+
+
+# ---- small sets -----------------------------------------------------------------------------------------------------
+
+
+def test_order_of_the_rows_within_one_set_is_read_with_it_where_its_index_is_small() -> None:
+    survey = [[], 9_000, 800, 300, MANY[:100], 500, MANY[:100]]
+    by_name: Callable[[Any], Any] = lambda query: query.order_by(User.name).pks()  # noqa: E731
+
+    found, sent = ran([survey, [[[b"1", 30.0], [b"2", 31.0]], [b"Al\0002", b"Bo\0001"]]], by_name, U.city == "Oslo", U.age >= 30)
+
+    assert found == [2, 1]
+    assert sent[1].commands[1] == ("ZRANGE", "q::name", b"-", b"+", "BYLEX", "LIMIT", 0, SMALL + 1)
+
+
+def test_scores_that_an_intersection_brings_are_the_order_too() -> None:
+    survey = [[], 9_000, 800, 300, MANY[:100], 500, MANY[:100]]
+
+    found, sent = ran([survey, [[[b"1", 31.0], [b"2", 30.0]]]], by_age, U.city == "Oslo", U.age >= 30)
+
+    assert found == [2, 1]
+    assert len(sent) == 2
+
+
+def test_rows_without_a_value_are_intersected_as_a_set() -> None:
+    script = [SURVEY, [[b"1", b"2", b"3"], [b"1"], [[b"1", 5.0], [b"2", 61.0], [b"3", 5.0]]]]
+
+    found, sent = ran(script, pks, U.city == "Oslo", (U.email == None) | (U.age > 60))  # noqa: E711
+
+    assert found == [1, 2]
+    assert sent[1].commands[1] == ("ZINTER", 2, "q::city:Oslo", "q::email:")
+
+
+def test_condition_that_no_row_can_meet_asks_nothing_though_others_stand_beside_it() -> None:
+    assert ran([], pks, U.city == "Oslo", col(User.age).in_([])) == ([], [])
+
+
+def test_alternatives_of_several_fields_are_counted_by_what_they_hold() -> None:
+    script = [[[], 9_000, 2, [b"1", b"2"], 1, [b"2"]]]
+
+    assert ran(script, lambda query: query.count(), (U.city == "Oslo") | (U.age == 3))[0] == 2
+
+
 # ---- rows that are due ----------------------------------------------------------------------------------------------
 
 
@@ -128,6 +249,27 @@ def test_stored_text_that_is_no_value_is_in_no_range_and_equal_to_none(text: byt
         matcher: Matcher[Any] = Matcher(mapper_of(Sorted), condition)
         assert matcher.fits_stored("1", {"age": b"0"}) is fits_zero
         assert matcher.fits_stored("1", {"age": text}) is False
+
+
+def test_absent_field_is_its_default_and_a_stored_null_is_none() -> None:
+    class Defaulted(RedisModel, prefix="defaulted"):
+        id: int
+        five: int | None = Field(default=5, index=True)
+
+    five, none = (
+        Matcher[Any](mapper_of(Defaulted), col(Defaulted.five) == 5),
+        Matcher[Any](mapper_of(Defaulted), col(Defaulted.five).is_(None)),
+    )
+    assert [(five.fits_stored("1", {"five": text}), none.fits_stored("1", {"five": text})) for text in (None, b"5", b"null")] == [
+        (True, False),
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_field_of_a_nested_model_that_is_not_there_is_none() -> None:
+    assert value_of(Customer(id=1), "address.city") is None
+    assert value_of(Customer(id=1, home=Address(city="Oslo")), "home.city") == "Oslo"
 
 
 def test_elements_that_are_no_values_are_passed_over() -> None:
@@ -196,6 +338,28 @@ def _compared(column: Any) -> list[Any]:
 def test_condition_on_what_is_not_stored_with_the_row_says_so() -> None:
     with pytest.raises(NotIndexedError, match=r"Scored\.fans .*it is not stored with the row"):
         column_of(Scored, "fans", mapper_of).is_(None)
+
+
+class Street(BaseModel):
+    city: str = Field(default="", index=True)
+
+
+class Box(BaseModel):
+    number: int = 0
+
+
+class Mailed(RedisModel, prefix="mailed"):
+    id: int
+    to: Street = Street()
+
+
+class Boxed(Mailed, prefix="boxed"):
+    to: Box = Box()  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+def test_condition_on_a_base_asks_no_more_than_its_derived_class_stores() -> None:
+    with pytest.raises(NotIndexedError, match=r"Boxed\.to\.city has no index that answers '==': it is not stored with the row"):
+        Boxed.find(col(Mailed.to).city == "Oslo")
 
 
 def test_live_structure_is_no_column_and_is_not_assigned_past_pydantic() -> None:
