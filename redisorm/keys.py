@@ -206,10 +206,10 @@ class GroupKeys:
     __slots__ = ("dead", "state", "stream")
 
     def __init__(self, namespace: str, stream: str, group: str) -> None:
-        self.stream = stream_key(namespace, stream)
+        self.stream: str = stream_key(namespace, stream)
         # A hyphen is in no name of a field, so these are never those of an index of a class with this prefix.
-        self.state = f"{self.stream}::consumer-group:{escape(group)}"
-        self.dead = f"{self.stream}::dead-letters:{escape(group)}"
+        self.state: str = f"{self.stream}::consumer-group:{escape(group)}"
+        self.dead: str = f"{self.stream}::dead-letters:{escape(group)}"
 
 
 class KeyPart(NamedTuple):

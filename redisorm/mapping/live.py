@@ -11,7 +11,7 @@ import inspect
 import sys
 from collections.abc import Mapping
 from types import FrameType
-from typing import Annotated, Any, ClassVar, Literal, TypeGuard, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
 
 from annotated_types import MaxLen
 from pydantic import GetCoreSchemaHandler, model_validator
@@ -96,7 +96,8 @@ class LiveField:
         if isinstance(found, str):
             scope = {**vars(builtins), **vars(sys.modules[self._owner.__module__]), **self._names, self._owner.__name__: self._owner}
             try:
-                found = eval(found, scope)
+                told = type(self.name, (), {"__annotations__": {self.name: found}})
+                found = get_type_hints(told, scope, scope, include_extras=True)[self.name]
             except NameError as error:
                 where = f"{self._owner.__name__}.{self.name}"
                 message = f"{where}: {error.name!r} in its annotation is not defined yet: define it before the first use"

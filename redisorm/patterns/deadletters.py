@@ -36,9 +36,9 @@ class Letter(Generic[E]):
     def __init__(self, place: str, words: Sequence[bytes], mapper: EventMapper[E], key: str) -> None:
         self._place = place
         self._words = list(words[_HEAD:])
-        self.id = words[1].decode()
-        self.reason = words[3].decode("utf-8", "replace")
-        self.attempts = int(words[5])
+        self.id: str = words[1].decode()
+        self.reason: str = words[3].decode("utf-8", "replace")
+        self.attempts: int = int(words[5])
         self.fields: dict[str, str] = fields_of(self._words)
         self.event: E | None
         try:

@@ -50,7 +50,7 @@ class EventMapper(Generic[E]):
         if maxlen is not None and (type(maxlen) is not int or maxlen < 1):
             raise MappingError(f"{name}: maxlen={maxlen!r} must be a number of entries, or None for all of them", model=model)
         self.model = model
-        self.stream = check_prefix(stream, name, "stream")
+        self.stream: str = check_prefix(stream, name, "stream")
         self.maxlen = maxlen
         level, row = lay_out(model, flat=True)
         self._slots = Slots(level)

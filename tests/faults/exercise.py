@@ -31,6 +31,7 @@ from redisorm import (
     SortedSet,
     Stream,
     UnsupportedServerError,
+    Worker,
     col,
     desc,
 )
@@ -301,6 +302,32 @@ def outbox(db: Database) -> None:
         session.publish(Said(who="ann"))
 
 
+def workers(db: Database) -> None:
+    """A group whose first worker dies, whose second fails at first, and that gives one event up."""
+    stream = Stream(db, Placed)
+    for number in (1, 2, 3):
+        stream.append(Placed(number=number))
+    seen: list[int] = []
+    worker = Worker(db, group="billing", retries=1, retry_delay=0.01, lease=0.3, on_error=lambda error, failed: None)
+
+    @worker.on(Placed)
+    def bill(event: Placed, session: Session) -> None:
+        seen.append(event.number)
+        session.add(Plain(id=event.number))
+        if event.number == 2 or (event.number == 3 and seen.count(3) == 1):
+            raise ValueError("not yet")
+
+    worker.run(once=True)
+    assert seen.count(2) == 2
+    (letter,) = worker.dead_letters(Placed)
+    letter.requeue()
+    assert not letter.discard()
+    worker.run(once=True)
+    (letter,) = worker.dead_letters(Placed)
+    assert letter.discard()
+    assert worker.backlog().pending == 0
+
+
 def locks(db: Database) -> None:
     """Take, hold, wait for and release."""
     with Lock(db, "stocktake", ttl=5, wait=1) as lock:
@@ -339,5 +366,6 @@ FEATURES: dict[str, tuple[Callable[[Database], Any], ...]] = {
     "Live structures": (structures,),
     "Messages": (channels,),
     "Events": (streams, outbox),
+    "Workers": (workers,),
     "Locks": (locks, limits, caches),
 }
