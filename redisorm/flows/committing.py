@@ -8,7 +8,7 @@ reads, compares, and writes. Either way everything is written or nothing (see do
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from redisorm.commands import Batch, Clock, Command, Flow, Pause, Reply, Supports, WatchLimit
@@ -18,6 +18,7 @@ from .assuming import Assumption, assume
 from .changes import Change
 from .guarding import Guard, types_of
 from .living import LiveWrite, guards_of
+from .lonerow import lone_row, write_row
 from .newrows import NewRows
 from .persistence import short_lived
 from .plan import Plan, Seen
@@ -68,7 +69,7 @@ class _Terms:
     lives: Sequence[LiveWrite]
     new_version: Callable[[], int]
     due: list[Due]
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally
 
     def settle(self, spelled: Spelled, replies: Sequence[Reply] | None) -> bool:
         """Take in the answer of a transaction; `False` where nothing was executed."""
@@ -103,11 +104,18 @@ def commit(
         ConcurrentUpdateError: Other writers won the race every time.
         UnsupportedServerError: The server lacks a command that a change needs.
     """
+    scripts = yield Supports("EVALSHA")
+    tally = Tally()
+    apart = rows is None and len(changes) == 1 and not (riders or guards or lives)
+    row = lone_row(changes[0]) if scripts and apart else None
+    if row is not None:
+        tally.add(3)
+        if (yield from write_row(row)):
+            return CommitResult(tally.commands, tally.round_trips, 1)
+        scripts = False  # it is otherwise: taken for granted once more, it would be so once more
     if riders:
         guards = [*guards, *types_of(riders)]
-    terms = _Terms(riders, lives, new_version, [] if due is None else due)
-    tally = terms.tally
-    scripts = yield Supports("EVALSHA")
+    terms = _Terms(riders, lives, new_version, [] if due is None else due, tally)
     together: Sequence[NewRows] = ()
     if rows is not None:
         together = rows.spelled() if scripts else ()

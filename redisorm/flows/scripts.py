@@ -18,7 +18,7 @@ from .assuming import Assumption
 from .indexing import CHUNK
 from .newrows import Table
 
-__all__ = ["MOST_ARGUMENTS", "CommitScript", "require_scripts"]
+__all__ = ["MOST_ARGUMENTS", "CommitScript", "call_once", "require_scripts"]
 
 MOST_ARGUMENTS = 1_000_000
 """Words of one command a server takes (`proto-max-multibulk-len` is 1,048,576)."""
@@ -41,6 +41,23 @@ def require_scripts(objects: int, watched: int, limit: int) -> Flow[None]:
             "+eval +evalsha; nothing was written",
             command="EVALSHA",
         )
+
+
+def call_once(sha: str, script: str, words: Sequence[Argument]) -> Flow[Any]:
+    """Call a script that writes, inside MULTI and EXEC as every commit is. A server that does not have it has executed nothing.
+
+    Args:
+        sha: The name of the script at the server.
+        script: Its text.
+        words: The count of its keys, the keys and the arguments.
+    """
+    try:
+        (answer,) = yield Batch([("EVALSHA", sha, *words)], atomic=True)
+    except BackendError as error:
+        if error.code != "NOSCRIPT":
+            raise
+        (answer,) = yield Batch([("EVAL", script, *words)], atomic=True)
+    return answer
 
 
 @dataclass(slots=True)
@@ -109,16 +126,8 @@ class CommitScript:
             )
 
     def run(self) -> Flow[list[Reply] | None]:
-        """Verify and write; the replies of the writes, or `None` where something was otherwise and nothing was written.
-
-        It runs inside MULTI and EXEC, as every commit does. A server that does not have the script has executed nothing.
-        """
-        try:
-            (answer,) = yield Batch([("EVALSHA", _COMMIT_SHA, *self.words)], atomic=True)
-        except BackendError as error:
-            if error.code != "NOSCRIPT":
-                raise
-            (answer,) = yield Batch([("EVAL", _COMMIT, *self.words)], atomic=True)
+        """Verify and write; the replies of the writes, or `None` where something was otherwise and nothing was written."""
+        answer = yield from call_once(_COMMIT_SHA, _COMMIT, self.words)
         if answer is None:
             return None
         replies: list[Reply] = [None] * self.count

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from redisorm import AsyncSession, Database, Session
 from redisorm.commands import Batch, Command, Watch
 from redisorm.drivers.scripted import Script, ScriptedDriver
+from redisorm.flows import lonerow
 from redisorm.keys import LIFE, VERSION
 from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.unitofwork import verbs
@@ -72,8 +73,14 @@ class ScriptCall(NamedTuple):
 
 
 def script_call(request: Batch | Watch) -> ScriptCall:
-    """Read a call of the commit's script apart."""
+    """Read a call of the commit's script apart, or of the one for a lone row."""
     (command,) = request.commands
+    if command[1] == lonerow.SHA:
+        key, pk_name, pk_text, *sets = cast("list[Any]", command[3:])
+        if pk_name == "":
+            return ScriptCall([key], [key], {}, [], [], [(list(sets[::2]), [key], list(sets[1::2]))], [])
+        held = (("HMGET", key, pk_name, ":ttl"), [b"=" + str(pk_text).encode(), b"-"])
+        return ScriptCall([key], [], {}, [held], [], [], [("HSET", key, *sets)])
     words: Any = iter(command[2:])
 
     def take(count: int) -> list[Any]:
@@ -97,6 +104,8 @@ def script_call(request: Batch | Watch) -> ScriptCall:
 
 def agreeing(request: Batch | Watch) -> list[Any]:
     """The answer of a server on which a script finds everything as expected: 1 for each write, and nothing is due to be swept."""
+    if request.commands[0][1] == lonerow.SHA:
+        return [1]
     return [[[] if command[0] == "ZRANGE" else 1 for command in script_call(request).writes]]
 
 

@@ -24,24 +24,44 @@ def words(driver: ScriptedDriver, place: int = 0) -> list[Any]:
     return list(command[2:])
 
 
-def test_new_row_is_one_round_trip_that_writes_where_nothing_is() -> None:
-    driver = scripting([[]])
+def test_new_row_that_is_its_hash_alone_is_one_short_script_that_writes_where_nothing_is() -> None:
+    driver = scripting([3])
     driver.run(verbs.save(User(id=1, name="Ann", age=30), None, ""))
     (request,) = talk(driver)
     assert isinstance(request, Batch)
     assert (request.atomic, request.resend) == (True, False)
-    absent, types, rows, reads, tables, writes = 1, 0, 0, 0, 1, 0
-    table = [3, "id", "name", "age", 1, 1, 1, "Ann", 30]
-    assert words(driver) == [1, "user:1", absent, types, rows, reads, tables, *table, writes]
+    assert words(driver) == [1, "user:1", "", "", "id", 1, "name", "Ann", "age", 30]
 
 
-def test_update_expects_the_row_as_it_was_loaded() -> None:
+def test_update_of_such_a_row_expects_its_key_and_no_life_of_its_own() -> None:
     user = stored(User, {"id": 1, "name": "Ann"})
     user.age = 31
-    driver = scripting([[0]])
+    driver = scripting([0])
     driver.run(verbs.save(user, None, ""))
-    row = [2, "HMGET", "user:1", "id", ":ttl", b"=1", b"-"]
-    assert words(driver) == [1, "user:1", 0, 0, 1, *row, 0, 0, 1, 4, "HSET", "user:1", "age", 31]
+    assert words(driver) == [1, "user:1", "id", "1", "age", 31]
+
+
+def test_new_rows_are_one_round_trip_that_writes_where_nothing_is() -> None:
+    driver = Desk([[[]]], supports={"EVALSHA": True})
+    with session_on(driver) as session:
+        session.add_all([User(id=1, name="Ann", age=30), User(id=2, name="Bea", age=31)])
+        session.commit()
+    absent, types, rows, reads, tables, writes = 2, 0, 0, 0, 1, 0
+    table = [3, "id", "name", "age", 1, 2, 1, "Ann", 30, 2, "Bea", 31]
+    assert words(driver) == [2, "user:1", "user:2", absent, types, rows, reads, tables, *table, writes]
+
+
+def test_updates_expect_the_rows_as_they_were_loaded() -> None:
+    users = [stored(User, {"id": 1, "name": "Ann"}), stored(User, {"id": 2, "name": "Bea"})]
+    driver = Desk([[[0, 0]]], supports={"EVALSHA": True})
+    with session_on(driver) as session:
+        session.add_all(users)
+        for user in users:
+            user.age = 31
+        session.commit()
+    expected = [word for key in (1, 2) for word in (2, "HMGET", f"user:{key}", "id", ":ttl", b"=%d" % key, b"-")]
+    written = [word for key in (1, 2) for word in (4, "HSET", f"user:{key}", "age", 31)]
+    assert words(driver) == [2, "user:1", "user:2", 0, 0, 2, *expected, 0, 0, 2, *written]
 
 
 def test_companion_that_was_loaded_full_is_expected_to_be_of_its_type() -> None:

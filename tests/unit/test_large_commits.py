@@ -128,8 +128,8 @@ def test_commit_in_batches_watches_no_more_than_a_batch() -> None:
 
 def test_script_of_more_words_than_a_command_has_is_left_for_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scripts, "MOST_ARGUMENTS", 10)
-    desk = Desk([[[b"1", None]], [0]], supports={"EVALSHA": True})
-    changed(desk, 1).commit()
+    desk = Desk([[[b"1", None], [b"2", None]], [0, 0]], supports={"EVALSHA": True})
+    changed(desk, 1, 2).commit()
     assert [type(request) for request in talk(desk)] == [Watch, Batch]
 
 
