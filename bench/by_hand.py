@@ -197,6 +197,19 @@ class ByHand(_Objects):
         client: Any = self.client
         return [client.scard("member:by:city:Oslo") for _ in range(self.size.singles)]
 
+    def fill(self) -> None:
+        """Store the rows of the iteration."""
+        for start in range(0, self.size.walked, self.size.batch):
+            self.indexed_bulk_save([User(**user(number)) for number in range(start, start + self.size.batch)])
+
+    def iteration(self) -> tuple[int, int]:
+        rows, ages, start = 0, 0, 0
+        while ids := self.client.zrange("member:by:age", start, start + 999):
+            for one in self._load(ids):
+                rows, ages = rows + 1, ages + one.age
+            start += 1000
+        return rows, ages
+
     def close(self) -> None:
         self.client.close()
 
@@ -288,6 +301,20 @@ class AsyncByHand(_Objects):
     async def count(self) -> list[int]:
         client: Any = self.client
         return [await client.scard("member:by:city:Oslo") for _ in range(self.size.singles)]
+
+    async def fill(self) -> None:
+        """Store the rows of the iteration."""
+        for start in range(0, self.size.walked, self.size.batch):
+            await self.indexed_bulk_save([User(**user(number)) for number in range(start, start + self.size.batch)])
+
+    async def iteration(self) -> tuple[int, int]:
+        client: Any = self.client
+        rows, ages, start = 0, 0, 0
+        while ids := await client.zrange("member:by:age", start, start + 999):
+            for one in await self._load(ids):
+                rows, ages = rows + 1, ages + one.age
+            start += 1000
+        return rows, ages
 
     async def close(self) -> None:
         await self.client.aclose()

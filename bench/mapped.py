@@ -147,6 +147,17 @@ class Mapped:
     def count(self) -> list[int]:
         return [Member.find(Member.city == "Oslo").count() for _ in range(self.size.singles)]
 
+    def fill(self) -> None:
+        """Store the rows of the iteration."""
+        for start in range(0, self.size.walked, self.size.batch):
+            self.indexed_bulk_save([Member(**user(number)) for number in range(start, start + self.size.batch)])
+
+    def iteration(self) -> tuple[int, int]:
+        rows, ages = 0, 0
+        for one in Member.find():
+            rows, ages = rows + 1, ages + one.age
+        return rows, ages
+
     def close(self) -> None:
         self.database.close()
 
@@ -237,6 +248,17 @@ class AsyncMapped:
 
     async def count(self) -> list[int]:
         return [await AsyncMember.find(AsyncMember.city == "Oslo").count() for _ in range(self.size.singles)]
+
+    async def fill(self) -> None:
+        """Store the rows of the iteration."""
+        for start in range(0, self.size.walked, self.size.batch):
+            await self.indexed_bulk_save([AsyncMember(**user(number)) for number in range(start, start + self.size.batch)])
+
+    async def iteration(self) -> tuple[int, int]:
+        rows, ages = 0, 0
+        async for one in AsyncMember.find():
+            rows, ages = rows + 1, ages + one.age
+        return rows, ages
 
     async def close(self) -> None:
         await self.database.aclose()

@@ -25,7 +25,7 @@ from pydantic import BaseModel
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.run import pin
+from bench.sides import pin
 from redisorm import AsyncCache, AsyncLock, AsyncRateLimiter, Cache, Database, Limit, Lock, RateLimiter
 from tests.servers import KINDS, Server
 

@@ -1,119 +1,119 @@
 """One table: the time redisorm takes, as a ratio of hand-written redis-py for the same rows on the same server.
 
-python bench/run.py [--server valkey|redis7|redis8] [--rounds N] [--quick]
+python bench/run.py [--server valkey|redis7|redis8] [--rounds N] [--clock wall|cpu] [--only JOB,…] [--markdown] [--quick]
 
-Both sides run in turn within each round, the first one changing from round to round; the table shows medians.
+Both sides run in turn within each round, the first one changing from round to round; the table shows medians. The third
+column is a user to whom scripts are denied.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
-import inspect
-import os
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import redis
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.by_hand import AsyncByHand, ByHand
 from bench.mapped import AsyncMapped, Mapped
-from bench.workload import Job, Size, jobs
+from bench.sides import CLOCKS, Cell, Side, compare, pin
+from bench.tables import Table, verdict
+from bench.workload import Size, iteration, jobs
+from tests.faults.users import allow_all, as_user
 from tests.servers import KINDS, Server
 
-QUICK = Size(rows=400, batch=200, singles=50, posts=100)
-AIMS = {
-    "bulk_save": 0.75,
-    "bulk_get": 0.75,
-    "single_get": 1.1,
-    "single_save": 1.1,
-    "partial_update": 1.1,
-    "indexed_bulk_save": 0.6,
-    "query_equal": 0.7,
-    "query_range": 0.7,
+__all__ = ["AIMS", "Column", "measured", "table"]
+
+QUICK = Size(rows=400, batch=200, singles=50, posts=100, walked=4000)
+
+AIMS: dict[str, dict[str, float]] = {
+    "sync": {
+        "bulk_save": 0.65,
+        "indexed_bulk_save": 0.55,
+        "bulk_get": 0.5,
+        "query_equal": 0.55,
+        "query_range": 0.55,
+        "single_get": 0.95,
+        "single_save": 1.0,
+        "indexed_single_save": 1.0,
+        "partial_update": 1.2,
+        "indexed_update": 1.2,
+    },
+    "async": {
+        "bulk_save": 0.45,
+        "indexed_bulk_save": 0.45,
+        "bulk_get": 0.45,
+        "query_equal": 0.55,
+        "query_range": 0.55,
+        "single_get": 1.05,
+        "single_save": 1.05,
+        "indexed_single_save": 1.05,
+    },
+    "no scripts": {
+        "indexed_bulk_save": 0.6,
+        "single_save": 1.5,
+        "indexed_single_save": 1.5,
+        "partial_update": 2.0,
+        "indexed_update": 2.0,
+    },
 }
+"""The highest ratio that is wanted, for each column and job that has one."""
 
 
-class Side:
-    """One way of doing the jobs, on a database of the server of its own."""
+class Column(NamedTuple):
+    """One way of running the jobs: a colour, and whose rights."""
 
-    def __init__(self, kind: Callable[[str, Size], Any], url: str, size: Size, loop: asyncio.AbstractEventLoop) -> None:
-        self._size = size
-        self._loop = loop
-        self._store = redis.Redis.from_url(url, decode_responses=True)
-        self._does: Any = self._call(_made, kind, url, size)
-
-    def measure(self, job: Job) -> float:
-        """Do a job once and check what it did; microseconds per operation."""
-        if job.empty:
-            self._store.flushdb()
-        prepare = getattr(self._does, f"prepare_{job.name}", None)
-        arguments = () if prepare is None else (self._call(prepare),)
-        work = getattr(self._does, job.name)
-        gc.collect()
-        begin = time.perf_counter()
-        result = self._call(work, *arguments)
-        took = time.perf_counter() - begin
-        job.check(result, self._size, self._store)
-        return took / job.operations * 1e6
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._call(self._does.close)
-        self._store.close()
-
-    def _call(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        if inspect.iscoroutinefunction(work):
-            return self._loop.run_until_complete(work(*arguments))
-        return work(*arguments)
+    name: str
+    hand: type[ByHand] | type[AsyncByHand]
+    ours: type[Mapped] | type[AsyncMapped]
+    user: str | None = None
 
 
-async def _made(kind: Callable[[str, Size], Any], url: str, size: Size) -> Any:
-    return kind(url, size)
+COLUMNS = (
+    Column("sync", ByHand, Mapped),
+    Column("async", AsyncByHand, AsyncMapped),
+    Column("no scripts", ByHand, Mapped, "watching"),
+)
 
 
-def pin(server: Server) -> str:
-    """Put client and server on different cores: a round trip on one core takes a fifth of one between two."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
-    if len(cores) < 2:
-        return "client and server not pinned"
-    os.sched_setaffinity(server.pid, {cores[-1]})
-    os.sched_setaffinity(0, {cores[0]})
-    return f"client on core {cores[0]}, server on core {cores[-1]}"
+def measured(server: Server, size: Size, rounds: int, clock: str, only: frozenset[str] = frozenset()) -> dict[str, dict[str, Cell]]:
+    """Run every column, one after the other."""
+    allow_all(server)
+    loop = asyncio.new_event_loop()
+    wanted = [job for job in jobs(size) if not only or job.name in only or job.empty]
+    results = {}
+    for column in COLUMNS:
+        urls = [f"redis://127.0.0.1:{server.port}/{number}" for number in (0, 1)]
+        mine = urls[1] if column.user is None else as_user(urls[1], column.user)
+        hand = Side(column.hand, urls[0], size, loop, clock=clock)
+        ours = Side(column.ours, mine, size, loop, admin=urls[1], clock=clock)
+        results[column.name] = compare(hand, ours, wanted, rounds)
+        if not only or "iteration" in only:
+            for side in (hand, ours):
+                side.fill()
+            results[column.name] |= compare(hand, ours, [iteration(size)], min(rounds, 3))
+        hand.close()
+        ours.close()
+    loop.close()
+    return results
 
 
-def compare(by_hand: Side, mapped: Side, size: Size, rounds: int) -> dict[str, tuple[float, float]]:
-    """Let both sides do every job in every round; the medians of each job, in microseconds."""
-    seen: dict[str, tuple[list[float], list[float]]] = {job.name: ([], []) for job in jobs(size)}
-    for number in range(-1, rounds):  # the first round warms up and does not count
-        for job in jobs(size):
-            sides = [(by_hand, 0), (mapped, 1)]
-            for side, place in sides if number % 2 else reversed(sides):
-                took = side.measure(job)
-                if number >= 0:
-                    seen[job.name][place].append(took)
-    return {name: (statistics.median(hand), statistics.median(ours)) for name, (hand, ours) in seen.items()}
-
-
-def table(results: dict[str, dict[str, tuple[float, float]]]) -> str:
-    """The table as text."""
-    lines = [f"{'':20}" + "".join(f"{colour:>36}" for colour in results)]
-    lines.append(f"{'µs per operation':20}" + f"{'by hand':>14}{'redisorm':>12}{'ratio':>10}" * len(results))
-    for job in jobs(Size()):
-        line = f"{job.name.replace('_', ' '):20}"
-        for medians in results.values():
-            hand, ours = medians[job.name]
-            line += f"{hand:14.1f}{ours:12.1f}{ours / hand:10.2f}"
-        aim = AIMS.get(job.name)
-        lines.append(line + (f"   aim {aim}" if aim else ""))
-    return "\n".join(lines)
+def table(results: dict[str, dict[str, Cell]], caption: str) -> Table:
+    """The times of all columns in one table, and the memory of the first."""
+    head = ["µs per operation"]
+    for column in results:
+        head += [f"{column}: by hand", "redisorm", "ratio", "aim"]
+    rows = []
+    for job in next(iter(results.values())):
+        row = [job.replace("_", " ")]
+        for column, found in results.items():
+            cell = found[job]
+            row += [f"{cell.hand_us:.1f}", f"{cell.ours_us:.1f}", *verdict(cell.ratio, AIMS[column].get(job))]
+        first = results["sync"][job]
+        rows.append([*row, f"{first.hand_mb:.1f}", f"{first.ours_mb:.1f}"])
+    return Table(caption, [*head, "peak MB: by hand", "redisorm"], rows)
 
 
 def main() -> None:
@@ -121,23 +121,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time redisorm beside hand-written redis-py, as ratios.")
     parser.add_argument("--server", choices=KINDS, default="valkey")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: the time this process was busy, on a machine that is")
+    parser.add_argument("--only", default="", help="names of jobs, joined by commas; those that fill the database run all the same")
+    parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--quick", action="store_true", help="few rows and two rounds: whether it runs, not how fast")
     options = parser.parse_args()
     size, rounds = (QUICK, 2) if options.quick else (Size(), options.rounds)
-    loop = asyncio.new_event_loop()
-    results: dict[str, dict[str, tuple[float, float]]] = {}
+    only = frozenset(filter(None, options.only.split(",")))
     with Server(options.server) as server:
         where = pin(server)
-        for colour, hand_kind, mapped_kind in (("sync", ByHand, Mapped), ("async", AsyncByHand, AsyncMapped)):
-            by_hand, mapped = (
-                Side(kind, f"redis://127.0.0.1:{server.port}/{number}", size, loop) for number, kind in enumerate((hand_kind, mapped_kind))
-            )
-            results[colour] = compare(by_hand, mapped, size, rounds)
-            by_hand.close()
-            mapped.close()
-    loop.close()
-    print(f"{options.server}, medians of {rounds} rounds, {where}")
-    print(table(results))
+        results = measured(server, size, rounds, options.clock, only)
+    found = table(results, f"{options.server}, {options.clock} time, medians of {rounds} rounds, {where}")
+    print(found.markdown() if options.markdown else found.text())
 
 
 if __name__ == "__main__":

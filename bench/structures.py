@@ -27,7 +27,7 @@ from pydantic import BaseModel
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import redisorm
-from bench.run import pin
+from bench.sides import pin
 from tests.servers import KINDS, Server
 
 SINGLE, BULK = 1.15, 0.7

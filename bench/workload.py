@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import redis
 
-__all__ = ["JOINED", "POST_PARTS", "Job", "PostLike", "Size", "UserLike", "jobs", "post", "user"]
+__all__ = ["JOINED", "POST_PARTS", "Job", "PostLike", "Size", "UserLike", "iteration", "jobs", "post", "user"]
 
 CITIES = ("Oslo", "Paris", "Lima", "Pune", "Cairo", "Osaka", "Quito", "Turin", "Accra", "Dakar")
 JOINED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -25,12 +25,14 @@ class Size:
         batch: Rows of one commit, or of one pipeline.
         singles: Operations of a job that does one row at a time.
         posts: Rows of a job with companions, one commit.
+        walked: Rows of the iteration.
     """
 
     rows: int = 2000
     batch: int = 1000
     singles: int = 500
     posts: int = 500
+    walked: int = 100_000
 
 
 class UserLike(Protocol):
@@ -100,6 +102,8 @@ class Job:
             assert all(one.city == "Oslo" if self.name == "query_equal" else 30 <= one.age <= 34 for one in result)
         elif self.name == "count":
             assert result == [size.rows // 10] * self.operations
+        elif self.name == "iteration":
+            assert result == (size.walked, sum(18 + number % 60 for number in range(size.walked)))
         elif self.name == "indexed_update":
             assert store.hget("member:1", "age") == str(result)
             assert "1" in store.zrange(self.age_index(store), result, result, byscore=True)
@@ -139,6 +143,11 @@ def _check_posts(posts: Sequence[PostLike], count: int) -> None:
     for number, one in enumerate(posts):
         assert one.tags == post(number)["tags"]
         assert one.items == post(number)["items"]
+
+
+def iteration(size: Size) -> Job:
+    """The job that goes over a whole class, with memory for a part of it."""
+    return Job("iteration", size.walked)
 
 
 def jobs(size: Size) -> list[Job]:
