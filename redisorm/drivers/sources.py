@@ -5,7 +5,7 @@ A source makes clients and the drivers that fit them; who keeps and closes them 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 import redis
@@ -16,10 +16,12 @@ from redis.retry import AbstractRetry, Retry
 
 from redisorm.drivers.awaiting import AwaitingDriver
 from redisorm.drivers.blocking import BlockingDriver
-from redisorm.drivers.memory import AwaitingMemoryDriver, BlockingMemoryDriver, Store
 from redisorm.drivers.pool import SteadyPool
 from redisorm.drivers.server import KnownServer
 from redisorm.errors import ConnectionFailedError, UnsupportedServerError
+
+if TYPE_CHECKING:
+    from redisorm.drivers.memory import Store
 
 __all__ = ["GivenSource", "ServerSource", "Source", "StoreSource", "unix_url"]
 
@@ -98,7 +100,7 @@ class ServerSource:
 
 
 class StoreSource:
-    """Clients of a store in this process."""
+    """Clients of a store in this process. Who connects to a server does not import fakeredis, which takes as long as redis-py does."""
 
     def __init__(self, store: Store, max_connections: int, pool_timeout: float, options: dict[str, Any]) -> None:
         self._store = store
@@ -116,10 +118,14 @@ class StoreSource:
 
     def driver(self, client: redis.Redis) -> BlockingDriver:
         """Make the driver over a client."""
+        from redisorm.drivers.memory import BlockingMemoryDriver
+
         return BlockingMemoryDriver(client, self._store, self._pool_timeout)
 
     def async_driver(self, client: redis.asyncio.Redis) -> AwaitingDriver:
         """Make the driver over a client of the running event loop."""
+        from redisorm.drivers.memory import AwaitingMemoryDriver
+
         return AwaitingMemoryDriver(client, self._store, self._pool_timeout)
 
 

