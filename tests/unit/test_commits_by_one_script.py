@@ -10,7 +10,7 @@ from redisorm import BackendError, StaleObjectError, WrongTypeError
 from redisorm.commands import Batch, Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.unitofwork import verbs
-from tests.unit.desk import Desk, session_on, stored, talk
+from tests.unit.desk import Desk, script_call, session_on, stored, talk
 from tests.zoo.models import Board, User
 
 
@@ -39,6 +39,16 @@ def test_update_of_such_a_row_expects_its_key_and_no_life_of_its_own() -> None:
     driver = scripting([0])
     driver.run(verbs.save(user, None, ""))
     assert words(driver) == [1, "user:1", "id", "1", "age", 31]
+
+
+def test_row_with_a_life_of_its_own_is_no_lone_one_since_a_write_restarts_its_life() -> None:
+    user = stored(User, {"id": 1, "name": "Ann"}, life="60")
+    user.age = 31
+    driver = scripting([[0, 1]])
+    driver.run(verbs.save(user, None, ""))
+    call = script_call(talk(driver)[0])
+    assert call.rows == [(("HMGET", "user:1", "id", ":ttl"), [b"=1", b"=60"])]
+    assert [command[0] for command in call.writes] == ["HSET", "PEXPIREAT"]
 
 
 def test_new_rows_are_one_round_trip_that_writes_where_nothing_is() -> None:
