@@ -9,6 +9,7 @@ import logging
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from operator import is_
 from typing import Any
 
 from pydantic import ValidationError
@@ -90,7 +91,7 @@ class UnitOfWork(Holding):
             waiting = self._discard(last=True)
             for _, objects in self._map.classes():
                 for obj in objects:
-                    state = state_of(obj)
+                    state: State = linked_state(obj)
                     state.session, state.phase = None, Phase.DETACHED
             self._map.clear()
             self._revived.clear()
@@ -128,10 +129,13 @@ class UnitOfWork(Holding):
         ]
 
     def _has_work(self, obj: MappedModel, state: State, mapper: Mapper[Any]) -> bool:
-        if state.snapshot is None or state.increments or state.wanted_life is not None:
+        before = state.snapshot
+        if before is None or state.increments or state.wanted_life is not None:
             return True
+        if not mapper.changes_in_place and all(map(is_, mapper.slots.take(obj.__dict__), before.values)):
+            return False  # the common case, at once
         try:
-            return difference(mapper, obj, state.snapshot, state.key) is not None
+            return difference(mapper, obj, before, state.key) is not None
         except ValidationError:
             return True  # it was changed, and the commit will say what is wrong with it
 
@@ -260,7 +264,7 @@ class UnitOfWork(Holding):
             self._let_go(obj, state_of(obj))
         for mapper, objects in self._map.classes():
             for obj in objects:
-                state = state_of(obj)
+                state: State = linked_state(obj)
                 if self._has_work(obj, state, mapper):
                     changed += state.phase is Phase.PERSISTENT
                     if state.snapshot is not None:
