@@ -25,12 +25,15 @@ SHA = hashlib.sha1(_ROW.encode(), usedforsecurity=False).hexdigest()
 def lone_row(change: Change) -> Command | None:
     """Spell a change that only sets fields of one hash, of which one script can tell whether they may be set; else `None`.
 
-    A new row is taken to be absent, a loaded one to be there and to have no life of its own, which a write would restart.
+    A new row is taken to be absent, a loaded one to be there and to have no life of its own, which a write would restart. What an index
+    depends on is not among the fields.
     """
     mapper, difference = change.mapper, change.difference
-    if not mapper.is_plain or mapper.indexed or difference is None or change.life is not KEEP or change.increments or change.only_if:
+    if not mapper.is_plain or difference is None or change.life is not KEEP or change.increments or change.only_if:
         return None
     if difference.unsets or not 0 < len(difference.sets) < CHUNK or not change.is_guarded:
+        return None
+    if mapper.indexed and (change.is_new or any(name in mapper.index_fields for name in difference.sets[::2])):
         return None
     if change.is_new:
         return None if mapper.automatic else (1, change.key, "", "", *difference.sets)

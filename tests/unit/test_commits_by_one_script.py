@@ -6,12 +6,18 @@ from typing import Any
 
 import pytest
 
-from redisorm import BackendError, StaleObjectError, WrongTypeError
+from redisorm import BackendError, Field, RedisModel, StaleObjectError, WrongTypeError
 from redisorm.commands import Batch, Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.unitofwork import verbs
 from tests.unit.desk import Desk, script_call, session_on, stored, talk
 from tests.zoo.models import Board, User
+
+
+class Barometer(RedisModel, prefix="barometer"):
+    id: int
+    site: str = Field(index=True)
+    note: str = ""
 
 
 def scripting(*answers: Any) -> ScriptedDriver:
@@ -39,6 +45,18 @@ def test_update_of_such_a_row_expects_its_key_and_no_life_of_its_own() -> None:
     driver = scripting([0])
     driver.run(verbs.save(user, None, ""))
     assert words(driver) == [1, "user:1", "id", "1", "age", 31]
+
+
+def test_update_that_touches_no_index_is_as_short() -> None:
+    barometer = stored(Barometer, {"id": 1, "site": "Oslo"})
+    barometer.note = "moved"
+    driver = scripting([1])
+    driver.run(verbs.save(barometer, None, ""))
+    assert words(driver) == [1, "barometer:1", "id", "1", "note", "moved"]
+    barometer.site = "Bergen"
+    driver = scripting([[0, 1, 1]])
+    driver.run(verbs.save(barometer, None, ""))
+    assert [command[0] for command in script_call(talk(driver)[0]).writes] == ["HSET", "ZREM", "ZADD"]
 
 
 def test_row_with_a_life_of_its_own_is_no_lone_one_since_a_write_restarts_its_life() -> None:
