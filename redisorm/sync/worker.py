@@ -91,6 +91,7 @@ class Worker(BaseWorker):
         """Handle events until `stop()`, or SIGTERM where this is the main thread.
 
         It then finishes the event it has, and gives back what else it has read. The groups are made where they are not there.
+        A handler of SIGTERM that was there before, such as a web server's, is called when the last run in the main thread has ended.
 
         Args:
             once: Return when nothing is left: no event is unread, left alone by others, or waits to be tried again.
