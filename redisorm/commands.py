@@ -6,11 +6,11 @@ A flow is a generator. It yields one of the requests below, is sent the answer, 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, overload
 
-__all__ = ["Argument", "Batch", "Clock", "Command", "Flow", "Pause", "Reply", "Request", "Supports", "Watch", "WatchLimit"]
+__all__ = ["Argument", "Batch", "Clock", "Command", "Flow", "ForEach", "Pause", "Reply", "Request", "Supports", "Watch", "WatchLimit"]
 
 R = TypeVar("R")
 
@@ -22,6 +22,49 @@ Command: TypeAlias = Sequence[Argument]
 
 Reply: TypeAlias = Any
 """One answer of the server: bytes (never decoded), int, float, `None`, or a list, set or dict of them."""
+
+
+class ForEach(Sequence[Command]):
+    """One command for each of many keys, which differ by the key alone: a driver packs them all in one go.
+
+    ::
+
+        ForEach("HMGET", ["user:1", "user:2"], ("name", "age"))
+
+    stands for `("HMGET", "user:1", "name", "age")` and `("HMGET", "user:2", "name", "age")`, and equals a list of these.
+    """
+
+    __slots__ = ("keys", "name", "words")
+
+    def __init__(self, name: str, keys: Sequence[str], words: Sequence[Argument] = ()) -> None:
+        self.name = name
+        self.keys = keys
+        self.words = words
+
+    def __repr__(self) -> str:
+        return f"ForEach({self.name!r}, {self.keys!r}, {self.words!r})"
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, place: int) -> Command: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> ForEach: ...
+
+    def __getitem__(self, place: int | slice) -> Command | ForEach:
+        if isinstance(place, slice):
+            return ForEach(self.name, self.keys[place], self.words)
+        return (self.name, self.keys[place], *self.words)
+
+    def __iter__(self) -> Iterator[Command]:
+        return ((self.name, key, *self.words) for key in self.keys)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # like a list
 
 
 @dataclass(frozen=True, slots=True)

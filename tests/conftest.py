@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 settings.register_profile("long", max_examples=3_000, deadline=None)
 
 
+@pytest.fixture(autouse=os.environ.get("REDISORM_READ_BY_REDIS_PY") == "1")
+def read_by_redis_py(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let redis-py read every reply, as where its private names are not known; the whole suite with `$REDISORM_READ_BY_REDIS_PY=1`."""
+    from redisorm.drivers import arrived
+
+    monkeypatch.setattr(arrived, "_PARSERS", ())
+
+
 def _lend(kind: str, *arguments: str) -> Iterator[Server]:
     try:
         server = Server(kind, *arguments)

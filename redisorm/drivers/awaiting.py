@@ -23,6 +23,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redisorm.commands import Batch, Clock, Flow, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
+from redisorm.drivers.arrived import parser_of, take_arrived
 from redisorm.drivers.exchange import SCRIPTING, Exchange, Pin
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.waiting import async_waiting_pool
@@ -243,11 +244,15 @@ class AwaitingDriver:
 
     async def _read(self, connection: AsyncConnection, exchange: Exchange, replies: list[Any]) -> None:
         read = connection.read_response
-        for _ in exchange.chunks:
+        parser, count = parser_of(connection), len(exchange.chunks)
+        while len(replies) < count:
             try:
                 replies.append(await read(disable_decoding=True))
             except ResponseError as refusal:
                 replies.append(refusal.with_traceback(None))
+            if parser is not None and len(replies) < count:
+                for pushed in take_arrived(parser, replies, count):
+                    await parser.handle_push_response(pushed)
 
     def _packet(self, exchange: Exchange) -> list[bytes]:
         return [b"".join(exchange.chunks)]

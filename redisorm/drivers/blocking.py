@@ -19,6 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from redisorm.commands import Batch, Clock, Flow, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
+from redisorm.drivers.arrived import parser_of, take_arrived
 from redisorm.drivers.exchange import SCRIPTING, Exchange, Pin
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.waiting import waiting_pool
@@ -215,11 +216,15 @@ class BlockingDriver:
         read = connection.read_response
         if exchange.waits_s:
             read = partial(read, timeout=exchange.patience(connection.socket_timeout))
-        for _ in exchange.chunks:
+        parser, count = parser_of(connection), len(exchange.chunks)
+        while len(replies) < count:
             try:
                 replies.append(read(disable_decoding=True))
             except ResponseError as refusal:
                 replies.append(refusal.with_traceback(None))
+            if parser is not None and len(replies) < count:
+                for pushed in take_arrived(parser, replies, count):
+                    parser.handle_push_response(pushed)
 
     def _packet(self, exchange: Exchange) -> list[bytes]:
         return [b"".join(exchange.chunks)]

@@ -10,7 +10,7 @@ from math import inf
 from typing import Any, Generic, TypeVar
 
 from redisorm.commands import Batch, Command, Watch
-from redisorm.drivers.packing import packed
+from redisorm.drivers.packing import packed_each
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.translate import code_of, key_of, said, translate, where
 from redisorm.errors import BackendError, CommitUnknownError, ConnectionFailedError, RedisormError, UnsupportedServerError
@@ -108,7 +108,7 @@ class Exchange:
 
     def __init__(self, commands: Sequence[Command], *, resend: bool) -> None:
         self._commands = commands
-        self.chunks = [packed(command) for command in commands]
+        self.chunks = packed_each(commands)
         self.resend = resend
         self.partial = False
         self.maybe_executed = False
@@ -252,9 +252,9 @@ def batch(request: Batch, server: KnownServer) -> Exchange:
     """
     if request.atomic and server.denies_transactions is not None:
         raise translate(server.denies_transactions, ("MULTI",), _NOTHING)
-    packed = (Transaction if request.atomic else Exchange)(request.commands, resend=request.resend)
-    packed.partial = request.partial
-    return packed
+    exchange = (Transaction if request.atomic else Exchange)(request.commands, resend=request.resend)
+    exchange.partial = request.partial
+    return exchange
 
 
 def watch(request: Watch) -> Exchange:

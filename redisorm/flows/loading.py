@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
-from redisorm.commands import Argument, Batch, Command, Flow, Reply
+from redisorm.commands import Argument, Batch, Command, Flow, ForEach, Reply
 from redisorm.errors import BackendError, DecodeError, RowTypeError, WrongTypeError
 from redisorm.keys import Keyspace
 from redisorm.mapping.base import MappedModel
@@ -68,6 +68,10 @@ class Loaded(Generic[M]):
     deadline_ms: int | None
 
 
+Make: TypeAlias = Callable[[M, str, Snapshot, "int | None", "int | None", "int | None"], T]
+"""Takes an object as it was read and what a session has to remember of it: the arguments of `Loaded`, in its order."""
+
+
 def load(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str]) -> Flow[list[Loaded[M] | None]]:
     """Load rows in the order of their keys; `None` for each that is not there.
 
@@ -77,7 +81,7 @@ def load(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str]) -> Flow
     Raises:
         DecodeError: A stored value does not fit its field, or a key has another type.
     """
-    return sound((yield from load_each(mapper, keyspace, pk_texts)))
+    return sound((yield from load_each(mapper, keyspace, pk_texts, Loaded)))
 
 
 def sound(found: list[T | DecodeError | None]) -> list[T | None]:
@@ -88,68 +92,110 @@ def sound(found: list[T | DecodeError | None]) -> list[T | None]:
     return cast("list[T | None]", found)
 
 
-def load_each(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str]) -> Flow[list[Loaded[M] | DecodeError | None]]:
+def load_each(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str], make: Make[M, T]) -> Flow[list[T | DecodeError | None]]:
     """Load rows as `load` does, with the error of each that cannot be read in its place.
 
-    Where a key has another type, two more round trips find out which: the same reads, and the types.
+    Where a key has another type, one more round trip finds out which.
+
+    Args:
+        make: What becomes of each object and of what a session has to remember of it: `Loaded`, or what takes the same arguments.
     """
-    found: list[Loaded[M] | DecodeError | None] = []
+    found: list[T | DecodeError | None] = []
     for start in range(0, len(pk_texts), BATCH):
-        part = pk_texts[start : start + BATCH]
-        keys = keyspace.rows(part)
-        rows, foreign, absent = yield from _view(mapper, keys)
-        for key, text, row in zip(keys, part, rows, strict=True):
-            found.append(None if key in absent else _loaded_or_error(mapper, key, text, row, foreign))
+        view = View(mapper, keyspace, pk_texts[start : start + BATCH], make)
+        view.take((yield view.batch()))
+        if view.is_odd:
+            yield from view.settle()
+        found += view.found
     return found
 
 
-def _view(mapper: Mapper[Any], keys: Sequence[str]) -> Flow[tuple[list[_Row], dict[str, str], frozenset[str]]]:
-    """Read rows as they are at one instant: the rows, the types of foreign keys, and which rows are not there."""
-    reads = _reads(mapper, keys)
-    replies, foreign = yield from _replies(reads)
-    rows = list(_rows(mapper, replies, len(keys)))
-    empty = [key for key, row in zip(keys, rows, strict=True) if row.empty and key not in foreign]
-    if not empty:
-        return rows, foreign, frozenset()
-    (met,) = yield Batch([("EXISTS", *empty)], resend=True)
-    if not met:
-        return rows, foreign, frozenset(empty)
-    # It has none of the declared fields, or was made after the read: only what is seen at one instant can tell.
-    replies, foreign = yield from _replies([*reads, *(("EXISTS", key) for key in keys)])
-    there = replies[len(reads) :]
-    return (
-        list(_rows(mapper, replies[: len(reads)], len(keys))),
-        foreign,
-        frozenset(key for key, found in zip(keys, there, strict=True) if not found),
-    )
+class View(Generic[M, T]):
+    """Some rows as they are at one instant.
 
+    Attributes:
+        found: What became of each row: an object, its error, or `None` where no row is.
+    """
 
-def _replies(commands: Sequence[Command]) -> Flow[tuple[Sequence[Reply], dict[str, str]]]:
-    """Read, and tell the types of the keys that have another one than they should. They read as if they were empty."""
-    atomic = len(commands) > 1
-    try:
-        return (yield Batch(commands, atomic=atomic, resend=True)), {}
-    except WrongTypeError:
-        replies = list((yield Batch(commands, atomic=atomic, resend=True, partial=True)))
-    foreign: dict[str, str] = {}
-    for place, reply in enumerate(replies):
-        if isinstance(reply, WrongTypeError):
-            name, key, *words = commands[place]
-            foreign[str(key)] = ""
-            replies[place] = [None] * len(words) if name == "HMGET" else {} if name == "HGETALL" else []
-        elif isinstance(reply, BackendError):
-            raise reply
-    types = (yield Batch([("TYPE", key) for key in foreign], resend=True)) if foreign else []
-    return replies, dict(zip(foreign, (kind.decode() for kind in types), strict=True))
+    def __init__(self, mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str], make: Make[M, T]) -> None:
+        self._mapper = mapper
+        self._pk_texts = pk_texts
+        self._keys = keyspace.rows(pk_texts)
+        self._make = make
+        self._reads = _reads(mapper, self._keys)
+        self._foreign: dict[str, str] = {}
+        self._empty: list[int] = []
+        self._refusal: BackendError | None = None
+        self.found: list[T | DecodeError | None] = []
 
+    def batch(self) -> Batch:
+        """The reads of all rows."""
+        return Batch(self._reads, atomic=len(self._reads) > 1, resend=True, partial=True)
 
-def _loaded_or_error(mapper: Mapper[M], key: str, pk_text: str, row: _Row, foreign: Mapping[str, str]) -> Loaded[M] | DecodeError:
-    if foreign and (error := _foreign_type(mapper, key, foreign)):
-        return error
-    try:
-        return _loaded(mapper, key, pk_text, row)
-    except DecodeError as error:
-        return error
+    @property
+    def is_odd(self) -> bool:
+        """Whether a row needs another look: something has another type than it should, or there is nothing of a row."""
+        return bool(self._foreign or self._empty or self._refusal)
+
+    def take(self, replies: Sequence[Reply], there: Sequence[int] = ()) -> None:
+        """Make objects of what was read.
+
+        Args:
+            there: Which rows are there, where that was asked at the same instant. Otherwise a row with none of its fields is in doubt.
+        """
+        mapper, make = self._mapper, self._make
+        self._foreign, self._refusal = {}, None
+        if any(issubclass(kind, Exception) for kind in set(map(type, replies))):
+            replies = self._without_refusals(replies)
+        found: list[T | DecodeError | None] = []
+        self.found, self._empty = found, []
+        for key, pk_text, (texts, beside) in zip(self._keys, self._pk_texts, _rows(mapper, replies), strict=True):
+            is_empty = texts.count(None) == len(texts) and not beside.extra
+            if is_empty and key not in self._foreign and not (there and there[len(found)]):
+                self._empty.append(len(found))
+                found.append(None)
+            else:
+                found.append(_made(mapper, make, key, pk_text, texts, beside))
+
+    def settle(self) -> Flow[None]:
+        """Look again at what was in doubt.
+
+        Raises:
+            BackendError: A command was refused for another reason than the type of its key.
+        """
+        yield from self._learn_types()
+        if self._empty:
+            (met,) = yield Batch([("EXISTS", *(self._keys[place] for place in self._empty))], resend=True)
+            if met:
+                # It has none of the declared fields, or was made after the read: only what is seen at one instant can tell.
+                asked = [*self._reads, *(("EXISTS", key) for key in self._keys)]
+                replies = yield Batch(asked, atomic=True, resend=True, partial=True)
+                self.take(replies[: len(self._reads)], replies[len(self._reads) :])
+                yield from self._learn_types()
+        absent = set(self._empty)
+        for place, key in enumerate(self._keys if self._foreign else ()):
+            if place not in absent and (error := _foreign_type(self._mapper, key, self._foreign)):
+                self.found[place] = error
+
+    def _without_refusals(self, replies: Sequence[Reply]) -> list[Reply]:
+        """Note which keys have another type than they should; they read as if they were empty."""
+        replies = list(replies)
+        for place, reply in enumerate(replies):
+            if isinstance(reply, WrongTypeError):
+                name, key, *words = self._reads[place]
+                self._foreign[str(key)] = ""
+                replies[place] = [None] * len(words) if name == "HMGET" else {} if name == "HGETALL" else []
+            elif isinstance(reply, BackendError):
+                self._refusal = self._refusal or reply
+                replies[place] = ()
+        return replies
+
+    def _learn_types(self) -> Flow[None]:
+        if self._refusal is not None:
+            raise self._refusal
+        if self._foreign:
+            types = yield Batch([("TYPE", key) for key in self._foreign], resend=True)
+            self._foreign = dict(zip(self._foreign, (kind.decode() for kind in types), strict=True))
 
 
 def _foreign_type(mapper: Mapper[Any], key: str, foreign: Mapping[str, str]) -> RowTypeError | None:
@@ -183,18 +229,21 @@ def time_to_live(key: str) -> Flow[int]:
     return int(reply)
 
 
-class _Row(NamedTuple):
-    texts: Sequence[bytes | None]
-    companions: Sequence[Any]
-    extra: Mapping[str, bytes]
-    deadline_ms: int | None
-    empty: bool
+class _Beside(NamedTuple):
+    """What is read of a row beside its declared fields."""
+
+    companions: Sequence[Any] = ()
+    extra: Mapping[str, bytes] = {}
+    deadline_ms: int | None = None
 
 
-def _reads(mapper: Mapper[Any], keys: Sequence[str]) -> list[Command]:
+_NOTHING = _Beside()
+
+
+def _reads(mapper: Mapper[Any], keys: Sequence[str]) -> Sequence[Command]:
     """The commands that read rows."""
     if mapper.reads_at_once:
-        return [("HMGET", key, *mapper.fields) for key in keys]
+        return ForEach("HMGET", keys, mapper.fields)
     return [command for key in keys for command in _parts(mapper, key)]
 
 
@@ -218,19 +267,19 @@ def pairs_of(reply: Reply) -> dict[bytes, bytes]:
     return dict(reply) if isinstance(reply, dict) else dict(zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True))
 
 
-def _rows(mapper: Mapper[Any], replies: Sequence[Reply], count: int) -> Iterator[_Row]:
+def _rows(mapper: Mapper[Any], replies: Sequence[Reply]) -> Iterator[tuple[Sequence[bytes | None], _Beside]]:
+    """The declared fields of each row, and what is beside them."""
+    return zip(replies, repeat(_NOTHING)) if mapper.reads_at_once else _rows_in_parts(mapper, iter(replies))
+
+
+def _rows_in_parts(mapper: Mapper[Any], replies: Iterator[Reply]) -> Iterator[tuple[Sequence[bytes | None], _Beside]]:
     extra: dict[str, bytes] = {}
-    if mapper.reads_at_once:
-        yield from (_Row(texts, (), extra, None, texts.count(None) == len(texts)) for texts in replies)
-        return
-    rest = iter(replies)
-    for _ in range(count):
-        texts = next(rest)
+    for texts in replies:
         if mapper.open:
-            texts, extra = _declared(mapper, texts)
-        companions = [elements_of(companion.kind, next(rest)) for companion in mapper.companions]
-        deadline_ms = next(rest) if mapper.options.ttl_refresh == "read" else None
-        yield _Row(texts, companions, extra, deadline_ms, not extra and texts.count(None) == len(texts))
+            texts, extra = _declared(mapper, texts)  # noqa: PLW2901
+        companions = [elements_of(companion.kind, next(replies)) for companion in mapper.companions]
+        deadline_ms = next(replies) if mapper.options.ttl_refresh == "read" else None
+        yield texts, _Beside(companions, extra, deadline_ms)
 
 
 def _declared(mapper: Mapper[Any], reply: Reply) -> tuple[list[bytes | None], dict[str, bytes]]:
@@ -252,9 +301,12 @@ def elements_of(kind: str, reply: Reply) -> Any:
     return {member: float(score) for member, score in reply}
 
 
-def _loaded(mapper: Mapper[M], key: str, pk_text: str, row: _Row) -> Loaded[M]:
-    obj = mapper.decoder.row(row.texts, row.companions, key, pk_text, row.extra)
-    slots = len(mapper.slots.names)
-    version = version_of(row.texts[slots + 1], mapper.model, key) if mapper.options.versioned else None
-    snapshot = snapshot_of_row(mapper, obj, row.texts, row.companions, row.extra)
-    return Loaded(obj, key, snapshot, version, None if (life := row.texts[slots]) is None else life_ms(life), row.deadline_ms)
+def _made(mapper: Mapper[M], make: Make[M, T], key: str, pk_text: str, texts: Sequence[bytes | None], beside: _Beside) -> T | DecodeError:
+    try:
+        obj = mapper.decoder.row(texts, beside.companions, key, pk_text, beside.extra)
+        slots = len(mapper.slots.names)
+        version = version_of(texts[slots + 1], mapper.model, key) if mapper.options.versioned else None
+        snapshot = snapshot_of_row(mapper, obj, texts, beside.companions, beside.extra)
+    except DecodeError as error:
+        return error
+    return make(obj, key, snapshot, version, None if (life := texts[slots]) is None else life_ms(life), beside.deadline_ms)

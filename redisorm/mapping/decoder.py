@@ -20,6 +20,8 @@ __all__ = ["Decoder"]
 
 M = TypeVar("M", bound=BaseModel)
 
+_decoded = bytes.decode
+
 
 class Decoder(Generic[M]):
     """Reads the rows of one class.
@@ -53,6 +55,10 @@ class Decoder(Generic[M]):
             DecodeError: A text does not fit its field, or a required field is missing.
         """
         obj = self._decode_row(texts, key, pk_text, extra)
+        return self._completed(obj, companions, key) if companions or self._post_init else obj
+
+    def _completed(self, obj: M, companions: Sequence[Any], key: str) -> M:
+        """Give an object its companions, and let it know that it is made."""
         if companions:
             values = dict(obj.__dict__)
             for companion, reply in zip(self.companions, companions, strict=True):
@@ -66,9 +72,9 @@ class Decoder(Generic[M]):
     def _decode_row(self, texts: Sequence[bytes | None], key: str, pk_text: str, extra: Mapping[str, bytes] | None) -> M:
         row: dict[str, Any]
         try:
-            head = texts[: self._count]
-            if self._flat and None not in head:
-                row = dict(zip(self.names, map(bytes.decode, head), strict=True))  # type: ignore[arg-type]
+            absent = texts.count(None)
+            if self._flat and (absent == 0 or (absent == 1 and texts[self._count :] and texts[self._count] is None)):  # no life of its own
+                row = dict(zip(self.names, map(_decoded, texts)))  # type: ignore[arg-type]  # noqa: B905
             elif self._flat:
                 row = {name: text.decode() for name, text in zip(self.names, texts) if text is not None}  # noqa: B905 - life and version follow
             else:

@@ -12,7 +12,7 @@ from redisorm.commands import Command, Flow
 from redisorm.errors import MultipleFoundError, NotFoundError, QueryError
 from redisorm.expressions import as_order
 from redisorm.flows.explaining import first_request, recorded, shown
-from redisorm.flows.loading import BATCH, load_each
+from redisorm.flows.loading import BATCH, Loaded, load_each
 from redisorm.flows.planning import sorts_of
 from redisorm.flows.searching import count
 from redisorm.flows.sources import SMALL
@@ -144,7 +144,7 @@ class BaseQuery(Generic[M]):
         members = yield from recorded(candidates.take(count), sent)
         texts = [member.decode() for member in members[asked.offset :]]
         if texts:
-            sent.append(first_request(load_each(asked.mapper, keyspace, texts[:1])))
+            sent.append(first_request(load_each(asked.mapper, keyspace, texts[:1], Loaded)))
         return shown(sent, more_rows=len(texts) - 1)
 
     # ---- writing ----------------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def keeps_errors(on_error: OnError) -> bool:
 def get_many(model: type[M], pks: Iterable[object], namespace: str, on_error: OnError = "raise") -> Flow[list[Any]]:
     """Load rows in the order of their keys."""
     keep, mapper = keeps_errors(on_error), mapper_of(model)
-    found = yield from loaded_each(mapper, namespace, [mapper.pk_text(pk) for pk in pks])
+    found = yield from loaded_each(mapper, namespace, mapper.pk_texts(list(pks)))
     return found if keep else sound(found)
 
 

@@ -17,7 +17,7 @@ from redisorm.keys import Keyspace
 from redisorm.mapping.base import MappedModel, link_state, linked_state, mapper_of
 from redisorm.mapping.layout import Leaf, seconds_ms
 from redisorm.mapping.mapper import Mapper
-from redisorm.mapping.snapshot import difference, whole
+from redisorm.mapping.snapshot import Snapshot, difference, whole
 
 from .state import Phase, State, state_of
 
@@ -162,10 +162,10 @@ def settle(obj: MappedModel, change: Change) -> None:
     state.forget_wishes()
 
 
-def adopt(loaded: Loaded[M]) -> M:
+def adopt(obj: M, key: str, snapshot: Snapshot, version: int | None, life: int | None, _: int | None) -> M:
     """Link an object just read with its state: stored, and in no session yet."""
-    link_state(loaded.obj, State(Phase.DETACHED, None, loaded.key, loaded.snapshot, loaded.version, loaded.life))
-    return loaded.obj
+    link_state(obj, State(Phase.DETACHED, None, key, snapshot, version, life))
+    return obj
 
 
 def loaded_rows(mapper: Mapper[M], namespace: str, pk_texts: list[str]) -> Flow[list[M | None]]:
@@ -176,10 +176,11 @@ def loaded_rows(mapper: Mapper[M], namespace: str, pk_texts: list[str]) -> Flow[
 def loaded_each(mapper: Mapper[M], namespace: str, pk_texts: list[str]) -> Flow[list[M | DecodeError | None]]:
     """Load rows as `loaded_rows` does, with the error of each that cannot be read in its place."""
     keyspace = mapper.keyspace(namespace)
-    found = yield from load_each(mapper, keyspace, pk_texts)
-    if mapper.options.ttl_refresh == "read":
-        yield from _touch([one for one in found if isinstance(one, Loaded)], mapper, keyspace)
-    return [adopt(one) if isinstance(one, Loaded) else one for one in found]
+    if mapper.options.ttl_refresh != "read":
+        return (yield from load_each(mapper, keyspace, pk_texts, adopt))
+    found = yield from load_each(mapper, keyspace, pk_texts, Loaded)
+    yield from _touch([one for one in found if isinstance(one, Loaded)], mapper, keyspace)
+    return [adopt(one.obj, one.key, one.snapshot, one.version, one.life, None) if isinstance(one, Loaded) else one for one in found]
 
 
 def _touch(found: list[Loaded[Any]], mapper: Mapper[Any], keyspace: Keyspace) -> Flow[None]:

@@ -30,8 +30,19 @@ def perform(request: pytest.FixtureRequest) -> Perform:
     return chosen
 
 
+@pytest.fixture(params=["as they arrived", "one by one"], autouse=True)
+def replies_read(request: pytest.FixtureRequest) -> None:
+    """Both ways in which a driver reads what has come in."""
+    if request.param == "one by one":
+        request.getfixturevalue("read_by_redis_py")
+
+
 def send(*commands: Command, atomic: bool = False, resend: bool = False) -> Flow[Any]:
     return (yield Batch(commands, atomic=atomic, resend=resend))
+
+
+def partially(*commands: Command, atomic: bool) -> Flow[Any]:
+    return (yield Batch(commands, atomic=atomic, resend=True, partial=True))
 
 
 def test_replies_are_bytes_numbers_and_containers_of_them(db: Database, perform: Perform) -> None:
@@ -43,6 +54,22 @@ def test_replies_are_bytes_numbers_and_containers_of_them(db: Database, perform:
 def test_atomic_batch_answers_with_the_replies_of_its_commands(db: Database, perform: Perform) -> None:
     assert perform(db, send(("SET", "a", "1"), ("INCR", "a"), ("GET", "a"), atomic=True)) == [b"OK", 2, b"2"]
     assert perform(db, send(atomic=True)) == []
+
+
+def test_many_replies_come_in_the_order_of_their_commands(db: Database, perform: Perform) -> None:
+    commands: list[Command] = [("ECHO", str(number)) for number in range(3000)]
+    expected = [str(number).encode() for number in range(3000)]
+    assert perform(db, send(*commands)) == expected
+    assert perform(db, send(*commands, atomic=True)) == expected
+
+
+def test_refusals_among_many_replies_stand_where_their_commands_did(db: Database, perform: Perform) -> None:
+    perform(db, send(("SET", "s", "1")))
+    commands: list[Command] = [("LPUSH" if number % 7 == 3 else "GET", "s", *(("x",) if number % 7 == 3 else ())) for number in range(700)]
+    for atomic in (False, True):
+        replies = perform(db, partially(*commands, atomic=atomic))
+        assert [isinstance(reply, WrongTypeError) for reply in replies] == [number % 7 == 3 for number in range(700)]
+        assert set(replies[::7]) == {b"1"}
 
 
 def test_refused_command_of_a_plain_batch_leaves_the_connection_usable(db: Database, perform: Perform) -> None:

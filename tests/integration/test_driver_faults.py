@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from redisorm.commands import Batch, Clock, Command, Flow, Pause, Supports, Watch
+from redisorm.drivers import arrived
 from redisorm.drivers.database import Database
 from redisorm.errors import BackendError, BackendTimeoutError, CommitUnknownError, ConnectionFailedError
 from tests.faults.proxy import Proxy
@@ -270,20 +271,36 @@ def test_cancellation_reaches_the_flows_cleanup(valkey: Server) -> None:
     assert seen == ["cancelled", "cleaned"]
 
 
+@pytest.mark.usefixtures("read_by_redis_py")
 def test_interrupt_in_the_middle_of_an_answer_leaves_a_healthy_pool(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = redis.Connection.read_response
+    calls = 0
+
+    def interrupted(self: redis.Connection, *args: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return read(self, *args, **options)
+
+    _interrupt_once(valkey, lambda: monkeypatch.setattr(redis.Connection, "read_response", interrupted))
+
+
+def test_interrupt_among_replies_that_have_arrived_leaves_a_healthy_pool(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    take = arrived.take_arrived
+
+    def interrupted(parser: arrived.Parser, replies: list[Any], _: int) -> list[Any]:
+        monkeypatch.undo()
+        take(parser, replies, 3)
+        raise KeyboardInterrupt
+
+    _interrupt_once(valkey, lambda: monkeypatch.setattr("redisorm.drivers.blocking.take_arrived", interrupted))
+
+
+def _interrupt_once(valkey: Server, break_in: Callable[[], None]) -> None:
     with Database(valkey.url, max_connections=1) as db:
         db.run(send(("PING",)))
-        read = redis.Connection.read_response
-        calls = 0
-
-        def interrupted(self: redis.Connection, *args: Any, **options: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls == 3:
-                raise KeyboardInterrupt
-            return read(self, *args, **options)
-
-        monkeypatch.setattr(redis.Connection, "read_response", interrupted)
+        break_in()
         seen: list[str] = []
 
         def flow() -> Flow[Any]:

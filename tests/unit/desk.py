@@ -50,6 +50,11 @@ def look(*commands: Sequence[Any]) -> Batch:
     return Batch(list(commands), resend=True)
 
 
+def reads(*commands: Sequence[Any]) -> Batch:
+    """What reads rows: a pipeline of one command, or one MULTI/EXEC, whose refusals stand in their places."""
+    return Batch(list(commands), atomic=len(commands) > 1, resend=True, partial=True)
+
+
 class ScriptCall(NamedTuple):
     """One call of the commit's script, read apart.
 

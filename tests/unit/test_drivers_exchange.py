@@ -10,7 +10,7 @@ import pytest
 from redis import exceptions as theirs
 from redis.connection import DefaultParser
 
-from redisorm.commands import Batch, Command, Watch
+from redisorm.commands import Batch, Command, ForEach, Watch
 from redisorm.drivers import exchange as make
 from redisorm.drivers.server import KnownServer
 from redisorm.errors import (
@@ -43,6 +43,24 @@ def test_words_are_packed_as_the_protocol_spells_them() -> None:
     assert (
         b"".join(batch().chunks) == b"*4\r\n$4\r\nHSET\r\n$1\r\na\r\n$1\r\nx\r\n$1\r\n1\r\n*3\r\n$5\r\nLPUSH\r\n$1\r\nb\r\n$1\r\n\xff\r\n"
     )
+
+
+@pytest.mark.parametrize("words", [(), ("name", "é", b"\xff", 5)])
+def test_one_command_for_each_key_is_packed_as_if_each_were_written_out(words: Sequence[str | bytes | int]) -> None:
+    each = ForEach("HMGET", ["user:1", "", "ü:2"], words)
+    written: list[Command] = [("HMGET", "user:1", *words), ("HMGET", "", *words), ("HMGET", "ü:2", *words)]
+    assert batch(commands=each).chunks == batch(commands=written).chunks
+    assert batch(commands=ForEach("HMGET", [])).chunks == []
+    with pytest.raises(UnicodeEncodeError):
+        batch(commands=ForEach("GET", ["\ud800"]))
+
+
+def test_one_command_for_each_key_is_a_list_of_them() -> None:
+    each = ForEach("GET", ["a", "b", "c"], (1,))
+    assert each == [("GET", "a", 1), ("GET", "b", 1), ("GET", "c", 1)]
+    assert (len(each), each[1], each[1:]) == (3, ("GET", "b", 1), ForEach("GET", ["b", "c"], (1,)))
+    assert each != 5
+    assert repr(each) == "ForEach('GET', ['a', 'b', 'c'], (1,))"
 
 
 def test_atomic_batch_is_one_packet_from_multi_to_exec() -> None:

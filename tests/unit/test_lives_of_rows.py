@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from redisorm import NotFoundError, RedisModel, SessionError, UnsupportedServerError
-from redisorm.commands import Batch, Clock, Watch
+from redisorm.commands import Clock, Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.changes import PERMANENT, life_ms, life_text
 from redisorm.unitofwork import verbs
 from redisorm.unitofwork.state import state_of
-from tests.unit.desk import NOW, Desk, atomic, look, row_of, script_call, scripting, session_on, stored, talk
+from tests.unit.desk import NOW, Desk, atomic, look, reads, row_of, script_call, scripting, session_on, stored, talk
 from tests.zoo.models import Board, Hot, Lease, Lookup, Pledge, Ticket, User
 
 MINUTE = 60_000
@@ -217,8 +217,8 @@ def lookup(deadline_ms: int, **given: Any) -> list[Any]:
 def test_read_restarts_a_life_of_which_a_tenth_has_passed(read: list[Any], restarts: bool) -> None:
     driver = ScriptedDriver([read, [[b"1", b"4" if read[0][2] == b"4" else None]], [1] * 2])
     driver.run(verbs.get_one(Lookup, 1, ""))
-    assert talk(driver)[0] == Batch(
-        [("HMGET", "lookup:1", "id", "value", ":ttl"), ("SMEMBERS", "lookup:1:tags"), ("PEXPIRETIME", "lookup:1")], atomic=True, resend=True
+    assert talk(driver)[0] == reads(
+        ("HMGET", "lookup:1", "id", "value", ":ttl"), ("SMEMBERS", "lookup:1:tags"), ("PEXPIRETIME", "lookup:1")
     )
     written = [command for request in talk(driver)[1:] for command in request.commands if command[0] == "PEXPIREAT"]
     life = 4_000 if read[0][2] == b"4" else MINUTE

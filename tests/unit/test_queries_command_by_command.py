@@ -11,7 +11,7 @@ from redisorm import AsyncRedisModel, Field, GeoPoint, MultipleFoundError, NotFo
 from redisorm.commands import Batch, Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.mapping.base import mapper_of
-from tests.unit.desk import NOW, Desk, async_session_on, look, session_on, stored, talk, texts_of
+from tests.unit.desk import NOW, Desk, async_session_on, look, reads, session_on, stored, talk, texts_of
 
 INF = float("inf")
 LIVING = f"({NOW}"
@@ -61,7 +61,7 @@ def living(name: str, count: int) -> tuple[Any, ...]:
 def load(*pks: int, model: type[RedisModel] = User) -> Batch:
     mapper = mapper_of(model)
     commands = [("HMGET", key, *mapper.fields) for key in mapper.keyspace("").rows([str(pk) for pk in pks])]
-    return Batch(commands, atomic=len(commands) > 1, resend=True)
+    return reads(*commands)
 
 
 def rows(*values: dict[str, Any], model: type[RedisModel] = User) -> list[Any]:
