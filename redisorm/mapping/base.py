@@ -1,4 +1,4 @@
-"""`MappedModel`: the Pydantic class behind every model, and the one metaclass.
+"""`MappedModel`: the Pydantic class behind every model, what messages and events share with it, and the one metaclass.
 
 A class statement takes the class options, and the mapper is compiled as soon as every annotation is known; for type checkers
 the metaclass carries `dataclass_transform`, so that a `Field(...)` without a default is a required argument. Models are plain data
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 else:
     ModelMetaclass = type(BaseModel)  # what Pydantic tells of it in public
 
-__all__ = ["RESERVED", "MappedModel", "ModelMeta", "link_state", "linked_state", "mapper_of", "snake_case"]
+__all__ = ["RESERVED", "Compiled", "MappedModel", "complete", "link_state", "linked_state", "mapper_of", "snake_case"]
 
 RESERVED = frozenset(
     (
@@ -86,6 +86,36 @@ class ModelMeta(ModelMetaclass):
             return column_of(cls, name, mapper_of)
 
 
+class Compiled(BaseModel, metaclass=ModelMeta):
+    """A Pydantic class that is compiled into more than its schema: a model, a message, an event."""
+
+    __slots__ = ()
+    model_config: ClassVar[ConfigDict] = ConfigDict(validate_assignment=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        try:
+            return handler(source)
+        except PydanticSchemaGenerationError as error:
+            raise MappingError(f"{cls.__name__}: {error.message.splitlines()[0]}", model=cls) from error
+
+
+def complete(model: type[Compiled]) -> None:
+    """Compile a class now, where a forward reference had kept it from being so.
+
+    Raises:
+        MappingError: A name in its annotations is still not defined.
+    """
+    try:
+        model.model_rebuild()
+    except PydanticUndefinedAnnotation as error:
+        raise MappingError(
+            f"{model.__name__}: {error.name!r} in its annotations is not defined yet: "
+            f"define it, then call {model.__name__}.model_rebuild()",
+            model=model,
+        ) from error
+
+
 def _refuse_verbs(owner: str, names: Any) -> None:
     for name in names:
         if name in RESERVED:
@@ -94,11 +124,10 @@ def _refuse_verbs(owner: str, names: Any) -> None:
             )
 
 
-class MappedModel(BaseModel, metaclass=ModelMeta):
+class MappedModel(Compiled):
     """A Pydantic model that maps to a Redis hash and its companions."""
 
     __slots__ = ("__redisorm_state__",)
-    model_config: ClassVar[ConfigDict] = ConfigDict(validate_assignment=True)
 
     __redisorm_options__: ClassVar[dict[str, Any]] = {}
     __redisorm_prefix__: ClassVar[str | None] = None
@@ -129,13 +158,6 @@ class MappedModel(BaseModel, metaclass=ModelMeta):
         cls.__redisorm_prefix__ = prefix
         cls.__redisorm_abstract__ = abstract
         cls.__redisorm_mapper__ = None
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        try:
-            return handler(source)
-        except PydanticSchemaGenerationError as error:
-            raise MappingError(f"{cls.__name__}: {error.message.splitlines()[0]}", model=cls) from error
 
     @classmethod
     def __pydantic_on_complete__(cls) -> None:
@@ -230,14 +252,7 @@ def mapper_of(model: type[Any]) -> Mapper[Any]:
         raise MappingError(f"{model!r} is not a RedisModel: derive the class from RedisModel or AsyncRedisModel")
     if model.__redisorm_abstract__:
         raise MappingError(f"{model.__name__} is abstract and has no keys: use a class derived from it", model=model)
-    try:
-        model.model_rebuild()
-    except PydanticUndefinedAnnotation as error:
-        raise MappingError(
-            f"{model.__name__}: {error.name!r} in its annotations is not defined yet: "
-            f"define it, then call {model.__name__}.model_rebuild()",
-            model=model,
-        ) from error
+    complete(model)
     return cast("Mapper[Any]", model.__redisorm_mapper__)
 
 

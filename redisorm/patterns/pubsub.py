@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from string import Formatter
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.errors import PydanticUndefinedAnnotation
+from pydantic import ValidationError
+from typing_extensions import Self
 
 from redisorm.commands import Batch, Command, Flow
 from redisorm.errors import DecodeError, MappingError
 from redisorm.keys import channel_name, channel_pattern
 from redisorm.mapping.annotations import split_optional, stored, stored_field
-from redisorm.mapping.base import ModelMeta, snake_case
 from redisorm.mapping.codec import Codec, codec_of
 from redisorm.mapping.fields import options_of
 
+from .declared import Declared, plan_of
 from .reporting import OnError, report
 
 __all__ = ["Message", "Topic", "Wanted", "publish", "publishing", "topic_of"]
@@ -198,7 +198,7 @@ def _codec_of_field(model: type[Message], name: str) -> Codec:
     return codec
 
 
-class Message(BaseModel, metaclass=ModelMeta):
+class Message(Declared, kind="messages"):
     """A message published on a channel.
 
     ::
@@ -211,24 +211,13 @@ class Message(BaseModel, metaclass=ModelMeta):
     of the class in snake case. The namespace of the database goes before it.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(validate_assignment=True)
-
-    __redisorm_channel__: ClassVar[str | None] = None
-    __redisorm_topic__: ClassVar[Any] = None
-
     def __init_subclass__(cls, *, channel: str | None = None, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.__redisorm_channel__ = channel
-        cls.__redisorm_topic__ = None
+        cls.__redisorm_name__ = channel
 
     @classmethod
-    def __pydantic_on_complete__(cls) -> None:
-        """Compile the topic, now that Pydantic knows every annotation."""
-        if cls.__name__ == "Message" and cls.__module__ == __name__:
-            return
-        origin = cls.__pydantic_generic_metadata__["origin"]
-        said = cls.__redisorm_channel__ if origin is None else cast("type[Message]", origin).__redisorm_channel__
-        cls.__redisorm_topic__ = Topic(cls, snake_case(cls.__name__) if said is None else said)
+    def __redisorm_compile__(cls, name: str) -> Topic[Self]:
+        return Topic(cls, name)
 
 
 def topic_of(model: type[M]) -> Topic[M]:
@@ -237,18 +226,7 @@ def topic_of(model: type[M]) -> Topic[M]:
     Raises:
         MappingError: It is no class of messages, or a name in its annotations is still not defined.
     """
-    if not (isinstance(model, type) and issubclass(model, Message)) or model is Message:
-        raise MappingError(f"{model!r} is not a class of messages: derive it from Message")
-    if model.__redisorm_topic__ is None:
-        try:
-            model.model_rebuild()
-        except PydanticUndefinedAnnotation as error:
-            raise MappingError(
-                f"{model.__name__}: {error.name!r} in its annotations is not defined yet: "
-                f"define it, then call {model.__name__}.model_rebuild()",
-                model=model,
-            ) from error
-    return cast("Topic[M]", model.__redisorm_topic__)
+    return cast("Topic[M]", plan_of(model, Message))
 
 
 def publishing(message: Message, namespace: str) -> Command:

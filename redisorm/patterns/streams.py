@@ -9,21 +9,19 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
-from pydantic_core import CoreSchema
-from typing_extensions import NamedTuple
+from typing_extensions import NamedTuple, Self
 
 from redisorm.commands import Batch, Command, Flow
 from redisorm.errors import DecodeError, MappingError
 from redisorm.keys import EMPTY, check_prefix, stream_key
-from redisorm.mapping.base import ModelMeta, snake_case
 from redisorm.mapping.codec import Text
 from redisorm.mapping.decoder import Decoder
 from redisorm.mapping.encoder import Encoder, as_bytes
 from redisorm.mapping.fields import options_of
 from redisorm.mapping.layout import lay_out
 from redisorm.mapping.slots import Slots
+
+from .declared import Declared, plan_of
 
 __all__ = ["Entry", "Event", "EventMapper", "append", "appending", "check_id", "event_mapper_of", "fields_of", "read", "size"]
 
@@ -107,7 +105,7 @@ class EventMapper(Generic[E]):
         return event
 
 
-class Event(BaseModel, metaclass=ModelMeta):
+class Event(Declared, kind="events"):
     """An entry of a stream.
 
     ::
@@ -121,34 +119,17 @@ class Event(BaseModel, metaclass=ModelMeta):
     Collections are JSON text, nested models dotted fields.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(validate_assignment=True)
-
-    __redisorm_stream__: ClassVar[str | None] = None
     __redisorm_maxlen__: ClassVar[int | None] = None
-    __redisorm_events__: ClassVar[Any] = None
 
     def __init_subclass__(cls, *, stream: str | None = None, maxlen: int | None = _UNSAID, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.__redisorm_stream__ = stream
+        cls.__redisorm_name__ = stream
         if maxlen is not _UNSAID:
             cls.__redisorm_maxlen__ = maxlen
-        cls.__redisorm_events__ = None
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        try:
-            return handler(source)
-        except PydanticSchemaGenerationError as error:
-            raise MappingError(f"{cls.__name__}: {error.message.splitlines()[0]}", model=cls) from error
-
-    @classmethod
-    def __pydantic_on_complete__(cls) -> None:
-        """Compile the mapper, now that Pydantic knows every annotation."""
-        if cls.__name__ == "Event" and cls.__module__ == __name__:
-            return
-        origin = cls.__pydantic_generic_metadata__["origin"]
-        said = cls.__redisorm_stream__ if origin is None else cast("type[Event]", origin).__redisorm_stream__
-        cls.__redisorm_events__ = EventMapper(cls, snake_case(cls.__name__) if said is None else said, cls.__redisorm_maxlen__)
+    def __redisorm_compile__(cls, name: str) -> EventMapper[Self]:
+        return EventMapper(cls, name, cls.__redisorm_maxlen__)
 
 
 class Entry(NamedTuple, Generic[E]):
@@ -164,18 +145,7 @@ def event_mapper_of(model: type[E]) -> EventMapper[E]:
     Raises:
         MappingError: It is no class of events, or a name in its annotations is still not defined.
     """
-    if not (isinstance(model, type) and issubclass(model, Event)) or model is Event:
-        raise MappingError(f"{model!r} is not a class of events: derive it from Event")
-    if model.__redisorm_events__ is None:
-        try:
-            model.model_rebuild()
-        except PydanticUndefinedAnnotation as error:
-            raise MappingError(
-                f"{model.__name__}: {error.name!r} in its annotations is not defined yet: "
-                f"define it, then call {model.__name__}.model_rebuild()",
-                model=model,
-            ) from error
-    return cast("EventMapper[E]", model.__redisorm_events__)
+    return cast("EventMapper[E]", plan_of(model, Event))
 
 
 def appending(event: Event, namespace: str) -> Command:
