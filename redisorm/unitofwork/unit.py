@@ -132,7 +132,7 @@ class UnitOfWork(Holding):
         before = state.snapshot
         if before is None or state.increments or state.wanted_life is not None:
             return True
-        if not mapper.changes_in_place and all(map(is_, mapper.slots.take(obj.__dict__), before.values)):
+        if not mapper.changes_in_place and all(map(is_, mapper.slots.take(vars(obj)), before.values)):
             return False  # the common case, at once
         try:
             return difference(mapper, obj, before, state.key) is not None
