@@ -10,8 +10,9 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from gc import get_referents
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
@@ -35,7 +36,18 @@ if TYPE_CHECKING:
 else:
     ModelMetaclass = type(BaseModel)  # what Pydantic tells of it in public
 
-__all__ = ["RESERVED", "Compiled", "MappedModel", "complete", "link_state", "linked_state", "mapper_of", "snake_case"]
+__all__ = [
+    "RESERVED",
+    "Compiled",
+    "MappedModel",
+    "any_linked",
+    "complete",
+    "known_state",
+    "link_state",
+    "linked_state",
+    "mapper_of",
+    "snake_case",
+]
 
 RESERVED = frozenset(
     (
@@ -231,12 +243,26 @@ link_state: Callable[[MappedModel, Any], None] = _slot.__set__
 """Link an object with what its session knows of it."""
 
 
+known_state: Callable[[MappedModel], Any] = _slot.__get__
+"""What a session knows of an object that was linked before."""
+
+
 def linked_state(obj: MappedModel) -> Any:
     """What a session knows of an object; `None` for one that was never stored or added."""
     try:
-        return _slot.__get__(obj)
+        return known_state(obj)
     except AttributeError:
         return None
+
+
+def any_linked(objects: Sequence[MappedModel], state: type) -> bool:
+    """Whether a session knows something of one of many objects, in one look.
+
+    Args:
+        state: The type of what it knows.
+    """
+    # Asking the slot of an object that has none makes an exception each time, which is dearer than all else done with a new row.
+    return state in set(map(type, get_referents(*objects)))
 
 
 def mapper_of(model: type[Any]) -> Mapper[Any]:

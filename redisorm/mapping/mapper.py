@@ -6,8 +6,9 @@ knows neither commands nor connections.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Mapper", "Options", "Part", "Refresh"]
 
 M = TypeVar("M", bound="MappedModel")
+
+_CONTENT = attrgetter("__dict__")
+
 Refresh = Literal["write", "read", "never"]
 Part: TypeAlias = Leaf | Branch | Companion
 """What a name of a class stands for."""
@@ -95,6 +99,10 @@ class Mapper(Generic[M]):
     def values(self, obj: BaseModel) -> tuple[Any, ...]:
         """The values of an object in the order of the slots."""
         return self.slots.take(vars(obj))
+
+    def values_of(self, objects: Iterable[BaseModel]) -> Iterator[tuple[Any, ...]]:
+        """Those of many objects, as `values` tells them."""
+        return map(self.slots.take, map(_CONTENT, objects))
 
     def _find_key(self) -> None:
         model, fields = self.model, self.model.model_fields

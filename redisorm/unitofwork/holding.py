@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from redisorm.errors import SessionError
 from redisorm.flows.living import LiveWrite
-from redisorm.mapping.base import MappedModel, link_state, linked_state, mapper_of
+from redisorm.mapping.base import MappedModel, any_linked, link_state, mapper_of
 from redisorm.mapping.mapper import Mapper
 
 from .identity import Identity, IdentityMap
@@ -65,7 +65,7 @@ class Holding:
     def _add_fresh(self, objects: list[MappedModel]) -> bool:
         """Take in many objects of one class that nobody has seen yet; `False` where one has to be looked at by itself."""
         models = set(map(type, objects))
-        if len(models) != 1 or any(map(linked_state, objects)):
+        if len(models) != 1 or any_linked(objects, State):
             return False
         mapper = mapper_of(models.pop())
         self._check_database(mapper)
@@ -75,8 +75,9 @@ class Holding:
         keys = mapper.keyspace(self.database.namespace).rows(mapper.pk_texts(pks))
         if not self._map.hold_new(mapper, keys, objects):
             return False
+        pending = Phase.PENDING
         for obj, key in zip(objects, keys, strict=True):
-            link_state(obj, State(Phase.PENDING, self, key))
+            link_state(obj, State(pending, self, key))
         self._new.update(zip(map(id, objects), objects, strict=True))
         return True
 

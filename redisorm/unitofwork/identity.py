@@ -88,6 +88,12 @@ class IdentityMap:
         if not mapper.changes_in_place and mapper in self._held and key in self._held[mapper]:
             self.put(identity, self._held[mapper][key])
 
+    def loosen_all(self) -> None:
+        """Keep every object from now on only as `put` does."""
+        for mapper, held in self._held.items():
+            for key in list(held):
+                self.loosen((mapper, key))
+
     def remove(self, identity: Identity) -> None:
         """Forget an object."""
         mapper, key = identity

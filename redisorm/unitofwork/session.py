@@ -19,11 +19,11 @@ from redisorm.flows.loading import OnError, exists, sound
 from redisorm.flows.newrows import NewRows
 from redisorm.flows.spelling import Due
 from redisorm.flows.sweeping import sweep_met
-from redisorm.mapping.base import MappedModel, linked_state, mapper_of
+from redisorm.mapping.base import MappedModel, known_state, mapper_of
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Snapshot
 
-from .state import Phase, state_of
+from .state import Phase, State, state_of
 from .together import Together
 from .unit import UnitOfWork
 from .verbs import keeps_errors
@@ -139,10 +139,9 @@ class BaseSession(UnitOfWork):
             yield obj, deletion_of(obj, namespace)
         for obj in self._new.values():
             yield obj, None
-        for _, objects in self._map.classes():
-            for obj in objects:
-                if linked_state(obj).phase is Phase.PERSISTENT and (change := change_of(obj, namespace)) is not None:
-                    yield obj, change
+        for obj, state in self._maybe_changed():
+            if state.phase is Phase.PERSISTENT and (change := change_of(obj, namespace)) is not None:
+                yield obj, change
 
     def _commit_part(
         self,
@@ -189,12 +188,13 @@ class BaseSession(UnitOfWork):
 
     def _settle_together(self, rows: NewRows, objects: list[MappedModel]) -> None:
         """Move the states of objects that were spelled together."""
+        persistent = Phase.PERSISTENT
         for obj, key, values in zip(objects, rows.keys, rows.values, strict=True):
-            state = linked_state(obj)
+            state: State = known_state(obj)
             if state.key != key:  # its key was assigned after it was added
                 self._map.remove((rows.mapper, state.key))
                 state.key = key
-            state.snapshot, state.tried, state.phase = Snapshot(values), True, Phase.PERSISTENT
+            state.snapshot, state.held_phase = Snapshot(values), persistent
             del self._new[id(obj)]
         self._map.put_all(rows.mapper, rows.keys, objects)
 

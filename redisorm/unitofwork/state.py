@@ -38,9 +38,11 @@ class Phase(enum.Enum):
 class State:
     """The state of one object.
 
+    A session that closes says nothing to its many objects: the state of each knows by its session that it is detached.
+
     Attributes:
-        phase: Where the object is in its life.
-        session: The open session it belongs to, or `None`.
+        held_phase: Where the object is in its life as long as its session is open, or with none.
+        held_by: The session it belongs to, until that is closed, or `None`.
         key: The key of its row; empty for an automatic primary key not given yet.
         snapshot: The object as the server has it; `None` where it was never stored, or is deleted.
         version: The version it was loaded or written with, for a versioned class.
@@ -50,8 +52,8 @@ class State:
         increments: What the next commit adds to numbers at the server.
     """
 
-    phase: Phase = Phase.TRANSIENT
-    session: Holding | None = None
+    held_phase: Phase = Phase.TRANSIENT
+    held_by: Holding | None = None
     key: str = ""
     snapshot: Snapshot | None = None
     version: int | None = None
@@ -60,10 +62,28 @@ class State:
     tried: bool = False
     increments: tuple[Increment, ...] = ()
 
+    @property
+    def session(self) -> Holding | None:
+        """The open session the object belongs to, or `None`."""
+        return self.held_by if self.held_by is not None and self.held_by.is_open else None
+
+    @session.setter
+    def session(self, session: Holding | None) -> None:
+        self.held_by = session
+
+    @property
+    def phase(self) -> Phase:
+        """Where the object is in its life."""
+        return self.held_phase if self.held_by is None or self.held_by.is_open else Phase.DETACHED
+
+    @phase.setter
+    def phase(self, phase: Phase) -> None:
+        self.held_phase, self.held_by = phase, self.session
+
     def detached_copy(self) -> State:
         """What stays true of an object that is pickled."""
         stored = self.snapshot is not None
-        return replace(self, phase=Phase.DETACHED if stored else Phase.TRANSIENT, session=None, wanted_life=None, increments=())
+        return replace(self, held_phase=Phase.DETACHED if stored else Phase.TRANSIENT, held_by=None, wanted_life=None, increments=())
 
     def forget_wishes(self) -> None:
         """Drop what was to be done at the next commit."""

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from redisorm.flows.changes import Change
 from redisorm.flows.newrows import NewRows
-from redisorm.mapping.base import MappedModel, linked_state, mapper_of
+from redisorm.mapping.base import MappedModel, known_state, mapper_of
+
+from .state import State
 
 __all__ = ["FEWEST", "Together"]
 
@@ -19,7 +21,8 @@ FEWEST = 4
 
 def _is_special(obj: MappedModel) -> bool:
     """Whether something was asked of an object beside being stored."""
-    return linked_state(obj).wanted_life is not None
+    state: State = known_state(obj)
+    return state.wanted_life is not None
 
 
 class Together:
@@ -58,7 +61,7 @@ class Together:
         """Spell them; empty where one of them has to be looked at by itself."""
         for model, group in self.objects.items():
             mapper = mapper_of(model)
-            rows = NewRows(mapper, mapper.keyspace(self._namespace), list(map(mapper.values, group)))
+            rows = NewRows(mapper, mapper.keyspace(self._namespace), list(mapper.values_of(group)))
             if not rows.spell():
                 self.rows = []
                 return ()

@@ -6,10 +6,11 @@ Everything here only notes or forgets; nothing asks the server.
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from operator import is_
+from itertools import chain
+from operator import attrgetter, is_
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from redisorm.errors import SessionError, SessionInUseError
 from redisorm.flows.changes import PERMANENT
 from redisorm.flows.guarding import Guard
 from redisorm.flows.living import LiveWrite
-from redisorm.mapping.base import MappedModel, linked_state
+from redisorm.mapping.base import MappedModel, known_state, linked_state, mapper_of
 from redisorm.mapping.layout import seconds_ms
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import difference, restore
@@ -32,6 +33,21 @@ from .work import increment_of, require_state, wanted_life
 __all__ = ["UnitOfWork"]
 
 _log = logging.getLogger("redisorm")
+
+
+_snapshot, _values = attrgetter("snapshot"), attrgetter("values")
+_life, _increments = attrgetter("wanted_life"), attrgetter("increments")
+
+
+def _all_same(mapper: Mapper[Any], objects: Sequence[MappedModel], states: Sequence[State]) -> bool:
+    """Whether no object has another value than it was loaded or written with, and nothing is asked of one beside; new ones have not."""
+    befores = list(map(_snapshot, states))
+    if not all(befores):
+        return not any(befores)
+    if any(map(_increments, states)) or set(map(_life, states)) != {None}:
+        return False
+    flat = chain.from_iterable
+    return all(map(is_, flat(mapper.values_of(objects)), flat(map(_values, befores))))
 
 
 class UnitOfWork(Holding):
@@ -89,10 +105,6 @@ class UnitOfWork(Holding):
             return 0, 0, 0, 0
         with self._alone(last=True):
             waiting = self._discard(last=True)
-            for _, objects in self._map.classes():
-                for obj in objects:
-                    state: State = linked_state(obj)
-                    state.session, state.phase = None, Phase.DETACHED
             self._map.clear()
             self._revived.clear()
             self.is_open = False
@@ -121,19 +133,19 @@ class UnitOfWork(Holding):
         return state is not None and state.session is self and state.phase is not Phase.DELETED
 
     def _dirty(self) -> list[MappedModel]:
-        return [
-            obj
-            for mapper, objects in self._map.classes()
-            for obj in objects
-            if (state := state_of(obj)).phase is Phase.PERSISTENT and self._has_work(obj, state, mapper)
-        ]
+        return [obj for obj, state in self._maybe_changed() if state.phase is Phase.PERSISTENT and self._has_work(obj, state)]
 
-    def _has_work(self, obj: MappedModel, state: State, mapper: Mapper[Any]) -> bool:
-        before = state.snapshot
+    def _maybe_changed(self) -> Iterator[tuple[MappedModel, State]]:
+        """The stored objects of the map that may have changed, with their states: all of a class but where one look tells that none has."""
+        for mapper, objects in self._map.classes():
+            states: list[State] = list(map(known_state, objects))
+            if mapper.changes_in_place or not _all_same(mapper, objects, states):
+                yield from ((obj, state) for obj, state in zip(objects, states, strict=True) if state.snapshot is not None)
+
+    def _has_work(self, obj: MappedModel, state: State) -> bool:
+        before, mapper = state.snapshot, mapper_of(type(obj))
         if before is None or state.increments or state.wanted_life is not None:
             return True
-        if not mapper.changes_in_place and all(map(is_, mapper.slots.take(vars(obj)), before.values)):
-            return False  # the common case, at once
         try:
             return difference(mapper, obj, before, state.key) is not None
         except ValidationError:
@@ -142,10 +154,9 @@ class UnitOfWork(Holding):
     def keep_if_changed(self, obj: MappedModel) -> None:
         """Hold an object that its user is dropping with changes in it. Called by the object as it goes."""
         state = state_of(obj)
-        identity = self._identity(obj, state.key)
-        if state.session is self and self.is_open and state.phase is Phase.PERSISTENT and self._has_work(obj, state, identity[0]):
+        if state.session is self and state.phase is Phase.PERSISTENT and self._has_work(obj, state):
             self._revived.append(obj)  # it will not be asked a second time
-            self._map.put(identity, obj)
+            self._map.put(self._identity(obj, state.key), obj)
 
     # ---- noting -----------------------------------------------------------------------------------------------------------
 
@@ -262,16 +273,15 @@ class UnitOfWork(Holding):
         self._lives.clear()
         for obj in new:
             self._let_go(obj, state_of(obj))
-        for mapper, objects in self._map.classes():
-            for obj in objects:
-                state: State = linked_state(obj)
-                if self._has_work(obj, state, mapper):
-                    changed += state.phase is Phase.PERSISTENT
-                    if state.snapshot is not None:
-                        restore(mapper, obj, state.snapshot)
-                    state.forget_wishes()
-                if not last:
-                    self._map.loosen((mapper, state.key))
+        for obj, state in self._maybe_changed():
+            if not self._has_work(obj, state):
+                continue
+            changed += state.phase is Phase.PERSISTENT
+            assert state.snapshot is not None
+            restore(mapper_of(type(obj)), obj, state.snapshot)
+            state.forget_wishes()
+        if not last:
+            self._map.loosen_all()
         for obj in deleted:
             state = state_of(obj)
             if state.snapshot is None:

@@ -432,6 +432,30 @@ def test_closing_lets_go_of_loaded_objects_as_they_were_loaded() -> None:
     assert (user.age, user in session, state_of(user).phase) == (30, False, Phase.DETACHED)
 
 
+def test_object_of_a_closed_session_may_be_added_to_another_one() -> None:
+    first, second = session_on(Desk([[texts()], [UPDATE]])), session_on(Desk())
+    user = first.get_one(User, 1)
+    first.close()
+    assert state_of(user).session is None
+    second.add(user)
+    assert (user in first, user in second, state_of(user).phase) == (False, True, Phase.PERSISTENT)
+    user.age = 31
+    assert second.dirty == [user]
+    second.expunge(user)
+    assert state_of(user).phase is Phase.DETACHED
+
+
+def test_change_among_many_stored_and_new_objects_is_found() -> None:
+    session = session_on(Desk([[texts(pk) for pk in range(5)]]))
+    users = cast("list[User]", session.get_many(User, range(5)))
+    session.add_all([User(id=pk, name="new") for pk in range(5, 9)])
+    assert session.dirty == []
+    users[3].age = 99
+    assert session.dirty == [users[3]]
+    session.rollback()
+    assert (users[3].age, session.dirty, session.new) == (30, [], [])
+
+
 # ---- entering and leaving -------------------------------------------------------------------------------------------
 
 
