@@ -20,7 +20,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import growth, imports, memory, run
+from bench import contest, growth, imports, memory, run
+from bench.events import EVENTS
+from bench.patterns import PATTERNS
 from bench.peers import run as peers
 from bench.plots import Plot
 from bench.sides import Cell, pin
@@ -82,6 +84,15 @@ def others(kind: str, *, quick: bool) -> str:
     return peers.table(results, f"Medians of {rounds} rounds, {where}; {versions}.").markdown()
 
 
+def patterns(kind: str, *, quick: bool) -> str:
+    shown = []
+    for one in (PATTERNS, EVENTS):
+        times, rounds = (contest.QUICK, 1) if quick else (one.times, 7)
+        results, where = contest.measured(one, kind, rounds, times)
+        shown += contest.tables(results, f"medians of {rounds} rounds of {times}, {where}; {one.versions}.")
+    return "\n\n".join(table.markdown() for table in shown)
+
+
 def grown(kind: str, *, quick: bool) -> str:
     largest, rounds = (1000, 1) if quick else (growth.TABLES[-1], 5)
     with Server(kind) as server, connect(server.url) as db:
@@ -117,6 +128,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "machine": machine,
     "hand": hand,
     "peers": others,
+    "patterns": patterns,
     "growth": grown,
     "memory": held,
     "imports": imported,
