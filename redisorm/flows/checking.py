@@ -17,8 +17,9 @@ from redisorm.keys import LEDGER, KeyPart, Keyspace
 from redisorm.mapping.indexes import unlex
 from redisorm.mapping.mapper import Mapper
 
+from .decoding import LOADED
 from .judging import Evidence, gather, milliseconds, row_problems, suspect_problems
-from .loading import Loaded, load_each
+from .loading import load_each
 from .report import FOR_PEOPLE, Findings, Problem, Report
 from .scope import UNIQUE
 from .seeing import Look, Tally
@@ -137,7 +138,7 @@ class Walk:
             self._findings.add(Problem("unreadable row", key, detail) for key in hashes)
         pk_texts = [pk_text for key, pk_text in keys.items() if key not in set(misspelled)]
         if self._purpose != "reindex" and pk_texts:
-            found = yield from load_each(self._mapper, self._keyspace, pk_texts, Loaded)
+            found = yield from load_each(self._mapper, self._keyspace, pk_texts, LOADED)
             self._findings.add(_unreadable(error) for error in found if isinstance(error, DecodeError))
         return pk_texts
 

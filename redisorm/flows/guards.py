@@ -19,7 +19,8 @@ from redisorm.mapping.codec import Text
 from redisorm.mapping.layout import NULL, Companion, Leaf
 
 from .changes import Change, Kind, life_ms, version_of
-from .loading import elements_of, pairs_of, read_elements
+from .decoding import elements_of, pairs_of
+from .loading import read_elements
 
 __all__ = ["ABSENT", "Observed", "Read", "decide", "incremented", "observe", "read_of", "refuse_type", "texts_after", "types"]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice, repeat
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from redisorm.commands import Argument, Batch, Command, Flow, ForEach, Reply
 from redisorm.errors import BackendError, DecodeError, RowTypeError, WrongTypeError
@@ -13,23 +11,10 @@ from redisorm.keys import Keyspace
 from redisorm.mapping.base import MappedModel
 from redisorm.mapping.layout import Companion, CompanionKind
 from redisorm.mapping.mapper import Mapper
-from redisorm.mapping.snapshot import Snapshot, snapshot_of_row
 
-from .changes import life_ms, version_of
+from .decoding import LOADED, Loaded, Make, decode
 
-__all__ = [
-    "BATCH",
-    "Loaded",
-    "OnError",
-    "elements_of",
-    "exists",
-    "load",
-    "load_each",
-    "pairs_of",
-    "read_elements",
-    "sound",
-    "time_to_live",
-]
+__all__ = ["BATCH", "OnError", "exists", "load", "load_each", "read_elements", "sound", "time_to_live"]
 
 M = TypeVar("M", bound=MappedModel)
 T = TypeVar("T")
@@ -48,30 +33,6 @@ _READS: dict[CompanionKind, tuple[Argument, ...]] = {
 """For each kind of companion its command, and what comes after the key."""
 
 
-@dataclass(slots=True)
-class Loaded(Generic[M]):
-    """An object as it was read, with what its session has to remember.
-
-    Attributes:
-        key: The key of its row.
-        snapshot: Its values and texts.
-        version: The version of a versioned row; `None` where the row was written without one.
-        life: The life of its own, in milliseconds, `PERMANENT`, or `None`.
-        deadline_ms: When it expires in the server's time, `-1` for never; `None` where nobody asked.
-    """
-
-    obj: M
-    key: str
-    snapshot: Snapshot
-    version: int | None
-    life: int | None
-    deadline_ms: int | None
-
-
-Make: TypeAlias = Callable[[M, str, Snapshot, "int | None", "int | None", "int | None"], T]
-"""Takes an object as it was read and what a session has to remember of it: the arguments of `Loaded`, in its order."""
-
-
 def load(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str]) -> Flow[list[Loaded[M] | None]]:
     """Load rows in the order of their keys; `None` for each that is not there.
 
@@ -81,7 +42,7 @@ def load(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str]) -> Flow
     Raises:
         DecodeError: A stored value does not fit its field, or a key has another type.
     """
-    return sound((yield from load_each(mapper, keyspace, pk_texts, Loaded)))
+    return sound((yield from load_each(mapper, keyspace, pk_texts, LOADED)))
 
 
 def sound(found: list[T | DecodeError | None]) -> list[T | None]:
@@ -98,7 +59,7 @@ def load_each(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str], ma
     Where a key has another type, one more round trip finds out which.
 
     Args:
-        make: What becomes of each object and of what a session has to remember of it: `Loaded`, or what takes the same arguments.
+        make: What becomes of each object and of what a session has to remember of it.
     """
     found: list[T | DecodeError | None] = []
     for start in range(0, len(pk_texts), BATCH):
@@ -143,19 +104,11 @@ class View(Generic[M, T]):
         Args:
             there: Which rows are there, where that was asked at the same instant. Otherwise a row with none of its fields is in doubt.
         """
-        mapper, make = self._mapper, self._make
         self._foreign, self._refusal = {}, None
         if any(issubclass(kind, Exception) for kind in set(map(type, replies))):
             replies = self._without_refusals(replies)
-        found: list[T | DecodeError | None] = []
-        self.found, self._empty = found, []
-        for key, pk_text, (texts, beside) in zip(self._keys, self._pk_texts, _rows(mapper, replies), strict=True):
-            is_empty = texts.count(None) == len(texts) and not beside.extra
-            if is_empty and key not in self._foreign and not (there and there[len(found)]):
-                self._empty.append(len(found))
-                found.append(None)
-            else:
-                found.append(_made(mapper, make, key, pk_text, texts, beside))
+        self.found = decode(self._mapper, self._make, self._keys, self._pk_texts, replies, there)
+        self._empty = [place for place, one in enumerate(self.found) if one is None and self._keys[place] not in self._foreign]
 
     def settle(self) -> Flow[None]:
         """Look again at what was in doubt.
@@ -178,16 +131,16 @@ class View(Generic[M, T]):
                 self.found[place] = error
 
     def _without_refusals(self, replies: Sequence[Reply]) -> list[Reply]:
-        """Note which keys have another type than they should; they read as if they were empty."""
+        """Note which keys have another type than they should, and what was refused; they read as if they were empty."""
         replies = list(replies)
         for place, reply in enumerate(replies):
-            if isinstance(reply, WrongTypeError):
+            if isinstance(reply, BackendError):
                 name, key, *words = self._reads[place]
-                self._foreign[str(key)] = ""
+                if isinstance(reply, WrongTypeError):
+                    self._foreign[str(key)] = ""
+                else:
+                    self._refusal = self._refusal or reply
                 replies[place] = [None] * len(words) if name == "HMGET" else {} if name == "HGETALL" else []
-            elif isinstance(reply, BackendError):
-                self._refusal = self._refusal or reply
-                replies[place] = ()
         return replies
 
     def _learn_types(self) -> Flow[None]:
@@ -229,17 +182,6 @@ def time_to_live(key: str) -> Flow[int]:
     return int(reply)
 
 
-class _Beside(NamedTuple):
-    """What is read of a row beside its declared fields."""
-
-    companions: Sequence[Any] = ()
-    extra: Mapping[str, bytes] = {}
-    deadline_ms: int | None = None
-
-
-_NOTHING = _Beside()
-
-
 def _reads(mapper: Mapper[Any], keys: Sequence[str]) -> Sequence[Command]:
     """The commands that read rows."""
     if mapper.reads_at_once:
@@ -260,53 +202,3 @@ def read_elements(companion: Companion, key: str) -> Command:
     """The command that reads all elements of a companion of a row."""
     name, *arguments = _READS[companion.kind]
     return (name, Keyspace.companion(key, companion.name), *arguments)
-
-
-def pairs_of(reply: Reply) -> dict[bytes, bytes]:
-    """The fields of a hash in one shape, whichever protocol brought them."""
-    return dict(reply) if isinstance(reply, dict) else dict(zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True))
-
-
-def _rows(mapper: Mapper[Any], replies: Sequence[Reply]) -> Iterator[tuple[Sequence[bytes | None], _Beside]]:
-    """The declared fields of each row, and what is beside them."""
-    return zip(replies, repeat(_NOTHING)) if mapper.reads_at_once else _rows_in_parts(mapper, iter(replies))
-
-
-def _rows_in_parts(mapper: Mapper[Any], replies: Iterator[Reply]) -> Iterator[tuple[Sequence[bytes | None], _Beside]]:
-    extra: dict[str, bytes] = {}
-    for texts in replies:
-        if mapper.open:
-            texts, extra = _declared(mapper, texts)  # noqa: PLW2901
-        companions = [elements_of(companion.kind, next(replies)) for companion in mapper.companions]
-        deadline_ms = next(replies) if mapper.options.ttl_refresh == "read" else None
-        yield texts, _Beside(companions, extra, deadline_ms)
-
-
-def _declared(mapper: Mapper[Any], reply: Reply) -> tuple[list[bytes | None], dict[str, bytes]]:
-    """Part the declared fields from the others; a class that keeps undeclared ones reads with HGETALL."""
-    pairs = pairs_of(reply)
-    texts = [pairs.pop(name.encode(), None) for name in mapper.fields]
-    extra = {name.decode("utf-8", "surrogateescape"): text for name, text in pairs.items()}
-    return texts, {name: text for name, text in extra.items() if not mapper.encoder.is_taken(name)}
-
-
-def elements_of(kind: str, reply: Reply) -> Any:
-    """The elements of a companion in one shape, whichever protocol brought them."""
-    if kind == "list":
-        return list(reply)
-    if kind == "set":
-        return dict.fromkeys(reply)
-    if reply and not isinstance(reply[0], (list, tuple)):  # RESP2: member, score, member, score, …
-        reply = zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True)
-    return {member: float(score) for member, score in reply}
-
-
-def _made(mapper: Mapper[M], make: Make[M, T], key: str, pk_text: str, texts: Sequence[bytes | None], beside: _Beside) -> T | DecodeError:
-    try:
-        obj = mapper.decoder.row(texts, beside.companions, key, pk_text, beside.extra)
-        slots = len(mapper.slots.names)
-        version = version_of(texts[slots + 1], mapper.model, key) if mapper.options.versioned else None
-        snapshot = snapshot_of_row(mapper, obj, texts, beside.companions, beside.extra)
-    except DecodeError as error:
-        return error
-    return make(obj, key, snapshot, version, None if (life := texts[slots]) is None else life_ms(life), beside.deadline_ms)

@@ -10,7 +10,8 @@ from redisorm.commands import Batch, Command, Flow, Reply
 from redisorm.expressions import all_of
 from redisorm.mapping.indexes import lex_escaped
 
-from .loading import BATCH, elements_of, read_elements
+from .decoding import elements_of
+from .loading import BATCH, read_elements
 from .matching import UNREADABLE, Matcher, reaches, value_of_stored
 from .planning import Plan, Sort, Term, select
 from .sources import Around, Lexical, Scored, Source

@@ -16,8 +16,9 @@ from redisorm.keys import Keyspace
 from redisorm.mapping.layout import Companion
 from redisorm.mapping.mapper import Mapper
 
+from .decoding import elements_of, pairs_of
 from .entries import Entries, claims_of, entries_of
-from .loading import elements_of, pairs_of, read_elements
+from .loading import read_elements
 from .scope import UNIQUE
 from .seeing import Look
 

@@ -8,7 +8,7 @@ constraints but none of the user's functions, whose core schemas make instances 
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, ForwardRef, Literal, TypeVar, Union, cast, get_args, get_origin
 
@@ -21,7 +21,7 @@ from pydantic_core import CoreSchema, PydanticUndefined, SchemaSerializer, Schem
 
 from .fields import FieldOptions, unalias
 
-__all__ = ["DOCUMENT", "Row", "members", "row_class", "serializer", "split_optional", "stored", "stored_field", "validator"]
+__all__ = ["DOCUMENT", "Row", "members", "row_class", "serializer", "split_optional", "stored", "stored_field", "validator", "words_reader"]
 
 DOCUMENT = ConfigDict(
     ser_json_bytes="base64",
@@ -106,6 +106,26 @@ def serializer(annotation: Any) -> SchemaSerializer:
     """Compile a serializer, likewise."""
     adapter: TypeAdapter[Any] = _adapter(annotation)
     return SchemaSerializer(adapter.core_schema, DOCUMENT, _use_prebuilt=False)  # type: ignore[arg-type]
+
+
+_ALIKE = frozenset(("str", "int", "float", "bool", "decimal", "date", "time", "datetime", "timedelta", "uuid", "json"))
+"""Core schemas that read a text the same in Python mode and in strings mode, in which rows are read."""
+
+
+def words_reader(annotation: Any) -> Callable[[list[str]], list[Any]]:
+    """Compile the reading of many texts in one call, each as a field of a row would be read."""
+    many: Any = _adapter(list[annotation]).core_schema
+    schema = (many["schema"] if many["type"] == "definitions" else many).get("items_schema", {})
+    if schema.get("type") in _ALIKE or (schema.get("type") == "function-plain" and schema["function"]["type"] == "no-info"):
+        read: Callable[[list[str]], list[Any]] = validator(list[annotation]).validate_python
+        return read
+    by_name = validator(dict[str, annotation])
+
+    def read_strings(words: list[str]) -> list[Any]:
+        named: dict[str, Any] = dict(zip(map(str, range(len(words))), words, strict=True))
+        return list(by_name.validate_strings(named).values())
+
+    return read_strings
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:

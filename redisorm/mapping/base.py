@@ -10,7 +10,8 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from gc import get_referents
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
@@ -44,6 +45,7 @@ __all__ = [
     "complete",
     "known_state",
     "link_state",
+    "link_states",
     "linked_state",
     "mapper_of",
     "snake_case",
@@ -180,6 +182,16 @@ class MappedModel(Compiled):
             name_computed(cls, cls.__redisorm_mapper__, mapper_of)
 
     @property
+    def model_fields_set(self) -> set[str]:
+        """The names of the fields that were given, or were there when the object was loaded."""
+        names = self.__pydantic_fields_set__
+        columns = mapper_of(type(self)).columns
+        if columns is not None and names is columns.all_names:  # others have it too, and whoever asks may change it
+            names = set(names)
+            object.__setattr__(self, "__pydantic_fields_set__", names)
+        return names
+
+    @property
     def pk(self) -> Any:
         """The value of the primary key; `None` before an automatic one is given."""
         return getattr(self, mapper_of(type(self)).pk_name)
@@ -209,8 +221,11 @@ class MappedModel(Compiled):
 
     def __del__(self) -> None:
         # An object of an open session may be dropped by its user while it holds changes made in place: its session keeps it.
-        state = linked_state(self)
-        if state is not None and state.session is not None:
+        try:
+            state = known_state(self)
+        except AttributeError:
+            return
+        if type(state) is not Unmade and state.session is not None:
             state.session.keep_if_changed(self)
 
     def __getstate__(self) -> dict[Any, Any]:
@@ -239,20 +254,44 @@ def _key_is_given(copied: C) -> C:
 
 
 _slot: Any = MappedModel.__dict__["__redisorm_state__"]
+
 link_state: Callable[[MappedModel, Any], None] = _slot.__set__
 """Link an object with what its session knows of it."""
 
 
 known_state: Callable[[MappedModel], Any] = _slot.__get__
-"""What a session knows of an object that was linked before."""
+"""What a session knows of an object that it holds."""
+
+ARGUMENTS = 5
+"""So many arguments has a call that makes a state."""
+
+
+class Unmade(list[Any]):
+    """A state that nobody has asked for yet: the function that makes it, and its arguments."""
+
+    __slots__ = ()
+
+
+def link_states(objects: Iterable[MappedModel], calls: Iterable[tuple[Any, ...]]) -> None:
+    """Link objects that are in no session with the calls that make their states, each a function and its `ARGUMENTS`.
+
+    A state is made when it is first asked for: most objects that are read are never written.
+    """
+    deque(map(link_state, objects, map(Unmade, calls)), 0)
 
 
 def linked_state(obj: MappedModel) -> Any:
     """What a session knows of an object; `None` for one that was never stored or added."""
     try:
-        return known_state(obj)
+        state = known_state(obj)
     except AttributeError:
         return None
+    if type(state) is Unmade:
+        make, *arguments = state[: ARGUMENTS + 1]
+        state.append(make(*arguments))
+        state = state[ARGUMENTS + 1]  # of several threads that ask at once, all take what the first has made
+        link_state(obj, state)
+    return state
 
 
 def any_linked(objects: Sequence[MappedModel], state: type) -> bool:
@@ -262,7 +301,7 @@ def any_linked(objects: Sequence[MappedModel], state: type) -> bool:
         state: The type of what it knows.
     """
     # Asking the slot of an object that has none makes an exception each time, which is dearer than all else done with a new row.
-    return state in set(map(type, get_referents(*objects)))
+    return not {state, Unmade}.isdisjoint(map(type, get_referents(*objects)))
 
 
 def mapper_of(model: type[Any]) -> Mapper[Any]:

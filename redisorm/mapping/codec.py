@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, get_args, get_origin
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, Json, PlainValidator, SecretByt
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 from pydantic_core import SchemaSerializer, SchemaValidator, from_json, to_json, to_jsonable_python
 
-from .annotations import members, serializer, split_optional, stored, validator
+from .annotations import members, serializer, split_optional, stored, validator, words_reader
 from .fields import unalias
 from .geo import GeoPoint
 
@@ -55,8 +55,15 @@ _SPELLINGS: dict[type, Callable[[Any], Text]] = {
     timedelta: _spell_timedelta,
     UUID: UUID.__str__,
 }
+_SCALARS = tuple(_SPELLINGS)
 _AS_IT_IS = frozenset((str, int, bytes))
 _PLAIN_JSON = frozenset((str, int, float, bool))
+
+
+@cache
+def _reader_of(scalar: type) -> Callable[[list[str]], list[Any]]:
+    """How fields of an unconstrained scalar are read: one reader for all of them."""
+    return words_reader(scalar)
 
 
 class Codec:
@@ -126,18 +133,16 @@ class Codec:
         return [text if isinstance(text, bytes) else str(text).encode() for text in texts]
 
     @cached_property
-    def _reader(self) -> SchemaValidator:
-        return validator(list[self.reads])  # type: ignore[name-defined]
+    def read_words(self) -> Callable[[list[str]], list[Any]]:
+        """Read many texts that are decoded; `ValidationError` where one does not fit."""
+        return _reader_of(self.reads) if self.reads in _SCALARS else words_reader(self.reads)
 
     def read_many(self, texts: Sequence[bytes]) -> list[Any]:
         """Read many texts in one call; `ValidationError` or `UnicodeDecodeError` where one does not fit."""
         if self.binary and self.encode is None:
             return [bytes(text) for text in texts]
         words = [text.decode("latin-1") for text in texts] if self.binary else list(map(bytes.decode, texts))
-        if self.stored is str:
-            return words
-        values: list[Any] = self._reader.validate_python(words)
-        return values
+        return words if self.stored is str else self.read_words(words)
 
 
 def strip_annotated(annotation: Any) -> Any:

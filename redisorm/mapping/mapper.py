@@ -17,6 +17,7 @@ from redisorm.errors import MappingError
 from redisorm.keys import LIFE, VERSION, Keyspace
 
 from .annotations import split_optional
+from .columnwise import ColumnDecoder
 from .decoder import Decoder
 from .encoder import Encoder
 from .fields import FieldOptions, options_of
@@ -60,6 +61,7 @@ class Mapper(Generic[M]):
         beside: All keys beside the hash, live structures among them, by name and type.
         encoder: From objects to text.
         decoder: From text to objects.
+        columns: The same for many rows at once; `None` for a class whose rows are read one by one.
         fields: What a load asks HMGET for: the fields of the slots, the life of the row and, where it has one, its version.
         pk_name: The field that is the primary key.
         automatic: Whether the primary key comes from a counter where none is given.
@@ -94,6 +96,9 @@ class Mapper(Generic[M]):
         self.changes_in_place = bool(self.companions or self.slots.mutable or nests or model.model_config.get("extra") == "allow")
         self.open = model.model_config.get("extra") == "allow"
         self.reads_at_once = not (self.companions or self.open or options.ttl_refresh == "read")
+        self.columns: ColumnDecoder[M] | None = None
+        if self.reads_at_once and ColumnDecoder.fits(model, self.slots):
+            self.columns = ColumnDecoder(model, row, self.slots, self.pk_name)
         self._keyspaces: dict[str, Keyspace] = {}
 
     def values(self, obj: BaseModel) -> tuple[Any, ...]:

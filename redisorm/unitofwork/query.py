@@ -11,8 +11,9 @@ from typing_extensions import Self
 from redisorm.commands import Command, Flow
 from redisorm.errors import MultipleFoundError, NotFoundError, QueryError
 from redisorm.expressions import as_order
+from redisorm.flows.decoding import LOADED
 from redisorm.flows.explaining import first_request, recorded, shown
-from redisorm.flows.loading import BATCH, Loaded, load_each
+from redisorm.flows.loading import BATCH, load_each
 from redisorm.flows.planning import sorts_of
 from redisorm.flows.searching import count
 from redisorm.flows.sources import SMALL
@@ -144,7 +145,7 @@ class BaseQuery(Generic[M]):
         members = yield from recorded(candidates.take(count), sent)
         texts = [member.decode() for member in members[asked.offset :]]
         if texts:
-            sent.append(first_request(load_each(asked.mapper, keyspace, texts[:1], Loaded)))
+            sent.append(first_request(load_each(asked.mapper, keyspace, texts[:1], LOADED)))
         return shown(sent, more_rows=len(texts) - 1)
 
     # ---- writing ----------------------------------------------------------------------------------------------------------

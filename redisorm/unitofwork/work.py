@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from itertools import repeat
 from random import getrandbits
 from typing import Any, TypeVar
 
@@ -12,9 +13,10 @@ from redisorm.commands import Clock, Flow
 from redisorm.errors import DecodeError, DetachedInstanceError, NotFoundError, SessionError
 from redisorm.flows.changes import KEEP, PERMANENT, Change, Former, Increment, Kind
 from redisorm.flows.committing import commit
-from redisorm.flows.loading import Loaded, load, load_each, sound
+from redisorm.flows.decoding import LOADED, Loaded, Make
+from redisorm.flows.loading import load, load_each, sound
 from redisorm.keys import Keyspace
-from redisorm.mapping.base import MappedModel, link_state, linked_state, mapper_of
+from redisorm.mapping.base import MappedModel, link_state, link_states, linked_state, mapper_of
 from redisorm.mapping.layout import Leaf, seconds_ms
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Snapshot, difference, whole
@@ -168,6 +170,25 @@ def adopt(obj: M, key: str, snapshot: Snapshot, version: int | None, life: int |
     return obj
 
 
+def _adopt_many(
+    objects: list[M],
+    keys: Sequence[str],
+    values: Sequence[tuple[Any, ...]],
+    texts: Iterable[Mapping[int, bytes]],
+    versions: Iterable[int | None],
+    lives: Iterable[int | None],
+) -> list[M]:
+    link_states(objects, zip(repeat(_detached), keys, values, texts, versions, lives))
+    return objects
+
+
+def _detached(key: str, values: tuple[Any, ...], texts: Mapping[int, bytes], version: int | None, life: int | None) -> State:
+    return State(Phase.DETACHED, None, key, Snapshot(values, texts), version, life)
+
+
+_ADOPTED: Make[Any, Any] = Make(adopt, _adopt_many)
+
+
 def loaded_rows(mapper: Mapper[M], namespace: str, pk_texts: list[str]) -> Flow[list[M | None]]:
     """Load rows and link them with their states; where a class says so, restart their lives."""
     return sound((yield from loaded_each(mapper, namespace, pk_texts)))
@@ -177,8 +198,8 @@ def loaded_each(mapper: Mapper[M], namespace: str, pk_texts: list[str]) -> Flow[
     """Load rows as `loaded_rows` does, with the error of each that cannot be read in its place."""
     keyspace = mapper.keyspace(namespace)
     if mapper.options.ttl_refresh != "read":
-        return (yield from load_each(mapper, keyspace, pk_texts, adopt))
-    found = yield from load_each(mapper, keyspace, pk_texts, Loaded)
+        return (yield from load_each(mapper, keyspace, pk_texts, _ADOPTED))
+    found = yield from load_each(mapper, keyspace, pk_texts, LOADED)
     yield from _touch([one for one in found if isinstance(one, Loaded)], mapper, keyspace)
     return [adopt(one.obj, one.key, one.snapshot, one.version, one.life, None) if isinstance(one, Loaded) else one for one in found]
 

@@ -1,0 +1,200 @@
+"""From the replies of reads to objects: many rows at once where they can be read column by column. Plain functions that never yield."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, repeat
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+from redisorm.commands import Reply
+from redisorm.errors import DecodeError
+from redisorm.mapping.base import MappedModel
+from redisorm.mapping.columnwise import ColumnDecoder
+from redisorm.mapping.mapper import Mapper
+from redisorm.mapping.snapshot import Snapshot, snapshot_of_row
+
+from .changes import life_ms, version_of
+
+__all__ = ["LOADED", "Loaded", "Make", "decode", "elements_of", "pairs_of"]
+
+M = TypeVar("M", bound=MappedModel)
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+Values: TypeAlias = tuple[Any, ...]
+Texts: TypeAlias = Mapping[int, bytes]
+
+FEWEST = 4
+"""Below this many rows, reading each by itself costs less."""
+
+
+@dataclass(slots=True)
+class Loaded(Generic[M]):
+    """An object as it was read, with what its session has to remember.
+
+    Attributes:
+        key: The key of its row.
+        snapshot: Its values and texts.
+        version: The version of a versioned row; `None` where the row was written without one.
+        life: The life of its own, in milliseconds, `PERMANENT`, or `None`.
+        deadline_ms: When it expires in the server's time, `-1` for never; `None` where nobody asked.
+    """
+
+    obj: M
+    key: str
+    snapshot: Snapshot
+    version: int | None
+    life: int | None
+    deadline_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Make(Generic[M, T_co]):
+    """What becomes of objects as they were read, and of what a session has to remember of them.
+
+    Attributes:
+        one: Takes what `Loaded` takes, in its order.
+        many: Takes the same in columns, and for snapshots their values and their texts. All but the first three may go on without end.
+    """
+
+    one: Callable[[M, str, Snapshot, int | None, int | None, int | None], T_co]
+    many: Callable[[list[M], Sequence[str], Sequence[Values], Iterable[Texts], Iterable[int | None], Iterable[int | None]], Sequence[T_co]]
+
+
+def _loaded(
+    objects: list[M],
+    keys: Sequence[str],
+    values: Sequence[Values],
+    texts: Iterable[Texts],
+    versions: Iterable[int | None],
+    lives: Iterable[int | None],
+) -> list[Loaded[M]]:
+    return list(map(Loaded, objects, keys, map(Snapshot, values, texts), versions, lives, repeat(None)))
+
+
+LOADED: Make[Any, Loaded[Any]] = Make(Loaded, _loaded)
+"""Objects as they were read."""
+
+
+class _Beside(NamedTuple):
+    """What is read of a row beside its declared fields."""
+
+    companions: Sequence[Any] = ()
+    extra: Mapping[str, bytes] = {}
+    deadline_ms: int | None = None
+
+
+_NOTHING = _Beside()
+
+
+def decode(
+    mapper: Mapper[M],
+    make: Make[M, T],
+    keys: Sequence[str],
+    pk_texts: Sequence[str],
+    replies: Sequence[Reply],
+    there: Sequence[int],
+) -> list[T | DecodeError | None]:
+    """Make objects of some rows, whose reads are those of `View`.
+
+    Args:
+        there: As of `View.take`.
+
+    Returns:
+        For each row what was made of it, its error, or `None` where there is nothing in it.
+    """
+    if mapper.columns is None or len(keys) < FEWEST:
+        return _made_one_by_one(mapper, make, keys, pk_texts, replies, there or repeat(0))
+    if all(map(any, replies)):  # no row without a text
+        return _made_together(mapper, mapper.columns, make, keys, pk_texts, replies)
+    full = [place for place, texts in enumerate(replies) if texts.count(None) < len(texts) or (there and there[place])]
+    found: list[T | DecodeError | None] = [None] * len(keys)
+    if full:
+        parts = ([column[place] for place in full] for column in (keys, pk_texts, replies))
+        for place, one in zip(full, _made_together(mapper, mapper.columns, make, *parts), strict=True):
+            found[place] = one
+    return found
+
+
+def _made_together(
+    mapper: Mapper[M], columns: ColumnDecoder[M], make: Make[M, T], keys: Sequence[str], pk_texts: Sequence[str], replies: Sequence[Reply]
+) -> list[T | DecodeError | None]:
+    """The same for rows that are there, column by column; one by one where it cannot be."""
+    versions = _versions(mapper, keys, replies)
+    read = None if versions is None else columns.read(replies, pk_texts)
+    if versions is None or read is None:
+        return _made_one_by_one(mapper, make, keys, pk_texts, replies, repeat(1))
+    lives = read.beside[0]
+    own = repeat(None) if lives.count(None) == len(lives) else map(life_ms, lives)
+    return [*make.many(read.objects, keys, read.values, read.texts, versions, own)]
+
+
+def _versions(mapper: Mapper[Any], keys: Sequence[str], replies: Sequence[Reply]) -> Iterable[int | None] | None:
+    """The versions of rows; `None` where one cannot be read."""
+    if not mapper.options.versioned:
+        return repeat(None)
+    place = len(mapper.slots.names) + 1
+    try:
+        return [version_of(texts[place], mapper.model, key) for texts, key in zip(replies, keys, strict=True)]
+    except DecodeError:
+        return None
+
+
+def _made_one_by_one(
+    mapper: Mapper[M], make: Make[M, T], keys: Sequence[str], pk_texts: Sequence[str], replies: Sequence[Reply], there: Iterable[int]
+) -> list[T | DecodeError | None]:
+    found: list[T | DecodeError | None] = []
+    for key, pk_text, (texts, beside), is_there in zip(keys, pk_texts, _rows(mapper, replies), there):  # noqa: B905 - `there` may go on
+        is_empty = not is_there and texts.count(None) == len(texts) and not beside.extra
+        found.append(None if is_empty else _made(mapper, make, key, pk_text, texts, beside))
+    return found
+
+
+def _made(mapper: Mapper[M], make: Make[M, T], key: str, pk_text: str, texts: Sequence[bytes | None], beside: _Beside) -> T | DecodeError:
+    try:
+        obj = mapper.decoder.row(texts, beside.companions, key, pk_text, beside.extra)
+        slots = len(mapper.slots.names)
+        version = version_of(texts[slots + 1], mapper.model, key) if mapper.options.versioned else None
+        snapshot = snapshot_of_row(mapper, obj, texts, beside.companions, beside.extra)
+    except DecodeError as error:
+        return error
+    return make.one(obj, key, snapshot, version, None if (life := texts[slots]) is None else life_ms(life), beside.deadline_ms)
+
+
+def pairs_of(reply: Reply) -> dict[bytes, bytes]:
+    """The fields of a hash in one shape, whichever protocol brought them."""
+    return dict(reply) if isinstance(reply, dict) else dict(zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True))
+
+
+def _rows(mapper: Mapper[Any], replies: Sequence[Reply]) -> Iterator[tuple[Sequence[bytes | None], _Beside]]:
+    """The declared fields of each row, and what is beside them."""
+    return zip(replies, repeat(_NOTHING)) if mapper.reads_at_once else _rows_in_parts(mapper, iter(replies))
+
+
+def _rows_in_parts(mapper: Mapper[Any], replies: Iterator[Reply]) -> Iterator[tuple[Sequence[bytes | None], _Beside]]:
+    extra: dict[str, bytes] = {}
+    for texts in replies:
+        if mapper.open:
+            texts, extra = _declared(mapper, texts)  # noqa: PLW2901
+        companions = [elements_of(companion.kind, next(replies)) for companion in mapper.companions]
+        deadline_ms = next(replies) if mapper.options.ttl_refresh == "read" else None
+        yield texts, _Beside(companions, extra, deadline_ms)
+
+
+def _declared(mapper: Mapper[Any], reply: Reply) -> tuple[list[bytes | None], dict[str, bytes]]:
+    """Part the declared fields from the others; a class that keeps undeclared ones reads with HGETALL."""
+    pairs = pairs_of(reply)
+    texts = [pairs.pop(name.encode(), None) for name in mapper.fields]
+    extra = {name.decode("utf-8", "surrogateescape"): text for name, text in pairs.items()}
+    return texts, {name: text for name, text in extra.items() if not mapper.encoder.is_taken(name)}
+
+
+def elements_of(kind: str, reply: Reply) -> Any:
+    """The elements of a companion in one shape, whichever protocol brought them."""
+    if kind == "list":
+        return list(reply)
+    if kind == "set":
+        return dict.fromkeys(reply)
+    if reply and not isinstance(reply[0], (list, tuple)):  # RESP2: member, score, member, score, …
+        reply = zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True)
+    return {member: float(score) for member, score in reply}
