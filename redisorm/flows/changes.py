@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from redisorm.errors import DecodeError
 from redisorm.keys import VERSION, Keyspace
@@ -90,16 +90,17 @@ class Condition:
     holds: Callable[[dict[str, Any]], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Former:
+class Former(NamedTuple):
     """What an object was loaded with, which a commit may take the row to be still.
 
     Attributes:
+        values: The values of the slots.
         life: The life of its own of the row, in milliseconds, `PERMANENT`, or `None`.
         texts: The hash fields that were asked for; one that nobody knows is left out.
         elements: The elements of companions.
     """
 
+    values: tuple[Any, ...]
     life: int | None
     texts: Mapping[str, Text | None]
     elements: Mapping[str, Sequence[bytes]]

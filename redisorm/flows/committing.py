@@ -107,6 +107,8 @@ def commit(
     scripts = yield Supports("EVALSHA")
     tally = Tally()
     apart = rows is None and len(changes) == 1 and not (riders or guards or lives)
+    if scripts and apart and changes[0].pk is None and changes[0].mapper.is_plain:
+        yield from _number(changes, tally)
     row = lone_row(changes[0]) if scripts and apart else None
     if row is not None:
         tally.add(3)

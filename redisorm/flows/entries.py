@@ -17,7 +17,7 @@ from redisorm.mapping.indexes import Index, Unique, lex_member
 from redisorm.mapping.layout import NULL, Leaf
 from redisorm.mapping.mapper import Mapper
 
-__all__ = ["BY_DEADLINE", "Entries", "Entry", "Place", "Texts", "claims_of", "entries_of"]
+__all__ = ["BY_DEADLINE", "Entries", "Entry", "Place", "Texts", "claims_of", "entries_of", "entry_of"]
 
 BY_DEADLINE = None
 """The place of an entry whose score is the deadline of its row."""
@@ -80,6 +80,16 @@ def _entry(index: Index, text: Text | None, key: str, pk_text: str) -> tuple[str
         value = index.of_stored(stored)
     elif text is not None:
         value = None
+    return entry_of(index, value, key, pk_text)
+
+
+def entry_of(index: Index, value: Any, key: str, pk_text: str) -> tuple[str, Entry] | None:
+    """Work out the entry for one value of a field, `None` among them; `None` where there is none.
+
+    Raises:
+        IndexValueError: The index cannot hold the value.
+        ValueError: The value has no stored text.
+    """
     if value is None:
         return none_entry(index.name), (pk_text, BY_DEADLINE)
     if index.kind == "none":

@@ -58,10 +58,11 @@ class Index:
         companion: The companion whose elements are indexed, or `None`.
         absent: The value that a row without the hash field has; `None` for none.
         place: The slot of the value; `None` of a companion or a computed field.
+        by_value: Whether the value of a slot tells the entry, so that its text need not be read.
         score: The exact score of a value of an `order` index as text.
     """
 
-    __slots__ = ("_model", "absent", "as_it_is", "codec", "companion", "kind", "leaf", "name", "place", "score")
+    __slots__ = ("_model", "absent", "as_it_is", "by_value", "codec", "companion", "kind", "leaf", "name", "place", "score")
 
     def __init__(self, model: type[Any], kind: Kind, part: Leaf | Companion, absent: Any = None) -> None:
         self._model = model
@@ -72,6 +73,7 @@ class Index:
         self.leaf = part if isinstance(part, Leaf) else None
         self.companion = part if isinstance(part, Companion) else None
         self.codec: Codec = part.codec
+        self.by_value = kind in ("equality", "order", "lex") and not (self.leaf is None or self.leaf.checked or self.codec.json)
         choice = bool(getattr(strip_annotated(self.codec.stored), "__members__", None)) and not (self.codec.binary or self.codec.json)
         self.as_it_is = self.codec.stored is str or choice
         self.score: Callable[[Any], str] = SCORES[_order_type(self.codec)] if kind == "order" else no_score

@@ -71,6 +71,7 @@ class Mapper(Generic[M]):
         uniques: Its unique constraints.
         indexed: Whether it has any of these, and so a list of its rows.
         index_fields: The hash fields that these depend on.
+        entered_by_values: Whether the values of an object tell all its entries, and no value is unique.
         reads_at_once: Whether one HMGET brings all there is of a row.
         open: Whether fields beside the declared ones are kept.
         generated: Whether the primary key comes from a default factory where none is given.
@@ -146,6 +147,7 @@ class Mapper(Generic[M]):
             index.place = self.slots.place(index.name) if index.name in self.slots.names else None
         self.uniques = tuple(uniques_of(self.model, declared, self.options.unique_together, leaves))
         self.indexed = bool(self.indexes or self.uniques)
+        self.entered_by_values = not self.uniques and all(one.by_value and one.place is not None for one in self.indexes.values())
         names = [index.name for index in self.indexes.values() if index.companion is None]
         names += [leaf.name for unique in self.uniques for leaf in unique.leaves]
         self.index_fields = tuple(dict.fromkeys(names))

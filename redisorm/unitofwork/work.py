@@ -107,7 +107,7 @@ def former_of(mapper: Mapper[Any], state: State, fields: Collection[str]) -> For
             place = mapper.slots.place(name)
             texts[name] = mapper.encoder.spell(mapper.slots.order[place], snapshot.values, place, state.key)
     elements = {one.name: list(stored) for one, stored in zip(mapper.companions, snapshot.companions, strict=True)}
-    return Former(state.life, texts, elements)
+    return Former(snapshot.values, state.life, texts, elements)
 
 
 def deletion_of(obj: MappedModel, namespace: str) -> Change:

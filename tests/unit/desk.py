@@ -81,11 +81,7 @@ def script_call(request: Batch | Watch) -> ScriptCall:
     """Read a call of the commit's script apart, or of the one for a lone row."""
     (command,) = request.commands
     if command[1] == lonerow.SHA:
-        key, pk_name, pk_text, *sets = cast("list[Any]", command[3:])
-        if pk_name == "":
-            return ScriptCall([key], [key], {}, [], [], [(list(sets[::2]), [key], list(sets[1::2]))], [])
-        held = (("HMGET", key, pk_name, ":ttl"), [b"=" + str(pk_text).encode(), b"-"])
-        return ScriptCall([key], [], {}, [held], [], [], [("HSET", key, *sets)])
+        return _lone_row(list(command[2:]))
     words: Any = iter(command[2:])
 
     def take(count: int) -> list[Any]:
@@ -105,6 +101,20 @@ def script_call(request: Batch | Watch) -> ScriptCall:
     call.writes.extend(tuple(take(next(words))) for _ in range(next(words)))
     assert list(words) == []
     return call
+
+
+def _lone_row(words: list[Any]) -> ScriptCall:
+    keys, rest = words[1 : 1 + words[0]], words[1 + words[0] :]
+    row, *memo = keys[:2]
+    count, rest = rest[0], rest[1:]
+    names, texts, rest = rest[:count], [str(text).encode() for text in rest[count : 2 * count]], rest[2 * count :]
+    moves, sets = rest[: 2 * len(keys[2:])], rest[2 * len(keys[2:]) :]
+    entries = zip(keys[2:], moves[::2], moves[1::2], strict=True)
+    writes: list[Command] = [("ZREM", key, member) if score == "" else ("ZADD", key, score, member) for key, score, member in entries]
+    if not count:
+        return ScriptCall(keys, [row, *memo], {}, [], [], [(list(sets[::2]), [row], list(sets[1::2]))], writes)
+    reads: list[tuple[Command, bytes]] = [(("EXISTS", key), b":0") for key in memo]
+    return ScriptCall(keys, [], {}, [(("HMGET", row, *names), texts)], reads, [], [("HSET", row, *sets), *writes])
 
 
 def agreeing(request: Batch | Watch) -> list[Any]:

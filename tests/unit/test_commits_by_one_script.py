@@ -6,18 +6,24 @@ from typing import Any
 
 import pytest
 
-from redisorm import BackendError, Field, RedisModel, StaleObjectError, WrongTypeError
+from redisorm import BackendError, Field, IndexValueError, RedisModel, StaleObjectError, WrongTypeError
 from redisorm.commands import Batch, Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.unitofwork import verbs
 from tests.unit.desk import Desk, script_call, session_on, stored, talk
-from tests.zoo.models import Board, User
+from tests.zoo.models import Board, Ticket, User
 
 
 class Barometer(RedisModel, prefix="barometer"):
     id: int
     site: str = Field(index=True)
     note: str = ""
+
+
+class Gauge(RedisModel, prefix="gauge"):
+    id: int
+    level: int = Field(default=0, index=True)
+    unit: str | None = Field(default=None, index="lex")
 
 
 def scripting(*answers: Any) -> ScriptedDriver:
@@ -36,7 +42,7 @@ def test_new_row_that_is_its_hash_alone_is_one_short_script_that_writes_where_no
     (request,) = talk(driver)
     assert isinstance(request, Batch)
     assert (request.atomic, request.resend) == (True, False)
-    assert words(driver) == [1, "user:1", "", "", "id", 1, "name", "Ann", "age", 30]
+    assert words(driver) == [1, "user:1", 0, "id", 1, "name", "Ann", "age", 30]
 
 
 def test_update_of_such_a_row_expects_its_key_and_no_life_of_its_own() -> None:
@@ -44,7 +50,7 @@ def test_update_of_such_a_row_expects_its_key_and_no_life_of_its_own() -> None:
     user.age = 31
     driver = scripting([0])
     driver.run(verbs.save(user, None, ""))
-    assert words(driver) == [1, "user:1", "id", "1", "age", 31]
+    assert words(driver) == [1, "user:1", 2, "id", ":ttl", "=1", "-", "age", 31]
 
 
 def test_update_that_touches_no_index_is_as_short() -> None:
@@ -52,11 +58,56 @@ def test_update_that_touches_no_index_is_as_short() -> None:
     barometer.note = "moved"
     driver = scripting([1])
     driver.run(verbs.save(barometer, None, ""))
-    assert words(driver) == [1, "barometer:1", "id", "1", "note", "moved"]
+    assert words(driver) == [1, "barometer:1", 2, "id", ":ttl", "=1", "-", "note", "moved"]
+
+
+def test_new_row_with_indexes_enters_them_in_the_same_script() -> None:
+    driver = scripting([3])
+    driver.run(verbs.save(Barometer(id=1, site="Oslo"), None, ""))
+    keys = ["barometer:1", "barometer:1::memo", "barometer::all", "barometer::site:Oslo"]
+    assert words(driver) == [4, *keys, 0, "inf", "1", "inf", "1", "id", 1, "site", "Oslo", "note", ""]
+
+
+def test_update_that_touches_an_index_expects_what_was_loaded_and_moves() -> None:
+    barometer = stored(Barometer, {"id": 1, "site": "Oslo"})
     barometer.site = "Bergen"
-    driver = scripting([[0, 1, 1]])
+    driver = scripting([0])
     driver.run(verbs.save(barometer, None, ""))
-    assert [command[0] for command in script_call(talk(driver)[0]).writes] == ["HSET", "ZREM", "ZADD"]
+    keys = ["barometer:1", "barometer:1::memo", "barometer::site:Oslo", "barometer::site:Bergen"]
+    held = ["id", ":ttl", "site", "=1", "-", "=Oslo"]
+    assert words(driver) == [4, *keys, 3, *held, "", "1", "inf", "1", "site", "Bergen"]
+
+
+def test_field_that_was_absent_is_expected_to_be_so_still() -> None:
+    gauge = stored(Gauge, {"id": 1, "level": 3})
+    gauge.unit = "bar"
+    driver = scripting([1])
+    driver.run(verbs.save(gauge, None, ""))
+    keys = ["gauge:1", "gauge:1::memo", "gauge::unit:", "gauge::unit"]
+    assert words(driver) == [4, *keys, 3, "id", ":ttl", "unit", "=1", "-", "-", "", "1", "0", "bar\x001", "unit", "bar"]
+
+
+def test_new_row_with_a_counted_key_is_a_number_and_a_script() -> None:
+    driver = scripting([7], [2])
+    driver.run(verbs.save(Ticket(title="a"), None, ""))
+    assert talk(driver)[0].commands == [("INCRBY", "ticket::id:next", 1)]
+    assert words(driver, 1) == [1, "ticket:7", 0, "id", 7, "title", "a"]
+
+
+def test_value_that_an_index_cannot_hold_is_told_and_nothing_is_sent() -> None:
+    gauge = Gauge(id=1, level=2**53 + 1)
+    driver = scripting()
+    with pytest.raises(IndexValueError, match="level"):
+        driver.run(verbs.save(gauge, None, ""))
+    assert talk(driver) == []
+
+
+def test_value_of_a_type_that_is_checked_first_goes_the_general_way() -> None:
+    gauge = Gauge.model_construct(id=1, level="5")
+    driver = scripting([[1, 1, 1]])
+    driver.run(verbs.save(gauge, None, ""))
+    assert words(driver)[:5] == [5, "gauge:1", "gauge:1::memo", "gauge::all", "gauge::level"]
+    assert words(driver)[6] == 2  # that many must be absent: it is the script of all commits
 
 
 def test_row_with_a_life_of_its_own_is_no_lone_one_since_a_write_restarts_its_life() -> None:

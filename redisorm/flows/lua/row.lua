@@ -1,17 +1,53 @@
--- Write one row that is its hash alone, if it is what the commit takes it for.
+-- Write one row and its entries in indexes, if all is as the commit takes it for.
 --
--- KEYS  the row
--- ARGV  the field of its primary key and the text there, where the row must be there and have no life of its own;
---       two empty words where it must be absent
+-- KEYS  the row; where indexes change, its memo, which must be absent, and the sorted set of each move
+-- ARGV  count of fields the row must have, the fields, their texts, each after '=', or '-' for none; 0 where it must be absent
+--       for each move: the score of the member, or an empty word where it leaves, and the member
 --       field, text, field, text, …
 --
--- Returns how many fields are new, or false where the row is otherwise and nothing was written.
+-- Returns how many fields are new, or false where something is otherwise and nothing was written.
+-- A script does not roll back, so where there is more than one write, those this user may not run are refused before the first.
 
-local row, pk = KEYS[1], ARGV[1]
-if pk == '' then
-  if redis.call('EXISTS', row) == 1 then return false end
+local ARGV, KEYS, call = ARGV, KEYS, redis.call
+local row, fields, moves = KEYS[1], tonumber(ARGV[1]), math.max(#KEYS - 2, 0)
+local first = 2 * fields + 2
+local rest = first + 2 * moves
+
+if fields == 0 then
+  if call('EXISTS', unpack(KEYS, 1, math.min(#KEYS, 2))) > 0 then return false end
 else
-  local held = redis.pcall('HMGET', row, pk, ':ttl')
-  if held.err or held[1] ~= ARGV[2] or held[2] then return false end
+  local held = redis.pcall('HMGET', row, unpack(ARGV, 2, fields + 1))
+  if held.err then return false end
+  for i = 1, fields do
+    if (held[i] and '=' .. held[i] or '-') ~= ARGV[fields + 1 + i] then return false end
+  end
+  if KEYS[2] and call('EXISTS', KEYS[2]) == 1 then return false end
 end
-return redis.call('HSET', row, unpack(ARGV, 3))
+
+if moves > 0 then
+  local function refusal(name, key, ...)
+    if redis.acl_check_cmd(name, key, ...) then return nil end
+    return redis.error_reply('NOPERM this user may not run ' .. name .. ' on ' .. key)
+  end
+  local refused = refusal('HSET', row, '', '')
+  for i = 1, moves do
+    local score, member = ARGV[first + 2 * i - 2], ARGV[first + 2 * i - 1]
+    if score == '' then
+      refused = refused or refusal('ZREM', KEYS[i + 2], member)
+    else
+      refused = refused or refusal('ZADD', KEYS[i + 2], score, member)
+    end
+  end
+  if refused then return refused end
+end
+
+local new = call('HSET', row, unpack(ARGV, rest))
+for i = 1, moves do
+  local score, member = ARGV[first + 2 * i - 2], ARGV[first + 2 * i - 1]
+  if score == '' then
+    call('ZREM', KEYS[i + 2], member)
+  else
+    call('ZADD', KEYS[i + 2], score, member)
+  end
+end
+return new

@@ -1,0 +1,248 @@
+"""A commit of one row leaves the same behind whichever way it goes: by the short script, by the general one, or under WATCH."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+import redis
+
+from redisorm import BackendError, ConflictError, Database, Field, IndexValueError, RedisModel, Session, StaleObjectError
+from redisorm.commands import Command, Flow
+from redisorm.flows import committing
+from redisorm.flows.lonerow import lone_row, write_row
+from tests.faults.users import allow_all, as_user
+from tests.servers import Server
+
+HISTORIES = int(os.environ.get("REDISORM_HISTORIES", "3"))
+STEPS = 60
+ROWS = 5
+UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
+LATER = 1e12
+"""A score above this is a deadline, which is another one for each database."""
+
+
+class Colour(Enum):
+    RED = "red"
+    TAN = "tan:1"
+
+
+class Sample(RedisModel, prefix="sample"):
+    """An index of every kind that a value of its own tells."""
+
+    id: int
+    name: str = Field(default="", index="lex")
+    city: str | None = Field(default=None, index=True)
+    age: int = Field(default=0, index=True)
+    size: float = Field(default=0.0, index=True)
+    price: Decimal | None = Field(default=None, index=True)
+    seen: datetime | None = Field(default=None, index=True)
+    born: date = Field(default=date(2000, 1, 1), index=True)
+    at: time = Field(default=time(), index=True)
+    took: timedelta = Field(default=timedelta(), index=True)
+    good: bool = Field(default=False, index=True)
+    colour: Colour = Field(default=Colour.RED, index=True)
+    token: UUID = Field(default=UUID(int=0), index=True)
+    raw: bytes = Field(default=b"", index=True)
+    rank: int | None = Field(default=7, index=True)
+    note: str = ""
+    words: list[str] = Field(default=[], inline=True)
+
+
+class Bare(RedisModel, prefix="bare"):
+    """A row that is its hash alone."""
+
+    id: int
+    name: str = ""
+    age: int | None = None
+
+
+class Counted(RedisModel, prefix="counted"):
+    """A row with a number of its own making."""
+
+    id: int | None = None
+    name: str = Field(default="", index=True)
+    age: int = 0
+
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "name": ("", "a", "a\0b", "\1", "é", "Ann Lee"),
+    "city": (None, "", "Oslo", "São:Paulo%", "{x}"),
+    "age": (0, 1, -5, 2**53, 2**53 + 1),
+    "size": (0.0, -0.0, 0.1, 1e300, float("inf"), float("nan")),
+    "price": (None, Decimal("1.0"), Decimal("1.00"), Decimal("0.1"), Decimal("1E+3")),
+    "seen": (None, UTC, UTC.astimezone(timezone(timedelta(hours=5))), UTC + timedelta(microseconds=1)),
+    "born": (date(1970, 1, 1), date(1, 1, 1), date(2026, 5, 5)),
+    "at": (time(), time(23, 59, 59, 999_999)),
+    "took": (timedelta(), timedelta(microseconds=-1), timedelta(days=3)),
+    "good": (True, False),
+    "colour": tuple(Colour),
+    "token": (UUID(int=0), UUID(int=2**127)),
+    "raw": (b"", b"\xff\0:", b"a"),
+    "rank": (None, 7, 8),
+    "note": ("", "x", "y"),
+    "words": ([], ["a"], ["a", "b"]),
+}
+
+
+def some_values(chance: random.Random, model: type[RedisModel], most: int) -> dict[str, Any]:
+    names = [name for name in model.model_fields if name in CHOICES]
+    return {name: chance.choice(CHOICES[name]) for name in chance.sample(names, chance.randrange(1, min(most, len(names)) + 1))}
+
+
+class Ways:
+    """Three databases, one for each way.
+
+    Attributes:
+        told: What the short script came to, each time it was called.
+    """
+
+    def __init__(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        allow_all(server)
+        urls = [server.url.removesuffix("/0") + f"/{number}" for number in range(3)]
+        self.databases = {"short": Database(urls[0]), "general": Database(urls[1]), "watched": Database(as_user(urls[2], "watching"))}
+        self.stores = [redis.Redis.from_url(url) for url in urls]
+        self.told: list[bool] = []
+        self._way = ""
+        self._spell, self._write = lone_row, write_row
+        monkeypatch.setattr(committing, "lone_row", lambda change: self._spell(change) if self._way == "short" else None)
+        monkeypatch.setattr(committing, "write_row", self._noted)
+
+    def _noted(self, words: Command) -> Flow[bool]:
+        self.told.append((yield from self._write(words)))
+        return self.told[-1]
+
+    def each(self, work: Callable[[Database], str]) -> None:
+        """Do the same in each, and compare what became of it and all that lies there."""
+        came_to, left = [], []
+        for (way, database), store in zip(self.databases.items(), self.stores, strict=True):
+            self._way = way
+            came_to.append(work(database))
+            left.append(content(store))
+        assert came_to == came_to[:1] * 3
+        for other in left[1:]:
+            assert {key: value for key, value in other.items() if left[0].get(key) != value} == {}
+            assert {key: value for key, value in left[0].items() if other.get(key) != value} == {}
+
+    def close(self) -> None:
+        for database, store in zip(self.databases.values(), self.stores, strict=True):
+            database.close()
+            store.close()
+
+
+def content(store: redis.Redis) -> dict[bytes, Any]:
+    """Everything in a database. Deadlines are not the same in any two of them."""
+    client: Any = store
+
+    def scores(key: bytes) -> list[tuple[bytes, float]]:
+        return [(member, LATER if LATER < score < float("inf") else score) for member, score in client.zrange(key, 0, -1, withscores=True)]
+
+    readers: dict[bytes, Callable[[bytes], Any]] = {b"hash": client.hgetall, b"zset": scores, b"string": client.get}
+    return {key: (client.pttl(key) >= 0, readers[client.type(key)](key)) for key in sorted(client.keys())}
+
+
+def step(seed: str, model: type[RedisModel], database: Database) -> str:
+    """Store or change one object, while others may be faster; what became of it."""
+    chance = random.Random(seed)
+    pk, kind = chance.randrange(1, ROWS), chance.randrange(10)
+    with Session(database) as session:
+        mine = session.get(model, pk)
+    try:
+        if mine is None or kind < 2:
+            kind = kind % 2
+            mine = model.model_validate({"id": None if model is Counted and kind else pk, **some_values(chance, model, 20)})
+        else:
+            if kind < 5:
+                meddle(chance, database, model, pk)
+            for name, value in some_values(chance, model, 4).items():
+                setattr(mine, name, value)
+        with Session(database) as session:
+            session.delete(mine) if kind == 9 else session.add(mine)
+            session.commit()
+    except (ConflictError, IndexValueError) as error:
+        return str(error)
+    return "written"
+
+
+def meddle(chance: random.Random, database: Database, model: type[RedisModel], pk: int) -> None:
+    """Be faster with the same row, or do something to it by hand."""
+    way, row, client = chance.randrange(6), f"{model.__name__.lower()}:{pk}", database.client
+    if way == 0:
+        client.hset(row, "name", chance.choice("ab"))
+        return
+    with Session(database) as session:
+        theirs: Any = session.get_one(model, pk)
+        if way == 1:
+            session.delete(theirs)
+        elif way == 2:
+            theirs.name = chance.choice(CHOICES["name"])
+        else:
+            session.expire(theirs, chance.choice((5000, None)))
+        session.commit()
+    if way > 3:  # it expires, and what is remembered of it stays
+        fields: Any = client.hgetall(row)
+        client.delete(row)
+        if way > 4:
+            client.hset(row, mapping={name: text for name, text in fields.items() if name != b":ttl"})
+
+
+@pytest.mark.parametrize("model", [Sample, Bare, Counted])
+def test_every_way_leaves_the_same_behind(server: Server, model: type[RedisModel], monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = Ways(server, monkeypatch)
+    try:
+        for history in range(HISTORIES):
+            server.ask("FLUSHALL")
+            for number in range(STEPS):
+                ways.each(partial(step, f"{history}/{number}", model))
+    finally:
+        ways.close()
+    assert ways.told.count(True) > HISTORIES * STEPS / 4
+    assert ways.told.count(False) > HISTORIES
+
+
+def test_threads_that_fight_for_rows_by_short_scripts_leave_indexes_exact(server: Server) -> None:
+    """Each takes the row to be as it loaded it; who was slower looks, and no entry of what another wrote in between stays."""
+
+    def work(number: int) -> None:
+        chance = random.Random(number)
+        with Database(server.url) as own:
+            for _ in range(STEPS):
+                try:
+                    with Session(own) as session:
+                        pk = chance.randrange(1, 3)
+                        one: Any = session.get(Sample, pk)
+                        if one is None:
+                            session.add(Sample(id=pk))
+                        elif chance.random() < 0.1:
+                            session.delete(one)
+                        else:
+                            one.age, one.name = chance.randrange(3), chance.choice("abc")
+                            one.city = chance.choice(("Oslo", "Lima"))
+                        session.commit()
+                except StaleObjectError:
+                    pass
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    with Database(server.url) as db:
+        report = db.check(Sample)
+        assert report.problems == []
+
+
+def test_what_a_user_may_not_run_is_refused_before_the_row_is_written(server: Server) -> None:
+    server.ask("ACL", "SETUSER", "listless", "reset", "on", ">secret", "~*", "&*", "+@all", "-zadd")
+    with Database(as_user(server.url, "listless")) as db, Session(db) as session:
+        session.add(Sample(id=1))
+        with pytest.raises(BackendError, match="ZADD"):
+            session.commit()
+        session.rollback()
+        assert db.client.dbsize() == 0
