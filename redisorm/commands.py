@@ -1,7 +1,8 @@
 """What logic may ask of I/O: the whole vocabulary between the flows and the drivers.
 
 A flow is a generator. It yields one of the requests below, is sent the answer, and returns its result; one `Batch` or
-`Watch` is one round trip. This room knows no Redis client, no model and no key.
+`Watch` is one round trip, and so are all that are posted before the first is collected. This room knows no Redis client,
+no model and no key.
 """
 
 from __future__ import annotations
@@ -10,7 +11,22 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, overload
 
-__all__ = ["Argument", "Batch", "Clock", "Command", "Flow", "ForEach", "Pause", "Reply", "Request", "Supports", "Watch", "WatchLimit"]
+__all__ = [
+    "Argument",
+    "Batch",
+    "Clock",
+    "Collect",
+    "Command",
+    "Flow",
+    "ForEach",
+    "Pause",
+    "Post",
+    "Reply",
+    "Request",
+    "Supports",
+    "Watch",
+    "WatchLimit",
+]
 
 R = TypeVar("R")
 
@@ -85,6 +101,25 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Post:
+    """Send a batch and go on at once, to do something else while the server works; the answer is `None`.
+
+    `Collect` brings the answer of the batch. Those posted one after the other are one round trip over one connection, and are
+    collected in their order. Until the last one is, a flow asks for nothing else that goes to the server, and does not watch.
+    """
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Wait for the oldest batch that was posted: the answer, or what is raised, is that of a `Batch`.
+
+    Where the connection broke meanwhile, those that may be sent again are.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """WATCH keys and read, in one round trip, on a connection kept for this flow until its next atomic batch or its end.
 
@@ -119,7 +154,7 @@ class Pause:
     limit_s: float
 
 
-Request: TypeAlias = Batch | Watch | Clock | Supports | WatchLimit | Pause
+Request: TypeAlias = Batch | Post | Collect | Watch | Clock | Supports | WatchLimit | Pause
 
 Flow: TypeAlias = Generator[Request, Any, R]
 """A conversation with the server that ends in an `R`."""

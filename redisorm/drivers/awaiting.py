@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
 from random import random
@@ -21,7 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from redisorm.commands import Batch, Clock, Flow, Request, Supports, Watch, WatchLimit
+from redisorm.commands import Batch, Clock, Collect, Flow, Post, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
 from redisorm.drivers.arrived import parser_of, take_arrived
 from redisorm.drivers.exchange import SCRIPTING, Exchange, Pin
@@ -95,6 +95,8 @@ class AwaitingDriver:
             return result
         finally:
             flow.close()
+            if pin.line is not None:
+                await self._drop_line(pin)  # answers are under way on it
             if pin.connection is not None:
                 await self._unpin(pin)
 
@@ -121,6 +123,10 @@ class AwaitingDriver:
             return await self._batch(request, pin)
         if isinstance(request, Watch):
             return await self._watch(request, pin)
+        if isinstance(request, Post):
+            return await self._post(make.batch(request.batch, self._server), pin)
+        if isinstance(request, Collect):
+            return await self._collect(pin)
         if isinstance(request, Clock):
             return await self._now_ms(pin)
         if isinstance(request, Supports):
@@ -212,34 +218,41 @@ class AwaitingDriver:
 
     async def _converse(self, connection: AsyncConnection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
         """Send the packet once and read all its replies, errors among them. The connection is closed where that breaks off."""
-        replies: list[Any] = []
-        limit_s = connection.socket_timeout
         try:
             if check_health:
                 await connection.check_health()
-            # One timeout round the whole exchange: redis-py's own, round each reply, cost as much as the replies.
-            connection.socket_timeout = None
-            # What a transport has taken in leaves even after it was closed, so from here on nobody knows.
-            exchange.maybe_executed = True
-            exchange.sent_at = time.monotonic()
-            async with timeout(exchange.patience(limit_s)):
-                await connection.send_packed_command(self._packet(exchange), check_health=False)
-                await self._read(connection, exchange, replies)
-            exchange.received_at = time.monotonic()
-            if exchange.unfinished(replies):
-                await connection.disconnect(nowait=True)
-        except asyncio.TimeoutError as error:
-            await connection.disconnect(nowait=True)
-            raise RedisTimeoutError(f"no answer within {exchange.patience(limit_s)} s") from error
+            replies = await self._talk(connection, exchange, send=True, receive=True)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
+        self.round_trips += 1
+        return replies
+
+    async def _talk(self, connection: AsyncConnection, exchange: Exchange, *, send: bool = False, receive: bool = False) -> list[Any]:
+        replies: list[Any] = []
+        limit_s = connection.socket_timeout
+        try:
+            # One timeout round the whole exchange: redis-py's own, round each reply, cost as much as the replies.
+            connection.socket_timeout = None
+            async with timeout(exchange.patience(limit_s)):
+                if send:
+                    # What a transport has taken in leaves even after it was closed, so from here on nobody knows.
+                    exchange.maybe_executed = True
+                    exchange.sent_at = time.monotonic()
+                    await connection.send_packed_command(list(self._packet(exchange)), check_health=False)
+                if receive:
+                    await self._read(connection, exchange, replies)
+        except asyncio.TimeoutError as error:
+            raise RedisTimeoutError(f"no answer within {exchange.patience(limit_s)} s") from error
         finally:
             # A server that announces maintenance makes redis-py set a longer one meanwhile, which stays.
             if connection.socket_timeout is None:
                 connection.socket_timeout = limit_s
-        self.commands += len(replies)
-        self.round_trips += 1
+        if receive:
+            exchange.received_at = time.monotonic()
+            if exchange.unfinished(replies):
+                await connection.disconnect(nowait=True)
+            self.commands += len(replies)
         return replies
 
     async def _read(self, connection: AsyncConnection, exchange: Exchange, replies: list[Any]) -> None:
@@ -254,8 +267,62 @@ class AwaitingDriver:
                 for pushed in take_arrived(parser, replies, count):
                     await parser.handle_push_response(pushed)
 
-    def _packet(self, exchange: Exchange) -> list[bytes]:
-        return [b"".join(exchange.chunks)]
+    def _packet(self, exchange: Exchange) -> Iterable[bytes]:
+        return exchange.packet()
+
+    # ---- sending without waiting ------------------------------------------------------------------------------------------
+
+    async def _post(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> None:
+        """Send and go on. What breaks is told when the batch is collected."""
+        pin.posted.append(exchange)
+        try:
+            if len(pin.posted) == 1:
+                pin.line = await self._pool.get_connection()
+                await pin.line.check_health()
+                self.round_trips += 1
+            if pin.line is not None:
+                await self._talk(pin.line, exchange, send=True)
+        except (RedisError, OSError) as error:
+            await self._line_broke(pin, error)
+        except BaseException:
+            await self._drop_line(pin)
+            raise
+
+    async def _collect(self, pin: Pin[AsyncConnection]) -> Any:
+        """Receive the oldest answer; where the connection broke, ask again what may be asked again."""
+        exchange = pin.posted[0]
+        if pin.line is not None:
+            try:
+                replies = await self._talk(pin.line, exchange, receive=True)
+            except (RedisError, OSError) as error:
+                await self._line_broke(pin, error)
+            except BaseException:
+                await self._drop_line(pin)
+                raise
+            else:
+                pin.posted.popleft()
+                if not pin.posted:
+                    await self._release_line(pin)
+                return exchange.answer(replies)
+        pin.posted.popleft()
+        if exchange.broken_by is None or exchange.resend:
+            return await self._exchange(exchange)
+        raise exchange.failure(exchange.broken_by) from exchange.broken_by
+
+    async def _line_broke(self, pin: Pin[AsyncConnection], error: Exception) -> None:
+        await self._drop_line(pin)
+        self._server.clock.doubt()
+        pin.broke(error)
+
+    async def _drop_line(self, pin: Pin[AsyncConnection]) -> None:
+        if pin.line is not None:
+            await pin.line.disconnect(nowait=True)
+            await self._release_line(pin)
+
+    async def _release_line(self, pin: Pin[AsyncConnection]) -> None:
+        line, pin.line = pin.line, None
+        if line is not None:
+            await self._give_back(line, self._pool)
 
     async def _unpin(self, pin: Pin[AsyncConnection]) -> None:
         """Give the connection back without its watches: with them, EXEC of its next user would do nothing."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from functools import partial
 from random import random
 from typing import Any, TypeVar, cast
@@ -17,7 +18,7 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
-from redisorm.commands import Batch, Clock, Flow, Request, Supports, Watch, WatchLimit
+from redisorm.commands import Batch, Clock, Collect, Flow, Post, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
 from redisorm.drivers.arrived import parser_of, take_arrived
 from redisorm.drivers.exchange import SCRIPTING, Exchange, Pin
@@ -79,6 +80,8 @@ class BlockingDriver:
             return result
         finally:
             flow.close()
+            if pin.line is not None:
+                self._drop_line(pin)  # answers are under way on it
             if pin.connection is not None:
                 self._unpin(pin)
 
@@ -106,6 +109,10 @@ class BlockingDriver:
             return self._batch(request, pin)
         if isinstance(request, Watch):
             return self._watch(request, pin)
+        if isinstance(request, Post):
+            return self._post(make.batch(request.batch, self._server), pin)
+        if isinstance(request, Collect):
+            return self._collect(pin)
         if isinstance(request, Clock):
             return self._now_ms(pin)
         if isinstance(request, Supports):
@@ -193,23 +200,30 @@ class BlockingDriver:
 
     def _converse(self, connection: Connection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
         """Send the packet once and read all its replies, errors among them. The connection is closed where that breaks off."""
-        replies: list[Any] = []
         try:
             if check_health:
                 connection.check_health()
-            exchange.maybe_executed = not exchange.all_or_nothing
-            exchange.sent_at = time.monotonic()
-            connection.send_packed_command(self._packet(exchange), check_health=False)
-            exchange.maybe_executed = True
-            self._read(connection, exchange, replies)
-            exchange.received_at = time.monotonic()
-            if exchange.unfinished(replies):
-                connection.disconnect()
+            self._send(connection, exchange)
+            replies = self._receive(connection, exchange)
         except BaseException:
             connection.disconnect()
             raise
-        self.commands += len(replies)
         self.round_trips += 1
+        return replies
+
+    def _send(self, connection: Connection, exchange: Exchange) -> None:
+        exchange.maybe_executed = not exchange.all_or_nothing
+        exchange.sent_at = time.monotonic()
+        connection.send_packed_command(self._packet(exchange), check_health=False)
+        exchange.maybe_executed = True
+
+    def _receive(self, connection: Connection, exchange: Exchange) -> list[Any]:
+        replies: list[Any] = []
+        self._read(connection, exchange, replies)
+        exchange.received_at = time.monotonic()
+        if exchange.unfinished(replies):
+            connection.disconnect()
+        self.commands += len(replies)
         return replies
 
     def _read(self, connection: Connection, exchange: Exchange, replies: list[Any]) -> None:
@@ -226,8 +240,62 @@ class BlockingDriver:
                 for pushed in take_arrived(parser, replies, count):
                     parser.handle_push_response(pushed)
 
-    def _packet(self, exchange: Exchange) -> list[bytes]:
-        return [b"".join(exchange.chunks)]
+    def _packet(self, exchange: Exchange) -> Iterable[bytes]:
+        return exchange.packet()
+
+    # ---- sending without waiting ------------------------------------------------------------------------------------------
+
+    def _post(self, exchange: Exchange, pin: Pin[Connection]) -> None:
+        """Send and go on. What breaks is told when the batch is collected."""
+        pin.posted.append(exchange)
+        try:
+            if len(pin.posted) == 1:
+                pin.line = self._pool.get_connection()
+                pin.line.check_health()
+                self.round_trips += 1
+            if pin.line is not None:
+                self._send(pin.line, exchange)
+        except (RedisError, OSError) as error:
+            self._line_broke(pin, error)
+        except BaseException:
+            self._drop_line(pin)
+            raise
+
+    def _collect(self, pin: Pin[Connection]) -> Any:
+        """Receive the oldest answer; where the connection broke, ask again what may be asked again."""
+        exchange = pin.posted[0]
+        if pin.line is not None:
+            try:
+                replies = self._receive(pin.line, exchange)
+            except (RedisError, OSError) as error:
+                self._line_broke(pin, error)
+            except BaseException:
+                self._drop_line(pin)
+                raise
+            else:
+                pin.posted.popleft()
+                if not pin.posted:
+                    self._release_line(pin)
+                return exchange.answer(replies)
+        pin.posted.popleft()
+        if exchange.broken_by is None or exchange.resend:
+            return self._exchange(exchange)
+        raise exchange.failure(exchange.broken_by) from exchange.broken_by
+
+    def _line_broke(self, pin: Pin[Connection], error: Exception) -> None:
+        self._drop_line(pin)
+        self._server.clock.doubt()
+        pin.broke(error)
+
+    def _drop_line(self, pin: Pin[Connection]) -> None:
+        if pin.line is not None:
+            pin.line.disconnect()
+            self._release_line(pin)
+
+    def _release_line(self, pin: Pin[Connection]) -> None:
+        line, pin.line = pin.line, None
+        if line is not None:
+            self._pool.release(line)
 
     def _unpin(self, pin: Pin[Connection]) -> None:
         """Give the connection back without its watches: with them, EXEC of its next user would do nothing."""

@@ -5,7 +5,8 @@ It knows commands, bytes and errors; sockets, pools and waiting belong to `block
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Any, Generic, TypeVar
 
@@ -45,18 +46,29 @@ _NOTHING = "nothing was executed"
 
 
 class Pin(Generic[C]):
-    """The connection that a flow keeps while it watches keys.
+    """The connections that a flow keeps: one while it watches keys, and one while it has posted batches.
 
     Attributes:
-        connection: The connection, or `None` while there is none.
+        connection: The connection that watches, or `None` while there is none.
         watches: What the next atomic batch depends on. Without a connection it broke, and that batch must not be sent.
+        line: The connection on which answers are under way, or `None`.
+        posted: The batches that are not collected yet, the oldest first.
     """
 
-    __slots__ = ("connection", "watches")
+    __slots__ = ("connection", "line", "posted", "watches")
 
     def __init__(self) -> None:
         self.connection: C | None = None
         self.watches: list[Watch] = []
+        self.line: C | None = None
+        self.posted: deque[Exchange] = deque()
+
+    def broke(self, error: Exception) -> None:
+        """Note that the line broke, of which everything on the way depends. Once it is, what was not sent waits until it is collected."""
+        self.line = None
+        for exchange in self.posted:
+            if exchange.sent_at:
+                exchange.broken_by = error
 
     def broken(self) -> ConnectionFailedError:
         """Return the error of a commit whose watching connection broke before."""
@@ -95,16 +107,17 @@ class Exchange:
     """Commands that go out as one packet, and the reading apart of their replies.
 
     Attributes:
-        chunks: The packed commands in order; each is answered by one reply.
+        chunks: The commands in order, packed but for long ones; each is answered by one reply.
         resend: Whether the packet may be sent again over a new connection.
         partial: Whether the refusal of a command stands among the replies rather than being raised.
+        broken_by: What broke the connection while the answer was under way and others did something else, or `None`.
         waits_s: How long the server itself may wait before it answers, in seconds, on top of the usual time.
         maybe_executed: Whether from now on a broken connection leaves it open what was executed. The driver sets it.
         sent_at: When the packet left, in monotonic seconds. The driver sets it.
         received_at: When the last reply had come, likewise.
     """
 
-    __slots__ = ("_commands", "chunks", "maybe_executed", "partial", "received_at", "resend", "sent_at", "waits_s")
+    __slots__ = ("_commands", "broken_by", "chunks", "maybe_executed", "partial", "received_at", "resend", "sent_at", "waits_s")
 
     def __init__(self, commands: Sequence[Command], *, resend: bool) -> None:
         self._commands = commands
@@ -112,9 +125,28 @@ class Exchange:
         self.resend = resend
         self.partial = False
         self.maybe_executed = False
+        self.broken_by: Exception | None = None
         self.sent_at = self.received_at = 0.0
         # Many commands in one packet that wait one after the other make no sense, and looking at each would cost.
         self.waits_s = waiting_time(commands[0]) if len(commands) == 1 else 0.0
+
+    def packet(self) -> Iterator[bytes]:
+        """Everything in order: in one piece, or in several where a command is long.
+
+        Raises:
+            TypeError: A word of a long command is no str, bytes or int.
+            UnicodeEncodeError: A str of a long command has no UTF-8 form.
+        """
+        waiting: list[bytes] = []
+        for chunk in self.chunks:
+            if isinstance(chunk, bytes):
+                waiting.append(chunk)
+                continue
+            for piece in chunk:
+                yield b"".join([*waiting, piece])
+                waiting.clear()
+        if waiting:
+            yield b"".join(waiting)
 
     def patience(self, limit_s: float | None) -> float | None:
         """Return how long to wait for the answer, in seconds, where `limit_s` is the usual time; `None` is for ever."""

@@ -12,7 +12,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -241,6 +241,9 @@ class BlockingMemoryDriver(BlockingDriver):
                 return waiting.answer(replies)
             time.sleep(pause_s)
 
+    def _post(self, exchange: Exchange, pin: Pin[Connection]) -> None:
+        pin.posted.append(exchange)  # there is nobody who would go on with it: it is done when it is collected
+
     def _commit(self, exchange: Exchange, pin: Pin[Connection]) -> Any:
         assert isinstance(pin, _GuardedPin)
         if pin.connection is not None and pin.alive and self._converse(pin.connection, pin.recount()) != [pin.alive]:
@@ -258,8 +261,8 @@ class BlockingMemoryDriver(BlockingDriver):
         converse = partial(super()._converse, connection, exchange, check_health=check_health)
         return [_bytes(reply) for reply in _undisturbed(converse)]
 
-    def _packet(self, exchange: Exchange) -> list[bytes]:
-        return exchange.chunks  # fakeredis takes a long packet apart in quadratic time
+    def _packet(self, exchange: Exchange) -> Iterable[bytes]:
+        return map(bytes, exchange.chunks)  # fakeredis takes a long packet apart in quadratic time
 
     def _question(self, command: str) -> Exchange:
         return make.probe(command)  # fakeredis tells nothing of itself
@@ -321,6 +324,9 @@ class AwaitingMemoryDriver(AwaitingDriver):
                 return waiting.answer(replies)
             await asyncio.sleep(pause_s)
 
+    async def _post(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> None:
+        pin.posted.append(exchange)  # there is nobody who would go on with it: it is done when it is collected
+
     async def _commit(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> Any:
         assert isinstance(pin, _GuardedPin)
         if pin.connection is not None and pin.alive and await self._converse(pin.connection, pin.recount()) != [pin.alive]:
@@ -337,8 +343,8 @@ class AwaitingMemoryDriver(AwaitingDriver):
     async def _converse(self, connection: AsyncConnection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
         return [_bytes(reply) for reply in await super()._converse(connection, exchange, check_health=check_health)]
 
-    def _packet(self, exchange: Exchange) -> list[bytes]:
-        return exchange.chunks  # fakeredis takes a long packet apart in quadratic time
+    def _packet(self, exchange: Exchange) -> Iterable[bytes]:
+        return map(bytes, exchange.chunks)  # fakeredis takes a long packet apart in quadratic time
 
     def _question(self, command: str) -> Exchange:
         return make.probe(command)  # fakeredis tells nothing of itself

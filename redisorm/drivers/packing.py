@@ -1,15 +1,18 @@
-"""Commands as the bytes a server reads, made by hiredis; those that differ by a key alone, from one mould."""
+"""Commands as the bytes a server reads, made by hiredis: those that differ by a key alone from one mould, long ones piece by piece."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 from hiredis import pack_command
 
 from redisorm.commands import Argument, Command, ForEach
 
-__all__ = ["packed", "packed_each"]
+__all__ = ["Long", "packed", "packed_each"]
+
+LONG = 2_000
+PIECE = 1_000
 
 # hiredis annotates a tuple of one word.
 _pack = cast("Callable[[tuple[Argument, ...]], bytes]", pack_command)
@@ -28,10 +31,28 @@ def packed(command: Command) -> bytes:
     return _pack(tuple([word if type(word) is not int else str(word) for word in command]))
 
 
-def packed_each(commands: Sequence[Command]) -> list[bytes]:
-    """Spell many commands, as `packed` does each."""
+class Long:
+    """A command of very many words, spelled while its beginning is on the way: the server takes it apart meanwhile."""
+
+    __slots__ = ("_command",)
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Spell it, as `packed` does, in pieces."""
+        yield b"*%d\r\n" % len(self._command)
+        for start in range(0, len(self._command), PIECE):
+            yield _body(self._command[start : start + PIECE])
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self)
+
+
+def packed_each(commands: Sequence[Command]) -> list[bytes | Long]:
+    """Spell many commands, as `packed` does each; long ones when their turn to be sent comes."""
     if not isinstance(commands, ForEach) or not commands:
-        return [packed(command) for command in commands]
+        return [packed(command) if len(command) < LONG else Long(command) for command in commands]
     head = b"*%d\r\n%b$" % (2 + len(commands.words), _body((commands.name,)))
     tail = b"\r\n" + _body(commands.words)
     return [b"%b%d\r\n%b%b" % (head, len(key), key, tail) for key in map(str.encode, commands.keys)]

@@ -5,10 +5,11 @@ It knows requests only. Anything that runs flows can be given one in place of a 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, TypeVar
 
-from redisorm.commands import Batch, Clock, Command, Flow, Pause, Request, Supports, Watch, WatchLimit
+from redisorm.commands import Batch, Clock, Collect, Command, Flow, Pause, Post, Request, Supports, Watch, WatchLimit
 
 __all__ = ["Script", "ScriptedDriver"]
 
@@ -33,7 +34,7 @@ class ScriptedDriver:
     `Pause` at once.
 
     Attributes:
-        requests: Everything that was asked, in order.
+        requests: Everything that was asked, in order; what was posted stands there as its batch.
         now_ms: The server's time, in milliseconds since 1970.
         supports: By upper-case command name, whether the server has it.
         watch_limit: How many keys may be watched, or `None` for any number.
@@ -49,6 +50,7 @@ class ScriptedDriver:
     ) -> None:
         self._answer_of = script if callable(script) else None
         self._answers = [] if callable(script) else list(script)
+        self._posted: deque[Batch] = deque()
         self.requests: list[Request] = []
         self.now_ms = now_ms
         self.supports = dict(supports or {})
@@ -98,6 +100,12 @@ class ScriptedDriver:
             )
 
     def _answer(self, request: Request) -> Any:
+        if isinstance(request, Post):
+            self.requests.append(request.batch)
+            self._posted.append(request.batch)
+            return None
+        if isinstance(request, Collect):
+            return self._told(self._posted.popleft())
         self.requests.append(request)
         if isinstance(request, Clock):
             return self.now_ms
@@ -107,6 +115,9 @@ class ScriptedDriver:
             return self.watch_limit
         if isinstance(request, Pause):
             return None
+        return self._told(request)
+
+    def _told(self, request: Batch | Watch) -> Any:
         if self._answer_of is not None:
             return self._answer_of(request)
         if not self._answers:

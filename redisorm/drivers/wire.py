@@ -5,6 +5,7 @@ redis-py's own annotations say little here. Both colours are written out, so tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from redis.asyncio.retry import Retry as AsyncRetry
@@ -29,7 +30,7 @@ class Connection(Protocol):
     def disconnect(self) -> None:
         """Close the socket; nothing happens where it is closed."""
 
-    def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None:
+    def send_packed_command(self, command: Iterable[bytes], check_health: bool = ...) -> None:
         """Hand all bytes to the kernel; connects where there is no socket."""
 
     def connect_check_health(self, *, retry_socket_connect: bool = ...) -> None:
@@ -73,7 +74,7 @@ class AsyncConnection(Protocol):
     async def disconnect(self, nowait: bool = ...) -> None:
         """Close the socket; nothing happens where it is closed."""
 
-    async def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None:
+    async def send_packed_command(self, command: Iterable[bytes], check_health: bool = ...) -> None:
         """Hand all bytes to the transport; connects where there is none."""
 
     async def read_response(

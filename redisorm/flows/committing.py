@@ -42,6 +42,9 @@ class NewRowsOf(Protocol):
         """Spell them; empty where one of them has to be looked at by itself."""
         ...
 
+    def get_ready(self) -> None:
+        """Prepare for the success of what was spelled, while the server works."""
+
     def changes(self) -> Sequence[Change]:
         """The same rows, each as a change of its own."""
         ...
@@ -128,7 +131,8 @@ def commit(
     yield from _number([change for change in changes if change.is_new and change.pk is None], tally)
     if lives:
         guards = [*guards, *guards_of(lives, changes)]
-    if scripts and not lives and (yield from _at_once(Plan.of(changes, guards), together, terms)):
+    meanwhile = rows.get_ready if rows is not None and together else None
+    if scripts and not lives and (yield from _at_once(Plan.of(changes, guards), together, terms, meanwhile)):
         return CommitResult(tally.commands, tally.round_trips, len(changes) + sum(len(one.keys) for one in together))
     if rows is not None and together:
         changes = [*changes, *rows.changes()]
@@ -203,7 +207,7 @@ def _give_key(change: Change, number: int) -> None:
 # ---- one attempt --------------------------------------------------------------------------------------------------------
 
 
-def _at_once(plan: Plan, together: Sequence[NewRows], terms: _Terms) -> Flow[bool]:
+def _at_once(plan: Plan, together: Sequence[NewRows], terms: _Terms, meanwhile: Callable[[], None] | None) -> Flow[bool]:
     """Take for granted what is likely, and let one script verify it and write; `False` where something was otherwise."""
     if plan.is_blind and not together:
         return False
@@ -218,7 +222,7 @@ def _at_once(plan: Plan, together: Sequence[NewRows], terms: _Terms) -> Flow[boo
     script = CommitScript.of(plan.keys(), assumed, spelled.commands, [table for one in together for table in one.tables])
     if not script.fits:
         return False
-    answers = yield from script.run()
+    answers = yield from script.run(meanwhile)
     terms.tally.add(3)
     return terms.settle(spelled, answers)
 

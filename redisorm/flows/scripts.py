@@ -6,12 +6,12 @@ EVALSHA names the script; a server that does not have it has executed nothing, s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from redisorm.commands import Argument, Batch, Command, Flow, Reply, Supports
+from redisorm.commands import Argument, Batch, Collect, Command, Flow, Post, Reply, Supports
 from redisorm.errors import BackendError, ConflictError, UnsupportedServerError
 
 from .assuming import Assumption
@@ -43,16 +43,23 @@ def require_scripts(objects: int, watched: int, limit: int) -> Flow[None]:
         )
 
 
-def call_once(sha: str, script: str, words: Sequence[Argument]) -> Flow[Any]:
+def call_once(sha: str, script: str, words: Sequence[Argument], meanwhile: Callable[[], None] | None = None) -> Flow[Any]:
     """Call a script that writes, inside MULTI and EXEC as every commit is. A server that does not have it has executed nothing.
 
     Args:
         sha: The name of the script at the server.
         script: Its text.
         words: The count of its keys, the keys and the arguments.
+        meanwhile: What can be done while the server works, if it is worth it.
     """
+    call = Batch([("EVALSHA", sha, *words)], atomic=True)
     try:
-        (answer,) = yield Batch([("EVALSHA", sha, *words)], atomic=True)
+        if meanwhile is None:
+            (answer,) = yield call
+        else:
+            yield Post(call)
+            meanwhile()
+            (answer,) = yield Collect()
     except BackendError as error:
         if error.code != "NOSCRIPT":
             raise
@@ -125,9 +132,9 @@ class CommitScript:
                 "commit(batch=1000) splits it; nothing was written"
             )
 
-    def run(self) -> Flow[list[Reply] | None]:
+    def run(self, meanwhile: Callable[[], None] | None = None) -> Flow[list[Reply] | None]:
         """Verify and write; the replies of the writes, or `None` where something was otherwise and nothing was written."""
-        answer = yield from call_once(_COMMIT_SHA, _COMMIT, self.words)
+        answer = yield from call_once(_COMMIT_SHA, _COMMIT, self.words, meanwhile)
         if answer is None:
             return None
         replies: list[Reply] = [None] * self.count

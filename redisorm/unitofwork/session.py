@@ -16,15 +16,13 @@ from redisorm.flows.committing import CommitResult, commit
 from redisorm.flows.guarding import Guard
 from redisorm.flows.living import LiveWrite
 from redisorm.flows.loading import OnError, exists, sound
-from redisorm.flows.newrows import NewRows
 from redisorm.flows.spelling import Due
 from redisorm.flows.sweeping import sweep_met
-from redisorm.mapping.base import MappedModel, known_state, mapper_of
+from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.mapping.mapper import Mapper
-from redisorm.mapping.snapshot import Snapshot
 
-from .state import Phase, State, state_of
-from .together import Together
+from .state import Phase, state_of
+from .together import Ready, Together
 from .unit import UnitOfWork
 from .verbs import keeps_errors
 from .work import change_of, deletion_of, key_of, loaded_each, new_version, not_found, remember_number, require_state, reread, settle
@@ -166,11 +164,9 @@ class BaseSession(UnitOfWork):
                 remember_number(obj, change)
             raise
         if together is not None:
-            if together.each is None:
-                for rows, objects in together.settled():
-                    self._settle_together(rows, objects)
-            else:
-                work += together.each
+            work += together.each or ()
+            for ready in together.settle():
+                self._note_stored(ready)
         for obj, change in work:
             self._settle(obj, change)
         return done
@@ -186,17 +182,20 @@ class BaseSession(UnitOfWork):
         keys.add(change.key)
         return change
 
-    def _settle_together(self, rows: NewRows, objects: list[MappedModel]) -> None:
-        """Move the states of objects that were spelled together."""
-        persistent = Phase.PERSISTENT
-        for obj, key, values in zip(objects, rows.keys, rows.values, strict=True):
-            state: State = known_state(obj)
+    def _note_stored(self, ready: Ready) -> None:
+        """Take in that objects were stored together."""
+        for state, key in zip(ready.states, ready.keys, strict=True):
             if state.key != key:  # its key was assigned after it was added
-                self._map.remove((rows.mapper, state.key))
+                self._map.remove((ready.mapper, state.key))
                 state.key = key
-            state.snapshot, state.held_phase = Snapshot(values), persistent
-            del self._new[id(obj)]
-        self._map.put_all(rows.mapper, rows.keys, objects)
+        if self._created:
+            self._created.difference_update(map(id, ready.objects))
+        if len(ready.objects) == len(self._new):
+            self._new.clear()
+        else:
+            for obj in ready.objects:
+                del self._new[id(obj)]
+        self._map.put_all(ready.mapper, ready.keys, ready.objects)
 
     def _settle(self, obj: MappedModel, change: Change) -> None:
         state = state_of(obj)

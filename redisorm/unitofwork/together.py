@@ -5,13 +5,16 @@ Bulk saves live here: nothing is made for each object that the commit can do wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from redisorm.flows.changes import Change
 from redisorm.flows.newrows import NewRows
 from redisorm.mapping.base import MappedModel, known_state, mapper_of
+from redisorm.mapping.mapper import Mapper
+from redisorm.mapping.snapshot import Snapshot
 
-from .state import State
+from .state import Phase, State
 
 __all__ = ["FEWEST", "Together"]
 
@@ -23,6 +26,16 @@ def _is_special(obj: MappedModel) -> bool:
     """Whether something was asked of an object beside being stored."""
     state: State = known_state(obj)
     return state.wanted_life is not None
+
+
+class Ready(NamedTuple):
+    """The objects of one class that were stored together: the keys they have now, and their states."""
+
+    mapper: Mapper[Any]
+    keys: list[str]
+    objects: list[MappedModel]
+    states: list[State]
+    snapshots: list[Snapshot]
 
 
 class Together:
@@ -39,6 +52,7 @@ class Together:
         self.objects: dict[type[MappedModel], list[MappedModel]] = {}
         self.rows: list[NewRows] = []
         self.each: list[tuple[MappedModel, Change]] | None = None
+        self._ready: list[Ready] = []
 
     @staticmethod
     def part(
@@ -75,6 +89,19 @@ class Together:
             self.each = [(obj, self._change_of(obj)) for group in self.objects.values() for obj in group]
         return [change for _, change in self.each]
 
-    def settled(self) -> Iterator[tuple[NewRows, list[MappedModel]]]:
-        """The rows that were spelled together, each class with its objects."""
-        return zip(self.rows, self.objects.values(), strict=True)
+    def get_ready(self) -> None:
+        """Prepare the states of what was spelled together for the success of the commit."""
+        self._ready = [
+            Ready(rows.mapper, rows.keys, objects, list(map(known_state, objects)), list(map(Snapshot, rows.values)))
+            for rows, objects in zip(self.rows, self.objects.values(), strict=True)
+        ]
+
+    def settle(self) -> list[Ready]:
+        """Move the states of what was spelled together, and tell them class by class; empty where each was a change of its own."""
+        if self.each is not None:
+            return []
+        persistent = Phase.PERSISTENT
+        for ready in self._ready:
+            for state, snapshot in zip(ready.states, ready.snapshots, strict=True):
+                state.snapshot, state.held_phase = snapshot, persistent
+        return self._ready

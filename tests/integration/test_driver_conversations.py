@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from redisorm.commands import Batch, Clock, Command, Flow, Pause, Supports, Watch, WatchLimit
+from redisorm.commands import Batch, Clock, Collect, Command, Flow, Pause, Post, Supports, Watch, WatchLimit
 from redisorm.drivers.database import Database
 from redisorm.errors import BackendError, UnsupportedServerError, WrongTypeError
+from tests.servers import Server
 
 Perform: TypeAlias = Callable[[Database, Flow[Any]], Any]
 
@@ -92,6 +93,82 @@ def test_refusal_at_queueing_applies_nothing(db: Database, perform: Perform, wro
     with pytest.raises(kind, match="nothing was executed"):
         perform(db, send(("SET", "a", "1"), wrong, atomic=True))
     assert perform(db, send(("GET", "a"), ("SET", "a", "2"), atomic=True)) == [None, b"OK"]
+
+
+def test_long_command_arrives_as_it_was_written(db: Database, perform: Perform) -> None:
+    words = [str(number) if number % 3 else number if number % 2 else b"\xff%d" % number for number in range(5000)]
+    expected = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+    for atomic in (False, True):
+        replies = perform(
+            db, send(("DEL", "l"), ("RPUSH", "l", *words), ("LRANGE", "l", 0, 2999), ("LRANGE", "l", 3000, -1), atomic=atomic)
+        )
+        assert replies[2] + replies[3] == expected
+    with pytest.raises(UnicodeEncodeError):
+        perform(db, send(("DEL", "l"), ("RPUSH", "l", *words, "\ud800"), atomic=True))
+    assert perform(db, send(("LLEN", "l"))) == [5000]
+
+
+# ---- sending without waiting ----------------------------------------------------------------------------------------
+
+
+def posted(*batches: Batch) -> Flow[list[Any]]:
+    for batch in batches:
+        yield Post(batch)
+    answers = []
+    for _ in batches:
+        try:
+            answers.append((yield Collect()))
+        except BackendError as error:
+            answers.append(type(error))
+    return answers
+
+
+def test_posted_batches_are_answered_in_their_order(db: Database, perform: Perform) -> None:
+    batches = [Batch([("INCR", "n"), ("ECHO", str(number))], atomic=number % 2 == 0) for number in range(40)]
+    assert perform(db, posted(*batches)) == [[number + 1, str(number).encode()] for number in range(40)]
+    assert perform(db, send(("GET", "n"))) == [b"40"]
+
+
+def test_posted_batches_are_one_round_trip_over_one_connection(server: Server, perform: Perform) -> None:
+    def flow() -> Flow[Any]:
+        yield Batch([("SET", "n", 0)])
+        before = db.traffic.round_trips
+        answers = yield from posted(*[Batch([("CLIENT", "ID")])] * 3)
+        return len({number for (number,) in answers}), db.traffic.round_trips - before
+
+    with Database(server.url) as db:
+        assert perform(db, flow()) == (1, 1)
+
+
+def test_refusal_of_a_posted_batch_is_raised_when_it_is_collected(db: Database, perform: Perform) -> None:
+    batches = [Batch([("SET", "s", "1")]), Batch([("LPUSH", "s", "x")]), Batch([("LPUSH", "s", "x")], atomic=True), Batch([("GET", "s")])]
+    assert perform(db, posted(*batches)) == [[b"OK"], WrongTypeError, WrongTypeError, [b"1"]]
+
+
+def test_flow_that_posted_may_post_again_and_may_watch_afterwards(db: Database, perform: Perform) -> None:
+    def flow() -> Flow[Any]:
+        yield Post(Batch([("SET", "n", 1)]))
+        yield Post(Batch([("INCR", "n")]))
+        first = yield Collect()
+        yield Post(Batch([("INCR", "n")]))
+        rest = [(yield Collect()), (yield Collect())]
+        read = yield Watch(["n"], [("GET", "n")])
+        return [first, *rest, read, (yield Batch([("INCR", "n")], atomic=True))]
+
+    assert perform(db, flow()) == [[b"OK"], [2], [3], [b"3"], [4]]
+
+
+def test_answers_that_nobody_collected_are_never_those_of_another(db: Database, perform: Perform) -> None:
+    def flow() -> Flow[Any]:
+        yield Post(Batch([("ECHO", "a")]))
+        yield Post(Batch([("ECHO", "b")]))
+        yield Collect()
+        raise ZeroDivisionError
+
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            perform(db, flow())
+        assert perform(db, send(("ECHO", "mine"))) == [b"mine"]
 
 
 def test_error_is_thrown_into_the_flow_which_may_go_on(db: Database, perform: Perform) -> None:

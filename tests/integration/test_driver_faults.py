@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from redisorm.commands import Batch, Clock, Command, Flow, Pause, Supports, Watch
+from redisorm.commands import Batch, Clock, Collect, Command, Flow, Pause, Post, Supports, Watch
 from redisorm.drivers import arrived
 from redisorm.drivers.database import Database
 from redisorm.errors import BackendError, BackendTimeoutError, CommitUnknownError, ConnectionFailedError
@@ -99,6 +99,83 @@ def test_reads_are_sent_no_oftener_than_the_retry_policy_says(proxy: Proxy, perf
         with pytest.raises(ConnectionFailedError, match="GET on 'n'"):
             perform(db, send(("GET", "n"), resend=True))
         assert lost.times == 7
+
+
+def reading(*keys: str) -> Flow[list[Any]]:
+    for key in keys:
+        yield Post(Batch([("GET", key)], resend=True))
+    answers = []
+    for _ in keys:
+        answers += [(yield Collect())]
+    return answers
+
+
+@pytest.mark.parametrize("deliver", [True, False])
+@pytest.mark.parametrize("key", ["a", "b", "c"])
+def test_posted_reads_are_sent_again_from_the_one_that_was_lost(proxy: Proxy, perform: Perform, deliver: bool, key: str) -> None:
+    with Database(proxy.url, retry=eager()) as db:
+        perform(db, send(("MSET", "a", 1, "b", 2, "c", 3)))
+        (proxy.lose if deliver else proxy.cut)("GET", key)
+        assert perform(db, reading("a", "b", "c")) == [[b"1"], [b"2"], [b"3"]]
+        assert perform(db, send(("GET", "a"))) == [b"1"]
+
+
+def test_posted_reads_that_fail_for_good_say_so(proxy: Proxy, perform: Perform) -> None:
+    with Database(proxy.url, retry=eager()) as db:
+        perform(db, send(("SET", "a", 1)))
+        proxy.lose("GET", times=50)
+        with pytest.raises(ConnectionFailedError, match="GET on 'a'"):
+            perform(db, reading("a", "a"))
+        proxy.heal()
+        assert perform(db, reading("a", "a")) == [[b"1"], [b"1"]]
+
+
+def test_lost_answer_of_a_posted_transaction_is_unknown_and_the_server_saw_it_once(server: Server, proxy: Proxy, perform: Perform) -> None:
+    def flow() -> Flow[Any]:
+        yield Post(Batch([("INCR", "n")], atomic=True))
+        return (yield Collect())
+
+    with Database(proxy.url, retry=eager()) as db:
+        perform(db, send(("SET", "n", 0)))
+        lost = proxy.lose("INCR", times=5)
+        with pytest.raises(CommitUnknownError, match=r"EXEC of INCR on .n. was sent.*not sent again"):
+            perform(db, flow())
+        assert lost.times == 4
+        assert server.ask("GET", "n") == b"$1\r\n1\r\n"
+        proxy.heal()
+        assert perform(db, flow()) == [2]
+
+
+def test_write_posted_behind_one_whose_answer_was_lost_is_not_sent_twice(server: Server, proxy: Proxy, perform: Perform) -> None:
+    def flow() -> Flow[Any]:
+        yield Post(Batch([("GET", "n")], resend=True))
+        yield Post(Batch([("INCR", "n")]))
+        answers = [(yield Collect())]
+        try:
+            answers.append((yield Collect()))
+        except (CommitUnknownError, ConnectionFailedError) as error:
+            answers.append(type(error))
+        return answers
+
+    with Database(proxy.url, retry=eager()) as db:
+        perform(db, send(("SET", "n", 0)))
+        proxy.lose("GET")
+        read, outcome = perform(db, flow())
+        count = int(server.ask("GET", "n").split(b"\r\n")[1])
+        assert read in ([b"0"], [b"1"])
+        assert (count, outcome) in ((0, CommitUnknownError), (0, ConnectionFailedError), (1, CommitUnknownError), (1, [1]))
+
+
+def test_answer_of_a_posted_batch_is_waited_for_no_longer_than_allowed(proxy: Proxy, perform: Perform) -> None:
+    def flow() -> Flow[Any]:
+        yield Post(Batch([("INCR", "n")]))
+        return (yield Collect())
+
+    with Database(proxy.url, retry=Retry(NoBackoff(), 0), timeout=0.2) as db:
+        perform(db, send(("SET", "n", 0)))
+        proxy.silence("INCR")
+        with pytest.raises(CommitUnknownError, match="INCR on 'n' was sent"):
+            perform(db, flow())
 
 
 def test_watch_is_sent_again_on_a_fresh_flow_only(proxy: Proxy, perform: Perform) -> None:

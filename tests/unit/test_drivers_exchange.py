@@ -12,6 +12,7 @@ from redis.connection import DefaultParser
 
 from redisorm.commands import Batch, Command, ForEach, Watch
 from redisorm.drivers import exchange as make
+from redisorm.drivers.packing import packed
 from redisorm.drivers.server import KnownServer
 from redisorm.errors import (
     BackendError,
@@ -41,7 +42,7 @@ ARITY = refusal("ERR wrong number of arguments for 'lpush' command")
 
 def test_words_are_packed_as_the_protocol_spells_them() -> None:
     assert (
-        b"".join(batch().chunks) == b"*4\r\n$4\r\nHSET\r\n$1\r\na\r\n$1\r\nx\r\n$1\r\n1\r\n*3\r\n$5\r\nLPUSH\r\n$1\r\nb\r\n$1\r\n\xff\r\n"
+        b"".join(batch().packet()) == b"*4\r\n$4\r\nHSET\r\n$1\r\na\r\n$1\r\nx\r\n$1\r\n1\r\n*3\r\n$5\r\nLPUSH\r\n$1\r\nb\r\n$1\r\n\xff\r\n"
     )
 
 
@@ -53,6 +54,18 @@ def test_one_command_for_each_key_is_packed_as_if_each_were_written_out(words: S
     assert batch(commands=ForEach("HMGET", [])).chunks == []
     with pytest.raises(UnicodeEncodeError):
         batch(commands=ForEach("GET", ["\ud800"]))
+
+
+def test_long_command_goes_out_in_pieces_that_are_together_what_it_is_in_one() -> None:
+    words = [str(number) if number % 2 else number for number in range(5000)]
+    long = batch(commands=[("GET", "a"), ("RPUSH", "l", *words), ("GET", "b")], atomic=True)
+    pieces = list(long.packet())
+    spelled = [packed(("MULTI",)), packed(("GET", "a")), packed(("RPUSH", "l", *words)), packed(("GET", "b")), packed(("EXEC",))]
+    assert b"".join(pieces) == b"".join(spelled)
+    assert len(pieces) > 5
+    assert list(long.packet()) == pieces, "it may have to be sent again"
+    assert len(list(batch(commands=[("RPUSH", "l", *words[:1000])]).packet())) == 1
+    assert [bytes(chunk) for chunk in long.chunks] == spelled
 
 
 def test_one_command_for_each_key_is_a_list_of_them() -> None:
