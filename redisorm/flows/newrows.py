@@ -88,10 +88,11 @@ class NewRows:
             return False
         width = len(plan.places)
         flat: list[Any] = [None] * (width * len(numbers))
+        slots = self.mapper.slots.order
         for position, place in enumerate(plan.places):
-            flat[position::width] = columns[place]
-        for position, encode in plan.encoders:
-            flat[position // 2 :: width] = map(encode, columns[plan.places[position // 2]])
+            slot, column = slots[place], columns[place]
+            assert isinstance(slot, Leaf)  # else it would not fit
+            flat[position::width] = slot.codec.encode_many(type(column[0]), column)
         keys = self.keys if len(numbers) == len(self.keys) else [self.keys[number] for number in numbers]
         self.tables.append(Table(plan.names, keys, flat))
         return True

@@ -7,8 +7,7 @@ compiled once per field. Nothing here knows of hashes, keys or rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from datetime import date, datetime, time, timedelta, timezone
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from enum import Enum
 from functools import cache, cached_property
@@ -17,46 +16,16 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Json, PlainValidator, SecretBytes, SecretStr, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
-from pydantic_core import SchemaSerializer, SchemaValidator, from_json, to_json, to_jsonable_python
+from pydantic_core import SchemaSerializer, SchemaValidator, from_json, to_json
 
 from .annotations import members, serializer, split_optional, stored, validator, words_reader
 from .fields import unalias
 from .geo import GeoPoint
+from .texts import AS_IT_IS, SPELLINGS, TOGETHER, Text
 
 __all__ = ["Codec", "Text", "codec_of", "strip_annotated"]
 
-Text = str | bytes | int
-"""What a value is spelled as: one argument of a command."""
-
-_TRUTH = {True: "1", False: "0"}
-_OFFSET_OF_SECONDS = frozenset((28, 35, 42))
-"""Lengths of ISO datetimes whose offset has seconds, which Pydantic does not read; such an instant is spelled in UTC."""
-
-
-def _spell_datetime(value: datetime) -> str:
-    text = value.isoformat()
-    return value.astimezone(timezone.utc).isoformat() if len(text) in _OFFSET_OF_SECONDS else text
-
-
-def _spell_timedelta(value: timedelta) -> str:
-    return str(to_jsonable_python(value))
-
-
-_SPELLINGS: dict[type, Callable[[Any], Text]] = {
-    str: str.__str__,
-    int: int.__repr__,
-    float: float.__repr__,
-    bool: _TRUTH.__getitem__,
-    bytes: bytes,
-    Decimal: Decimal.__str__,
-    datetime: _spell_datetime,
-    date: date.isoformat,
-    time: time.isoformat,
-    timedelta: _spell_timedelta,
-    UUID: UUID.__str__,
-}
-_SCALARS = tuple(_SPELLINGS)
-_AS_IT_IS = frozenset((str, int, bytes))
+_SCALARS = tuple(SPELLINGS)
 _PLAIN_JSON = frozenset((str, int, float, bool))
 
 
@@ -132,6 +101,13 @@ class Codec:
         texts = map(self.spell, values)
         return [text if isinstance(text, bytes) else str(text).encode() for text in texts]
 
+    def encode_many(self, kind: type, values: Sequence[Any]) -> Iterable[Text]:
+        """Spell many values that are all of one exact type."""
+        together = TOGETHER.get((kind, self.spell))
+        if together is not None:
+            return together(values)
+        return values if self.encode is None else map(self.encode, values)
+
     @cached_property
     def read_words(self) -> Callable[[list[str]], list[Any]]:
         """Read many texts that are decoded; `ValidationError` where one does not fit."""
@@ -162,7 +138,7 @@ def codec_of(annotation: Any, *, inline: bool = False, raw_enums: bool = False) 
     bare = strip_annotated(annotation)
     if inline:
         return _json_codec(annotation)
-    if bare in _SPELLINGS:
+    if bare in SPELLINGS:
         return _scalar_codec(annotation, bare)
     if get_origin(bare) is Literal:
         return _choice_codec(annotation, get_args(bare), raw_enums=raw_enums)
@@ -173,7 +149,7 @@ def codec_of(annotation: Any, *, inline: bool = False, raw_enums: bool = False) 
             return _secret_codec(annotation, bare)
         for kind in (str, int, float, Decimal, UUID):
             if issubclass(bare, kind):
-                return Codec(annotation, annotation, _SPELLINGS[kind], exact=frozenset((bare,)))
+                return Codec(annotation, annotation, SPELLINGS[kind], exact=frozenset((bare,)))
         if not issubclass(bare, BaseModel) and _is_text(annotation):
             write: SchemaSerializer = serializer(annotation)
             return Codec(annotation, annotation, lambda value: str(write.to_python(value, mode="json")), exact=frozenset((bare,)))
@@ -181,11 +157,11 @@ def codec_of(annotation: Any, *, inline: bool = False, raw_enums: bool = False) 
 
 
 def _scalar_codec(annotation: Any, kind: type) -> Codec:
-    spell = _SPELLINGS[kind]
+    spell = SPELLINGS[kind]
     if kind is bytes:  # text that comes from the driver is decoded as latin-1, which keeps every byte
         reads = Annotated[bytes, PlainValidator(lambda text: text.encode("latin-1"))]
         return Codec(annotation, reads, spell, exact=frozenset((bytes,)), as_it_is=True, binary=True)
-    return Codec(annotation, annotation, spell, exact=frozenset((kind,)), as_it_is=kind in _AS_IT_IS)
+    return Codec(annotation, annotation, spell, exact=frozenset((kind,)), as_it_is=kind in AS_IT_IS)
 
 
 def _secret_codec(annotation: Any, kind: type[SecretStr | SecretBytes]) -> Codec:
@@ -197,14 +173,14 @@ def _secret_codec(annotation: Any, kind: type[SecretStr | SecretBytes]) -> Codec
 
 def _choice_text(value: Any) -> Text:
     plain = value.value if isinstance(value, Enum) else value
-    return _SPELLINGS[type(plain)](plain) if type(plain) in _SPELLINGS else ""
+    return SPELLINGS[type(plain)](plain) if type(plain) in SPELLINGS else ""
 
 
 def _choice_codec(annotation: Any, choices: tuple[Any, ...], *, raw_enums: bool) -> Codec:
     """An enum or a literal: the text of the value, where every value has one of its own; else JSON."""
     texts = [_choice_text(choice) for choice in choices]
     words = [text.decode("latin-1") if isinstance(text, bytes) else text for text in texts]
-    scalars = all(type(choice.value if isinstance(choice, Enum) else choice) in _SPELLINGS for choice in choices)
+    scalars = all(type(choice.value if isinstance(choice, Enum) else choice) in SPELLINGS for choice in choices)
     if not scalars or len(set(words)) < len(words):
         return _json_choice_codec(annotation, choices, raw_enums=raw_enums)
     by_text = {word: _chosen(choice, raw_enums=raw_enums) for word, choice in zip(words, choices, strict=True)}
@@ -261,7 +237,7 @@ def _is_text(annotation: Any) -> bool:
 
 def _is_immutable(annotation: Any) -> bool:
     bare = strip_annotated(annotation)
-    if bare in _SPELLINGS or bare in (type(None), GeoPoint) or get_origin(bare) is Literal:
+    if bare in SPELLINGS or bare in (type(None), GeoPoint) or get_origin(bare) is Literal:
         return True
     parts = members(bare)
     if len(parts) > 1:
@@ -297,7 +273,7 @@ def _json_codec(annotation: Any) -> Codec:
         dump = None
         tagged = _Tagged(annotation if union else None, spell, reads)
         spell, reads = tagged.spell, tagged.reads
-    scalars = frozenset(part for part in parts if part in _SPELLINGS)
+    scalars = frozenset(part for part in parts if part in SPELLINGS)
     exact = scalars if union and len(scalars) == len(parts) else frozenset()
     accepts_text = str in parts or bare is Any
     return Codec(

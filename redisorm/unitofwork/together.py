@@ -6,6 +6,7 @@ Bulk saves live here: nothing is made for each object that the commit can do wit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from redisorm.flows.changes import Change
@@ -18,14 +19,10 @@ from .state import Phase, State
 
 __all__ = ["FEWEST", "Together"]
 
+_life = attrgetter("wanted_life")
+
 FEWEST = 4
 """Below this many objects of a class, spelling each by itself costs less."""
-
-
-def _is_special(obj: MappedModel) -> bool:
-    """Whether something was asked of an object beside being stored."""
-    state: State = known_state(obj)
-    return state.wanted_life is not None
 
 
 class Ready(NamedTuple):
@@ -60,12 +57,11 @@ class Together:
     ) -> tuple[Together | None, list[MappedModel]]:
         """Part new objects into those that can be spelled together and the others."""
         together = Together(namespace, change_of)
-        by_class: dict[type[MappedModel], list[MappedModel]] = {}
-        for obj in objects:
-            by_class.setdefault(type(obj), []).append(obj)
+        models = dict.fromkeys(map(type, objects))
         rest: list[MappedModel] = []
-        for model, group in by_class.items():
-            if len(group) >= FEWEST and NewRows.fit(mapper_of(model)) and not any(map(_is_special, group)):
+        for model in models:
+            group = list(objects) if len(models) == 1 else [obj for obj in objects if type(obj) is model]
+            if len(group) >= FEWEST and NewRows.fit(mapper_of(model)) and set(map(_life, map(known_state, group))) == {None}:
                 together.objects[model] = group
             else:
                 rest += group

@@ -74,3 +74,32 @@ def test_value_comes_back_from_its_text(kind: Any, values: st.SearchStrategy[Any
             assert back.utcoffset() == value.utcoffset()
         if isinstance(value, Decimal):
             assert str(back) == str(value)
+
+
+@pytest.mark.parametrize(("kind", "values"), KINDS, ids=[str(kind) for kind, _ in KINDS])
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_many_values_of_one_type_are_spelled_as_each_is(kind: Any, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    codec = codec_of(stored(kind))
+    drawn = [value for value in data.draw(st.lists(values, max_size=20)) if type(value) in codec.exact]
+    for exact in codec.exact:
+        alike = [value for value in drawn if type(value) is exact]
+        assert list(map(str, codec.encode_many(exact, alike))) == [str(codec.spell(value)) for value in alike]
+
+
+def test_datetimes_of_any_zone_are_spelled_together_as_each_is() -> None:
+    instants = [
+        datetime.min + timedelta(days=1),
+        datetime.max,
+        datetime(2026, 1, 2, 3, 4, 5),
+        datetime(2026, 1, 2, 3, 4, 5, 600),
+        datetime(999, 1, 1, fold=1),
+    ]
+    zones = [None, timezone.utc, timezone(timedelta(0)), timezone(timedelta(0), "Z"), timezone(timedelta(hours=1, seconds=7))]
+    codec = codec_of(datetime)
+    for zone in zones:
+        there = [instant.replace(tzinfo=zone) for instant in instants]
+        assert codec.encode_many(datetime, there) == [codec.spell(one) for one in there]
+    mixed = [instant.replace(tzinfo=zone) for instant in instants for zone in zones]
+    assert codec.encode_many(datetime, mixed) == [codec.spell(one) for one in mixed]
+    assert codec.encode_many(datetime, []) == []

@@ -1,0 +1,66 @@
+"""Scalars as readable text: one by one, and many of one type in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from functools import partial
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import to_json, to_jsonable_python
+
+__all__ = ["AS_IT_IS", "SPELLINGS", "TOGETHER", "Text"]
+
+Text = str | bytes | int
+"""What a value is spelled as: one argument of a command."""
+
+_TRUTH = {True: "1", False: "0"}
+_OFFSET_OF_SECONDS = frozenset((28, 35, 42))
+"""Lengths of ISO datetimes whose offset has seconds, which Pydantic does not read; such an instant is spelled in UTC."""
+
+
+def _spell_datetime(value: datetime) -> str:
+    text = value.isoformat()
+    return value.astimezone(timezone.utc).isoformat() if len(text) in _OFFSET_OF_SECONDS else text
+
+
+def _spell_timedelta(value: timedelta) -> str:
+    return str(to_jsonable_python(value))
+
+
+SPELLINGS: dict[type, Callable[[Any], Text]] = {
+    str: str.__str__,
+    int: int.__repr__,
+    float: float.__repr__,
+    bool: _TRUTH.__getitem__,
+    bytes: bytes,
+    Decimal: Decimal.__str__,
+    datetime: _spell_datetime,
+    date: date.isoformat,
+    time: time.isoformat,
+    timedelta: _spell_timedelta,
+    UUID: UUID.__str__,
+}
+_zone = attrgetter("tzinfo")
+_PLAIN_ZONES = frozenset((None, timezone.utc))
+
+
+def _spell_datetimes(values: Sequence[datetime]) -> list[str]:
+    """Spell many datetimes in one call, where nothing but the notation of UTC parts Pydantic's text from ours."""
+    if not values or not _PLAIN_ZONES.issuperset(map(_zone, values)):
+        return list(map(_spell_datetime, values))
+    return to_json(values).decode().replace('Z"', '+00:00"')[2:-2].split('","')
+
+
+TOGETHER: dict[tuple[type, Any], Callable[[Sequence[Any]], Iterable[Text]]] = {
+    (int, int.__repr__): partial(map, str),
+    (float, float.__repr__): partial(map, repr),
+    (datetime, _spell_datetime): _spell_datetimes,
+}
+"""How many values of one type are spelled, where that is faster in one go."""
+
+AS_IT_IS = frozenset((str, int, bytes))
+"""Values that are their own text."""
