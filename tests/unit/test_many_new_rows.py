@@ -55,7 +55,7 @@ def test_rows_of_one_shape_are_one_table_whose_keys_must_be_absent() -> None:
     call = script_call(talk(desk)[0])
     keys = ["user:1", "user:2", "user:3", "user:4"]
     assert (call.absent, call.writes, call.reads, call.rows) == (keys, [], [], [])
-    assert call.tables == [(["id", "name", "age"], keys, [1, "n1", 0, 2, "n2", 0, 3, "n3", 0, 4, "n4", 0])]
+    assert call.tables == [(["id", "name", "age"], keys, ["1", "n1", "0", "2", "n2", "0", "3", "n3", "0", "4", "n4", "0"])]
 
 
 def test_rows_of_several_shapes_are_several_tables() -> None:
@@ -64,8 +64,8 @@ def test_rows_of_several_shapes_are_several_tables() -> None:
     session.add_all([*users(1, 2, 3), User(id=4, name="n4", email="4@x"), User(id=5, name="n5", email="5@x")])
     session.commit()
     assert script_call(talk(desk)[0]).tables == [
-        (["id", "name", "age"], ["user:1", "user:2", "user:3"], [1, "n1", 0, 2, "n2", 0, 3, "n3", 0]),
-        (["id", "name", "age", "email"], ["user:4", "user:5"], [4, "n4", 0, "4@x", 5, "n5", 0, "5@x"]),
+        (["id", "name", "age"], ["user:1", "user:2", "user:3"], ["1", "n1", "0", "2", "n2", "0", "3", "n3", "0"]),
+        (["id", "name", "age", "email"], ["user:4", "user:5"], ["4", "n4", "0", "4@x", "5", "n5", "0", "5@x"]),
     ]
 
 
