@@ -274,13 +274,13 @@ class AwaitingDriver:
 
     async def _post(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> None:
         """Send and go on. What breaks is told when the batch is collected."""
-        pin.posted.append(exchange)
+        begins = pin.post(exchange)
         try:
             if len(pin.posted) == 1:
                 pin.line = await self._pool.get_connection()
                 await pin.line.check_health()
-                self.round_trips += 1
             if pin.line is not None:
+                self.round_trips += begins
                 await self._talk(pin.line, exchange, send=True)
         except (RedisError, OSError) as error:
             await self._line_broke(pin, error)
@@ -300,11 +300,11 @@ class AwaitingDriver:
                 await self._drop_line(pin)
                 raise
             else:
-                pin.posted.popleft()
+                pin.collect()
                 if not pin.posted:
                     await self._release_line(pin)
                 return exchange.answer(replies)
-        pin.posted.popleft()
+        pin.collect()
         if exchange.broken_by is None or exchange.resend:
             return await self._exchange(exchange)
         raise exchange.failure(exchange.broken_by) from exchange.broken_by

@@ -247,13 +247,13 @@ class BlockingDriver:
 
     def _post(self, exchange: Exchange, pin: Pin[Connection]) -> None:
         """Send and go on. What breaks is told when the batch is collected."""
-        pin.posted.append(exchange)
+        begins = pin.post(exchange)
         try:
             if len(pin.posted) == 1:
                 pin.line = self._pool.get_connection()
                 pin.line.check_health()
-                self.round_trips += 1
             if pin.line is not None:
+                self.round_trips += begins
                 self._send(pin.line, exchange)
         except (RedisError, OSError) as error:
             self._line_broke(pin, error)
@@ -273,11 +273,11 @@ class BlockingDriver:
                 self._drop_line(pin)
                 raise
             else:
-                pin.posted.popleft()
+                pin.collect()
                 if not pin.posted:
                     self._release_line(pin)
                 return exchange.answer(replies)
-        pin.posted.popleft()
+        pin.collect()
         if exchange.broken_by is None or exchange.resend:
             return self._exchange(exchange)
         raise exchange.failure(exchange.broken_by) from exchange.broken_by

@@ -53,15 +53,28 @@ class Pin(Generic[C]):
         watches: What the next atomic batch depends on. Without a connection it broke, and that batch must not be sent.
         line: The connection on which answers are under way, or `None`.
         posted: The batches that are not collected yet, the oldest first.
+        answered: Whether one was collected since the last one was posted.
     """
 
-    __slots__ = ("connection", "line", "posted", "watches")
+    __slots__ = ("answered", "connection", "line", "posted", "watches")
 
     def __init__(self) -> None:
         self.connection: C | None = None
         self.watches: list[Watch] = []
         self.line: C | None = None
         self.posted: deque[Exchange] = deque()
+        self.answered: bool = True
+
+    def post(self, exchange: Exchange) -> bool:
+        """Note that a batch is posted, and tell whether a round trip begins with it."""
+        self.posted.append(exchange)
+        begins, self.answered = self.answered, False
+        return begins
+
+    def collect(self) -> Exchange:
+        """Take the oldest of the posted batches."""
+        self.answered = True
+        return self.posted.popleft()
 
     def broke(self, error: Exception) -> None:
         """Note that the line broke, of which everything on the way depends. Once it is, what was not sent waits until it is collected."""

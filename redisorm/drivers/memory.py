@@ -242,7 +242,7 @@ class BlockingMemoryDriver(BlockingDriver):
             time.sleep(pause_s)
 
     def _post(self, exchange: Exchange, pin: Pin[Connection]) -> None:
-        pin.posted.append(exchange)  # there is nobody who would go on with it: it is done when it is collected
+        pin.post(exchange)  # there is nobody who would go on with it: it is done when it is collected
 
     def _commit(self, exchange: Exchange, pin: Pin[Connection]) -> Any:
         assert isinstance(pin, _GuardedPin)
@@ -325,7 +325,7 @@ class AwaitingMemoryDriver(AwaitingDriver):
             await asyncio.sleep(pause_s)
 
     async def _post(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> None:
-        pin.posted.append(exchange)  # there is nobody who would go on with it: it is done when it is collected
+        pin.post(exchange)  # there is nobody who would go on with it: it is done when it is collected
 
     async def _commit(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> Any:
         assert isinstance(pin, _GuardedPin)

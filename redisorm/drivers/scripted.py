@@ -51,6 +51,8 @@ class ScriptedDriver:
         self._answer_of = script if callable(script) else None
         self._answers = [] if callable(script) else list(script)
         self._posted: deque[Batch] = deque()
+        self._answered = True
+        self._further = 0
         self.requests: list[Request] = []
         self.now_ms = now_ms
         self.supports = dict(supports or {})
@@ -63,8 +65,8 @@ class ScriptedDriver:
 
     @property
     def round_trips(self) -> int:
-        """How many batches and watches were sent."""
-        return sum(isinstance(request, (Batch, Watch)) for request in self.requests)
+        """How many batches and watches were sent; those posted one after the other are one."""
+        return sum(isinstance(request, (Batch, Watch)) for request in self.requests) - self._further
 
     def run(self, flow: Flow[R]) -> R:
         """Perform a flow and return its result.
@@ -102,9 +104,12 @@ class ScriptedDriver:
     def _answer(self, request: Request) -> Any:
         if isinstance(request, Post):
             self.requests.append(request.batch)
+            self._further += bool(self._posted) and not self._answered
+            self._answered = False
             self._posted.append(request.batch)
             return None
         if isinstance(request, Collect):
+            self._answered = True
             return self._told(self._posted.popleft())
         self.requests.append(request)
         if isinstance(request, Clock):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
-from redisorm.commands import Argument, Batch, Command, Flow, ForEach, Reply
+from redisorm.commands import Argument, Batch, Collect, Command, Flow, ForEach, Post, Reply
 from redisorm.errors import BackendError, DecodeError, RowTypeError, WrongTypeError
 from redisorm.keys import Keyspace
 from redisorm.mapping.base import MappedModel
@@ -24,6 +24,10 @@ OnError: TypeAlias = Literal["raise", "return"]
 
 BATCH = 1000
 """Rows of one atomic read."""
+SLICE = 64
+"""Rows of one atomic read where not all have to be as of one instant: some are decoded while the server reads the next."""
+AHEAD = 4
+"""Reads on the way while one is decoded, so that neither side waits for the other, and neither has to hold very much."""
 
 _READS: dict[CompanionKind, tuple[Argument, ...]] = {
     "list": ("LRANGE", 0, -1),
@@ -53,22 +57,40 @@ def sound(found: list[T | DecodeError | None]) -> list[T | None]:
     return cast("list[T | None]", found)
 
 
-def load_each(mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str], make: Make[M, T]) -> Flow[list[T | DecodeError | None]]:
+def load_each(
+    mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str], make: Make[M, T], *, at_once: bool = True
+) -> Flow[list[T | DecodeError | None]]:
     """Load rows as `load` does, with the error of each that cannot be read in its place.
 
-    Where a key has another type, one more round trip finds out which.
+    Where a key has another type, one more round trip finds out which. What is read next is on its way while rows are decoded.
 
     Args:
         make: What becomes of each object and of what a session has to remember of it.
+        at_once: Whether all rows, up to 1,000, have to be as of one instant; else up to 64 are.
     """
+    size = BATCH if at_once else SLICE
+    views = [View(mapper, keyspace, pk_texts[start : start + size], make) for start in range(0, len(pk_texts), size)]
+    if len(views) == 1:
+        views[0].take((yield views[0].batch()))
+    elif views:
+        yield from _take_in_turn(views)
     found: list[T | DecodeError | None] = []
-    for start in range(0, len(pk_texts), BATCH):
-        view = View(mapper, keyspace, pk_texts[start : start + BATCH], make)
-        view.take((yield view.batch()))
+    for view in views:
         if view.is_odd:
             yield from view.settle()
         found += view.found
     return found
+
+
+def _take_in_turn(views: Sequence[View[Any, Any]]) -> Flow[None]:
+    """Decode what has come while the server reads what comes next."""
+    for view in views[:AHEAD]:
+        yield Post(view.batch())
+    for place, view in enumerate(views):
+        replies = yield Collect()
+        if place + AHEAD < len(views):
+            yield Post(views[place + AHEAD].batch())
+        view.take(replies)
 
 
 class View(Generic[M, T]):

@@ -37,8 +37,12 @@ SWEPT = 100
 class Holder(Protocol):
     """Who the objects of a query are for."""
 
-    def _rows(self, mapper: Mapper[M], texts: Sequence[str]) -> Flow[list[tuple[M | DecodeError | None, bool]]]:
-        """The objects of rows by the texts of their primary keys, and whether they were loaded just now."""
+    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True) -> Flow[list[tuple[M | DecodeError | None, bool]]]:
+        """The objects of rows by the texts of their primary keys, and whether they were loaded just now.
+
+        Args:
+            at_once: Whether they have to be as of one instant, as far as `load_each` sees to that.
+        """
         ...
 
 
@@ -48,8 +52,8 @@ class Alone:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
 
-    def _rows(self, mapper: Mapper[M], texts: Sequence[str]) -> Flow[list[tuple[M | DecodeError | None, bool]]]:
-        found = yield from loaded_each(mapper, self._namespace, list(texts))
+    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True) -> Flow[list[tuple[M | DecodeError | None, bool]]]:
+        found = yield from loaded_each(mapper, self._namespace, list(texts), at_once=at_once)
         return [(one, True) for one in found]
 
 
@@ -129,7 +133,7 @@ class Reading(Generic[M]):
         return members
 
     def _load(self, members: Sequence[bytes]) -> Flow[list[M]]:
-        found = yield from self._holder._rows(self._asked.mapper, [member.decode() for member in members])
+        found = yield from self._holder._rows(self._asked.mapper, [member.decode() for member in members], at_once=False)
         objects: list[M] = []
         for one, is_fresh in found:
             if isinstance(one, DecodeError):

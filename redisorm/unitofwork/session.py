@@ -47,14 +47,14 @@ class BaseSession(UnitOfWork):
         found = yield from self._rows(mapper, [mapper.pk_text(pk) for pk in pks])
         return [one for one, _ in found]
 
-    def _rows(self, mapper: Mapper[M], texts: Sequence[str]) -> Flow[list[tuple[M | DecodeError | None, bool]]]:
+    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True) -> Flow[list[tuple[M | DecodeError | None, bool]]]:
         """The objects of rows by the texts of their primary keys, and whether they were loaded just now."""
         self._check_database(mapper)
         keys = mapper.keyspace(self.database.namespace).rows(texts)
         known: dict[str, M | DecodeError | None] = {key: self._known(mapper, key) for key in keys}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if known[key] is None}
         if missing:
-            loaded = yield from loaded_each(mapper, self.database.namespace, list(missing.values()))
+            loaded = yield from loaded_each(mapper, self.database.namespace, list(missing.values()), at_once=at_once)
             for key, obj in zip(missing, loaded, strict=True):
                 known[key] = obj
                 if isinstance(obj, MappedModel):

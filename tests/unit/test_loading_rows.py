@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from redisorm import BackendError, DecodeError, NotFoundError, RedisModel, RowTypeError, SortedSet, WrongTypeError
+from redisorm.commands import Flow, Post
 from redisorm.drivers.scripted import ScriptedDriver
-from redisorm.flows.loading import BATCH
+from redisorm.flows.decoding import LOADED
+from redisorm.flows.loading import BATCH, SLICE, load_each
+from redisorm.mapping.base import mapper_of
 from redisorm.unitofwork import verbs
 from redisorm.unitofwork.state import Phase, state_of
 from tests.unit.desk import Desk, look, reads, row_of, session_on, stored, talk, texts_of
@@ -66,6 +69,38 @@ def test_thousand_rows_are_one_round_trip_and_one_consistent_view() -> None:
     found = driver.run(verbs.get_many(User, range(BATCH + 1), ""))
     assert len(found) == BATCH + 1
     assert [(len(request.commands), getattr(request, "atomic", None)) for request in talk(driver)] == [(BATCH, True), (1, False)]
+
+
+def recorded(flow: Flow[Any], answers: list[Any]) -> tuple[Any, list[str]]:
+    """What a flow of posted reads comes to, and in which order it posts, collects and asks."""
+    steps: list[str] = []
+    waiting = iter(answers)
+    try:
+        request = next(flow)
+        while True:
+            steps.append(type(request).__name__)
+            request = flow.send(None if isinstance(request, Post) else next(waiting))
+    except StopIteration as end:
+        return end.value, steps
+
+
+def test_rows_of_no_one_instant_are_decoded_while_the_next_are_read() -> None:
+    mapper = mapper_of(User)
+    texts = [str(pk) for pk in range(6 * SLICE + 1)]
+    rows = [texts_of(User, {"id": pk, "name": f"n{pk}"}) for pk in texts]
+    rows[SLICE] = [None] * len(rows[0])
+    parts = [rows[start : start + SLICE] for start in range(0, len(rows), SLICE)]
+    found, steps = recorded(load_each(mapper, mapper.keyspace(""), texts, LOADED, at_once=False), [*parts, [0]])
+    assert [one and one.obj.name for one in found] == [None if place == SLICE else f"n{place}" for place in range(len(rows))]
+    assert steps == ["Post"] * 4 + ["Collect", "Post"] * 3 + ["Collect"] * 4 + ["Batch"]
+
+
+def test_few_rows_of_no_one_instant_are_asked_for_at_once() -> None:
+    mapper = mapper_of(User)
+    row = texts_of(User, {"id": 1, "name": "x"})
+    found, steps = recorded(load_each(mapper, mapper.keyspace(""), ["1"] * SLICE, LOADED, at_once=False), [[row] * SLICE])
+    assert (len(found), steps) == (SLICE, ["Batch"])
+    assert recorded(load_each(mapper, mapper.keyspace(""), [], LOADED, at_once=False), []) == ([], [])
 
 
 def test_rows_come_in_the_order_of_their_keys_and_absent_ones_are_none() -> None:
