@@ -22,6 +22,7 @@ from .lonerow import lone_row, write_row
 from .newrows import NewRows
 from .persistence import short_lived
 from .plan import Plan, Seen
+from .riding import ridden, write_ridden
 from .scripts import CommitScript, require_scripts
 from .seeing import Look, Tally, see
 from .spelling import Due, Spelled, spell
@@ -109,17 +110,13 @@ def commit(
     """
     scripts = yield Supports("EVALSHA")
     tally = Tally()
-    apart = rows is None and len(changes) == 1 and not (riders or guards or lives)
-    if scripts and apart and changes[0].pk is None and changes[0].mapper.is_plain:
-        yield from _number(changes, tally)
-    row = lone_row(changes[0]) if scripts and apart else None
-    if row is not None:
-        tally.add(3)
-        if (yield from write_row(row)):
-            return CommitResult(tally.commands, tally.round_trips, 1)
-        scripts = False  # it is otherwise: taken for granted once more, it would be so once more
     if riders:
         guards = [*guards, *types_of(riders)]
+    if scripts and rows is None and not lives and len(changes) < 2:
+        done = yield from _briefly(changes, riders, guards, tally)
+        if done:
+            return CommitResult(tally.commands, tally.round_trips, len(changes))
+        scripts = done is None  # it is otherwise: taken for granted once more, it would be so once more
     terms = _Terms(riders, lives, new_version, [] if due is None else due, tally)
     together: Sequence[NewRows] = ()
     if rows is not None:
@@ -205,6 +202,22 @@ def _give_key(change: Change, number: int) -> None:
 
 
 # ---- one attempt --------------------------------------------------------------------------------------------------------
+
+
+def _briefly(changes: Sequence[Change], riders: Sequence[Command], guards: Sequence[Guard], tally: Tally) -> Flow[bool | None]:
+    """Let a short script verify and write one row at most and what rides along.
+
+    Returns:
+        `None` where that is more than it does, `False` where something was otherwise and nothing was written.
+    """
+    if changes and changes[0].pk is None and changes[0].mapper.is_plain:
+        yield from _number(changes, tally)
+    alone = not (riders or guards)
+    words = lone_row(changes[0]) if changes and alone else ridden(changes, riders, guards)
+    if words is None:
+        return None
+    tally.add(3)
+    return (yield from write_row(words) if alone else write_ridden(words))
 
 
 def _at_once(plan: Plan, together: Sequence[NewRows], terms: _Terms, meanwhile: Callable[[], None] | None) -> Flow[bool]:

@@ -18,7 +18,7 @@ from .assuming import Assumption
 from .indexing import CHUNK
 from .newrows import Table
 
-__all__ = ["MOST_ARGUMENTS", "CommitScript", "call_once", "require_scripts"]
+__all__ = ["MOST_ARGUMENTS", "CommitScript", "call_once", "keys_of", "require_scripts"]
 
 MOST_ARGUMENTS = 1_000_000
 """Words of one command a server takes (`proto-max-multibulk-len` is 1,048,576)."""
@@ -95,7 +95,7 @@ class CommitScript:
         tables = [*tables, *made]
         missing = dict.fromkeys([*(key for table in tables for key in table.keys), *assumed.absent])
         commands = (*(command for command, _ in assumed.reads), *(command for _, command in rest))
-        named = (key for command in commands for key in _keys_of(command))
+        named = (key for command in commands for key in keys_of(command))
         every = list(dict.fromkeys([*missing, *keys, *named]))
         words: list[Any] = [len(every), *every, len(missing), len(assumed.types)]
         for key, kind in assumed.types.items():
@@ -176,7 +176,7 @@ def _spell_reads(reads: Sequence[tuple[Command, Reply]], words: list[Any]) -> No
         words += (len(command), *command, _spelled(reply))
 
 
-def _keys_of(command: Command) -> list[str]:
+def keys_of(command: Command) -> list[str]:
     """The keys a command names: of all those of a commit only EXISTS and UNLINK take more than one, and only PUBLISH none."""
     if command[0] in ("PUBLISH", "SPUBLISH"):
         return []

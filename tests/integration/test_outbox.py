@@ -11,6 +11,7 @@ import pytest
 from redisorm import (
     AsyncSession,
     AsyncStream,
+    BackendError,
     Channel,
     Database,
     Event,
@@ -28,6 +29,15 @@ from tests.servers import Server
 class Order(RedisModel, prefix="order", versioned=True):
     id: int
     total: int = Field(default=0, index=True)
+
+
+class Parcel(RedisModel, prefix="parcel"):
+    id: int
+    total: int = 0
+
+
+KINDS = pytest.mark.parametrize("kind", [Order, Parcel])
+"""A class whose rows have entries beside them, and one whose rows are a hash alone."""
 
 
 class OrderPlaced(Event, stream="orders"):
@@ -76,15 +86,35 @@ def test_commit_of_an_event_alone(db: Database) -> None:
     assert placed(db) == [1, 2]
 
 
-def test_commit_with_an_event_is_one_round_trip_where_the_server_runs_scripts(server: Server) -> None:
+@KINDS
+def test_commit_with_an_event_is_one_round_trip_where_the_server_runs_scripts(server: Server, kind: Any) -> None:
     with Database(server.url) as db, Session(db) as session:
-        session.add(Order(id=1))
+        session.add(kind(id=1))
         session.emit(OrderPlaced(order_id=1))
         session.commit()
-        session.get_one(Order, 1).total = 5
-        session.emit(OrderPlaced(order_id=1))
+        session.get_one(kind, 1).total = 5
+        session.emit(OrderPlaced(order_id=2))
         session.publish(OrderSeen(order_id=1))
         assert session.commit().round_trips == 1
+        with Session(db) as other:
+            assert other.get_one(kind, 1).total == 5
+        assert placed(db) == [1, 2]
+
+
+def test_row_that_is_otherwise_than_expected_is_looked_at_and_written_with_the_event(db: Database) -> None:
+    db.client.hset("parcel:1", mapping={"id": "1", "total": "7"})
+    with Session(db) as session:
+        session.add(Parcel(id=1, total=0))
+        session.emit(OrderPlaced(order_id=1))
+        session.commit()
+        parcel = session.get_one(Parcel, 1)
+        db.client.delete("parcel:1")
+        parcel.total = 5
+        session.emit(OrderPlaced(order_id=2))
+        with pytest.raises(StaleObjectError, match="Parcel 1 is gone"):
+            session.commit()
+        assert (placed(db), db.client.exists("parcel:1")) == ([1], 0)
+        session.rollback()
 
 
 def test_rollback_drops_events_and_messages(db: Database) -> None:
@@ -129,16 +159,18 @@ def test_batches_tell_at_the_end(db: Database) -> None:
     assert Session(db).get_many(Order, range(25)).count(None) == 0
 
 
-def test_stream_key_of_another_type_stops_the_whole_commit(db: Database) -> None:
+@KINDS
+def test_stream_key_of_another_type_stops_the_whole_commit(db: Database, kind: Any) -> None:
     db.client.set("orders", "x")
     with Session(db) as session:
-        session.add(Order(id=1))
+        session.add(kind(id=1))
         session.emit(OrderPlaced(order_id=1))
         with pytest.raises(WrongTypeError, match="orders is a string where a stream is needed; nothing was written") as caught:
             session.commit()
         assert (caught.value.key, caught.value.expected, caught.value.found) == ("orders", "stream", "string")
-        assert not session.exists(Order, 2)
-        assert db.client.exists("order:1") == 0
+        assert not session.exists(kind, 2)
+        with Session(db) as other:
+            assert not other.exists(kind, 1)
         db.client.delete("orders")
         session.commit()
     assert placed(db) == [1]
@@ -164,18 +196,21 @@ def test_user_without_scripts_commits_events_all_the_same(server: Server) -> Non
     server.ask("ACL", "DELUSER", "plain")
 
 
-def test_user_who_may_not_write_the_stream_writes_nothing(server: Server) -> None:
-    server.ask("ACL", "SETUSER", "orderer", "on", ">pw", "~order:*", "&*", "+@all")
+@KINDS
+@pytest.mark.parametrize("rights", [("~order:*", "~parcel:*", "+@all"), ("~*", "+@all", "-xadd"), ("~*", "+@all", "-hset")])
+def test_user_who_may_not_write_the_stream_or_the_row_writes_nothing(server: Server, kind: Any, rights: tuple[str, ...]) -> None:
+    server.ask("ACL", "SETUSER", "orderer", "on", ">pw", "&*", *rights)
     with Database(server.url, username="orderer", password="pw") as db, Session(db) as session:
-        session.add(Order(id=1))
+        session.add(kind(id=1))
         session.emit(OrderPlaced(order_id=1))
-        error: Any
-        with pytest.raises(Exception, match="NOPERM") as error:
+        with pytest.raises(BackendError, match="NOPERM") as error:
             session.commit()
         assert error.value.code == "NOPERM"
-        assert db.client.exists("order:1") == 0
         session.rollback()
+        assert not session.exists(kind, 1)
     server.ask("ACL", "DELUSER", "orderer")
+    with Database(server.url) as db:
+        assert placed(db) == []
 
 
 def test_event_is_what_it_was_when_it_was_emitted(db: Database) -> None:

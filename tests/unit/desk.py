@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from redisorm import AsyncSession, Database, Session
 from redisorm.commands import Batch, Command, Watch
 from redisorm.drivers.scripted import Script, ScriptedDriver
-from redisorm.flows import lonerow
+from redisorm.flows import lonerow, riding
 from redisorm.keys import LIFE, VERSION
 from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.unitofwork import verbs
@@ -66,6 +66,7 @@ class ScriptCall(NamedTuple):
         reads: Other reads, with the replies they must have, spelled.
         tables: New rows: fields, keys and the values row by row.
         writes: The other writes.
+        entry: The stream, group, consumer and id of the entry that must be pending, where a call for few commands says so.
     """
 
     keys: list[str]
@@ -75,13 +76,16 @@ class ScriptCall(NamedTuple):
     reads: list[tuple[Command, bytes]]
     tables: list[tuple[list[Any], list[str], list[Any]]]
     writes: list[Command]
+    entry: tuple[str, ...] = ()
 
 
 def script_call(request: Batch | Watch) -> ScriptCall:
-    """Read a call of the commit's script apart, or of the one for a lone row."""
+    """Read a call of the commit's script apart, or of one of those for a lone row and for few commands."""
     (command,) = request.commands
     if command[1] == lonerow.SHA:
         return _lone_row(list(command[2:]))
+    if command[1] == riding.SHA:
+        return _few_commands(list(command[2:]))
     words: Any = iter(command[2:])
 
     def take(count: int) -> list[Any]:
@@ -117,9 +121,25 @@ def _lone_row(words: list[Any]) -> ScriptCall:
     return ScriptCall(keys, [], {}, [(("HMGET", row, *names), texts)], reads, [], [("HSET", row, *sets), *writes])
 
 
+def _few_commands(words: list[Any]) -> ScriptCall:
+    keys, rest = words[1 : words[0] + 1], iter(words[words[0] + 1 :])
+
+    def take(count: int) -> list[Any]:
+        return [next(rest) for _ in range(count)]
+
+    count = next(rest)
+    row = take(next(rest))
+    call = _lone_row([count, *keys[:count], *row]) if count else ScriptCall([], [], {}, [], [], [], [])
+    types = dict(take(2) for _ in range(next(rest)))
+    entry = tuple(filter(None, take(4)))
+    writes = [tuple(take(next(rest))) for _ in range(next(rest))]
+    assert list(rest) == []
+    return call._replace(keys=keys, types=types, entry=entry, writes=[*call.writes, *writes])
+
+
 def agreeing(request: Batch | Watch) -> list[Any]:
     """The answer of a server on which a script finds everything as expected: 1 for each write, and nothing is due to be swept."""
-    if request.commands[0][1] == lonerow.SHA:
+    if request.commands[0][1] in (lonerow.SHA, riding.SHA):
         return [1]
     return [[[] if command[0] == "ZRANGE" else 1 for command in script_call(request).writes]]
 

@@ -12,8 +12,10 @@ from redisorm.commands import Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.committing import commit
 from redisorm.flows.guarding import Ownership
+from redisorm.flows.indexing import CHUNK
+from redisorm.flows.riding import SHA
 from redisorm.unitofwork.work import new_version
-from tests.unit.desk import Desk, answering, atomic, look, script_call, scripting, session_on, stored, talk
+from tests.unit.desk import Desk, agreeing, answering, atomic, look, script_call, scripting, session_on, stored, talk
 from tests.zoo.indexed import Member
 from tests.zoo.models import Board, User
 
@@ -76,10 +78,82 @@ def test_rider_whose_key_has_another_type_is_refused_before_anything_is_written(
 
 def test_script_looks_at_the_type_of_a_riders_key_itself_and_a_channel_is_no_key() -> None:
     driver = scripting()
-    driver.run(commit_of([], [XADD, PUBLISH]))
+    done = driver.run(commit_of([], [XADD, PUBLISH]))
     call = script_call(talk(driver)[0])
     assert call.writes == [XADD, PUBLISH]
     assert call.keys == ["stream:orders"]
+    assert call.types == {"stream:orders": "stream"}
+    assert done == (3, 1, 0)
+
+
+def test_one_row_and_its_riders_are_one_short_script() -> None:
+    desk = Desk(agreeing, supports={"EVALSHA": True})
+    result = riding(desk, XADD, PUBLISH).commit()
+    (request,) = talk(desk)
+    assert request.commands[0][1] == SHA
+    call = script_call(request)
+    assert call.keys == ["user:1", "stream:orders"]
+    assert call.rows == [(("HMGET", "user:1", "id", ":ttl"), [b"=1", b"-"])]
+    assert call.writes == [("HSET", "user:1", "name", "Bea"), XADD, PUBLISH]
+    assert (result.objects, result.round_trips) == (1, 1)
+
+
+def test_message_needs_no_key_and_so_only_the_row_is_verified() -> None:
+    desk = Desk(agreeing, supports={"EVALSHA": True})
+    session = session_on(desk)
+    session.add(User(id=1, name="Ann"))
+    session._ride(PUBLISH)
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert (call.keys, call.absent, call.types, call.writes) == (["user:1"], ["user:1"], {}, [PUBLISH])
+
+
+def test_what_is_otherwise_than_the_short_script_takes_it_for_is_looked_at() -> None:
+    look: Any = answering([b"stream", [b"1", b"60"]])
+
+    def answer(request: Any) -> Any:
+        return [None] if request.commands[0][0] == "EVALSHA" else look(request)
+
+    desk = Desk(answer, supports={"EVALSHA": True})
+    result = riding(desk, XADD).commit()
+    _, watch, write = talk(desk)
+    assert isinstance(watch, Watch)
+    assert [command[0] for command in getattr(write, "commands", ())] == ["HSET", "PEXPIREAT", "XADD"]
+    assert result.round_trips == 3
+
+
+def large(name: str) -> tuple[str, ...]:
+    """A command too long for the short script."""
+    return (name, "queue", *map(str, range(CHUNK)))
+
+
+@pytest.mark.parametrize("rider", [large("RPUSH"), large("LPUSH")])
+def test_long_commands_and_rows_with_more_than_a_hash_go_the_general_way(rider: tuple[str, ...]) -> None:
+    driver = scripting()
+    driver.run(commit_of([], [rider]))
+    board = Board(id=1, tags={"a"})
+    desk = Desk(agreeing, supports={"EVALSHA": True})
+    session = session_on(desk)
+    session.add(board)
+    session._ride(XADD)
+    session.commit()
+    for one in (driver, desk):
+        assert talk(one)[0].commands[0][1] != SHA
+
+
+def test_guard_that_the_short_script_does_not_know_is_left_to_the_general_one() -> None:
+    class Odd:
+        watched = ("other",)
+        read = ("GET", "other")
+        wanted = b"x"
+
+        def check(self, reply: Any) -> None:
+            assert reply == b"x"
+
+    driver = scripting()
+    driver.run(commit_of([], [XADD], guards=[Odd()]))
+    call = script_call(talk(driver)[0])
+    assert call.reads == [(("GET", "other"), b"$1:x")]
 
 
 def test_rollback_drops_riders() -> None:
@@ -132,10 +206,21 @@ def test_entry_that_was_given_to_another_worker_commits_nothing(reply: list[Any]
     assert driver.round_trips == 1
 
 
-def test_script_expects_the_entry_to_be_its_workers_however_long_it_has_been_idle() -> None:
+def test_short_script_expects_the_entry_to_be_its_workers() -> None:
     driver = scripting()
     driver.run(commit_of([], [("XACK", "stream:orders", "billing", "5-0")], guards=[OWNED]))
     call = script_call(talk(driver)[0])
+    assert call.entry == ("stream:orders", "billing", "worker-1", "5-0")
+    assert call.keys == ["stream:orders"]
+    assert call.writes == [("XACK", "stream:orders", "billing", "5-0")]
+
+
+def test_script_expects_the_entry_to_be_its_workers_however_long_it_has_been_idle() -> None:
+    desk = Desk(agreeing, supports={"EVALSHA": True})
+    session = acknowledging(desk)
+    session.add_all([User(id=1, name="Ann"), User(id=2, name="Bea")])
+    session.commit()
+    call = script_call(talk(desk)[0])
     assert call.reads == [(PENDING, b"*1*2$3:5-0$8:worker-1")]
     assert {"stream:orders", "stream:orders::billing:claims"} <= set(call.keys)
 

@@ -1,0 +1,58 @@
+-- Verify what one row and the commands beside it rely on, and then write all of it: the body of row.lua stands before this as `write`.
+--
+-- KEYS  those of row.lua, and then every key of the commands
+-- ARGV  count of keys of row.lua, or 0 where there is no row; count of its arguments, and these
+--       count of typed keys, then for each: key, the type it must have, if it is there
+--       the entry that must be pending: stream, group, consumer and id; or four empty words
+--       count of commands, then for each: count of words, words …
+--
+-- Returns 1, or false where something is not as expected and nothing was written.
+-- A script does not roll back, so a command this user may not run is refused before the first write too.
+
+local ARGV, KEYS, call, unpack = ARGV, KEYS, redis.call, unpack
+
+local at = 1
+local function number()
+  at = at + 1
+  return tonumber(ARGV[at - 1])
+end
+local function take(size)
+  at = at + size
+  return at - size, at - 1
+end
+
+local keys, words = number(), number()
+local row, last = take(words)
+for _ = 1, number() do
+  local key, kind = take(2)
+  local found = call('TYPE', ARGV[key]).ok
+  if found ~= 'none' and found ~= ARGV[kind] then return false end
+end
+local stream, id = take(4)
+if ARGV[id] ~= '' then
+  local held = redis.pcall('XPENDING', ARGV[stream], ARGV[stream + 1], ARGV[id], ARGV[id], 1)
+  if held.err or not held[1] or held[1][2] ~= ARGV[stream + 2] then return false end
+end
+
+local function refusal(name, key, ...)
+  if redis.acl_check_cmd(name, key, ...) then return nil end
+  return redis.error_reply('NOPERM this user may not run ' .. name .. ' on ' .. key)
+end
+local refused = keys > 0 and refusal('HSET', KEYS[1], '', '')
+local riders = at
+for _ = 1, number() do
+  local first, final = take(number())
+  refused = refused or refusal(unpack(ARGV, first, final))
+end
+if refused then return refused end
+
+if keys > 0 then
+  local written = write({unpack(KEYS, 1, keys)}, {unpack(ARGV, row, last)})
+  if not written or type(written) == 'table' then return written end
+end
+at = riders
+for _ = 1, number() do
+  local first, final = take(number())
+  call(unpack(ARGV, first, final))
+end
+return 1

@@ -1,0 +1,64 @@
+"""A commit of one row, or none, and of what rides along: events, messages, the acknowledgement of an entry, in one short script.
+
+It is what an outbox and a worker do all the time. What is otherwise than taken for granted is left to the general way, which looks first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from redisorm.commands import Command, Flow
+
+from .changes import Change
+from .guarding import Guard, KeyType, Ownership
+from .indexing import CHUNK
+from .lonerow import lone_row
+from .scripts import call_once, keys_of
+
+__all__ = ["SHA", "ridden", "write_ridden"]
+
+_LUA = files("redisorm.flows") / "lua"
+_PARTS = [(_LUA / name).read_text(encoding="utf-8") for name in ("row.lua", "riders.lua")]
+_TEXT = "local function write(KEYS, ARGV)\n{}end\n\n{}".format(*_PARTS)
+SHA = hashlib.sha1(_TEXT.encode(), usedforsecurity=False).hexdigest()
+"""The name of the script at the server."""
+
+_NOBODYS = ("", "", "", "")
+
+
+def ridden(changes: Sequence[Change], riders: Sequence[Command], guards: Sequence[Guard]) -> Command | None:
+    """Spell a commit of at most one lone row with what rides along; `None` where it is more than that, or nothing has to be verified.
+
+    Args:
+        guards: What must hold, the types of the riders' keys among it.
+    """
+    if len(changes) > 1 or not (changes or guards) or any(len(command) > CHUNK for command in riders):
+        return None
+    row = lone_row(changes[0]) if changes else (0,)
+    if row is None:
+        return None
+    types: list[Any] = []
+    entry: tuple[str, ...] = _NOBODYS
+    for guard in guards:
+        if isinstance(guard, KeyType):
+            types += (guard.key, guard.kind)
+        elif isinstance(guard, Ownership):
+            entry = (guard.stream, guard.group, guard.consumer, guard.entry_id)
+        else:
+            return None
+    count = int(row[0])
+    keys, arguments = row[1 : count + 1], row[count + 1 :]
+    named = dict.fromkeys([*filter(None, entry[:1]), *(key for command in riders for key in keys_of(command))])
+    words: list[Any] = [count + len(named), *keys, *named, count, len(arguments), *arguments, len(types) // 2, *types, *entry, len(riders)]
+    for command in riders:
+        words.append(len(command))
+        words += command
+    return words
+
+
+def write_ridden(words: Command) -> Flow[bool]:
+    """Write it in one round trip; `False` where something is not as expected and nothing was written."""
+    return (yield from call_once(SHA, _TEXT, words)) is not None
