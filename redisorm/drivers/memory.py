@@ -242,7 +242,8 @@ class BlockingMemoryDriver(BlockingDriver):
             time.sleep(pause_s)
 
     def _post(self, exchange: Exchange, pin: Pin[Connection]) -> None:
-        pin.post(exchange)  # there is nobody who would go on with it: it is done when it is collected
+        # There is nobody who would go on with it: it is done when it is collected, and counts then.
+        self.round_trips += pin.post(exchange) - 1
 
     def _commit(self, exchange: Exchange, pin: Pin[Connection]) -> Any:
         assert isinstance(pin, _GuardedPin)
@@ -325,7 +326,8 @@ class AwaitingMemoryDriver(AwaitingDriver):
             await asyncio.sleep(pause_s)
 
     async def _post(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> None:
-        pin.post(exchange)  # there is nobody who would go on with it: it is done when it is collected
+        # There is nobody who would go on with it: it is done when it is collected, and counts then.
+        self.round_trips += pin.post(exchange) - 1
 
     async def _commit(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> Any:
         assert isinstance(pin, _GuardedPin)
