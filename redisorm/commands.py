@@ -83,7 +83,7 @@ class ForEach(Sequence[Command]):
     __hash__ = None  # type: ignore[assignment]  # like a list
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, it would take three times as long to make
 class Batch:
     """Send commands in one round trip; the answer is the list of their replies in order.
 

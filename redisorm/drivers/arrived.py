@@ -9,14 +9,16 @@ reads every reply.
 
 from __future__ import annotations
 
+import socket
 from importlib import import_module
 from typing import Any, Protocol
 
 import redis
 from hiredis import PushNotification, Reader
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["KNOWN_MAJOR", "Parser", "parser_of", "take_arrived"]
+__all__ = ["KNOWN_MAJOR", "Parser", "parser_of", "receive", "socket_of", "take_arrived"]
 
 KNOWN_MAJOR = "8"
 """The major version of redis-py whose private names these are."""
@@ -49,6 +51,38 @@ def parser_of(connection: Any) -> Parser | None:
     """The parser of a connected connection, where it is one whose buffer can be read; `None` for all others."""
     parser: Any = getattr(connection, "_parser", None)
     return parser if type(parser) in _PARSERS and type(parser._reader) is Reader else None
+
+
+def socket_of(parser: Parser) -> socket.socket | None:
+    """The socket that a parser of a blocking connection reads, where it is one of the operating system's; `None` for all others."""
+    sock: Any = getattr(parser, "_sock", None)
+    return sock if isinstance(sock, socket.socket) else None
+
+
+def receive(parser: Parser, sock: socket.socket, replies: list[Any], count: int) -> None:
+    """Wait for the replies of a blocking connection and append them, refusals among them, until there are `count`.
+
+    Raises:
+        redis.ConnectionError: The connection was closed, or a reply says that it is of no use.
+        redis.TimeoutError: Nothing came in the usual time.
+    """
+    line: Any = parser
+    buffer, reader = line._buffer, line._reader
+    has_some = reader.has_data()  # of an answer that came along with the one before
+    try:
+        while len(replies) < count:
+            if not has_some:
+                size = sock.recv_into(buffer)
+                if not size:
+                    raise RedisConnectionError("Connection closed by server.")
+                reader.feed(buffer, 0, size)
+            has_some = False
+            for pushed in take_arrived(parser, replies, count):
+                parser.handle_push_response(pushed)
+    except TimeoutError as error:
+        raise RedisTimeoutError("Timeout reading from socket") from error
+    except OSError as error:
+        raise RedisConnectionError(f"Error while reading from socket: {error}") from error
 
 
 def take_arrived(parser: Parser, replies: list[Any], count: int) -> list[Any]:

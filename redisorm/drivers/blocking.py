@@ -20,7 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from redisorm.commands import Batch, Clock, Collect, Flow, Post, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
-from redisorm.drivers.arrived import parser_of, take_arrived
+from redisorm.drivers.arrived import parser_of, receive, socket_of, take_arrived
 from redisorm.drivers.exchange import SCRIPTING, Exchange, Pin
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.waiting import waiting_pool
@@ -227,10 +227,15 @@ class BlockingDriver:
         return replies
 
     def _read(self, connection: Connection, exchange: Exchange, replies: list[Any]) -> None:
+        parser, count = parser_of(connection), len(exchange.chunks)
+        if parser is not None and not (exchange.waits_s or connection.health_check_interval):
+            sock = socket_of(parser)
+            if sock is not None:
+                receive(parser, sock, replies, count)
+                return
         read = connection.read_response
         if exchange.waits_s:
             read = partial(read, timeout=exchange.patience(connection.socket_timeout))
-        parser, count = parser_of(connection), len(exchange.chunks)
         while len(replies) < count:
             try:
                 replies.append(read(disable_decoding=True))

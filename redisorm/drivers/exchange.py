@@ -6,12 +6,12 @@ It knows commands, bytes and errors; sockets, pools and waiting belong to `block
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import Any, Generic, TypeVar
 
 from redisorm.commands import Batch, Command, Watch
-from redisorm.drivers.packing import packed_each
+from redisorm.drivers.packing import Long, packed_each
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.translate import code_of, key_of, said, translate, where
 from redisorm.errors import BackendError, CommitUnknownError, ConnectionFailedError, RedisormError, UnsupportedServerError
@@ -97,11 +97,14 @@ _TIMEOUT_LAST = frozenset({"BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN",
 _TIMEOUT_FIRST = frozenset({"BLMPOP", "BZMPOP"})
 _TIMEOUT_MS_LAST = frozenset({"WAIT", "WAITAOF"})
 _TIMEOUT_AFTER_BLOCK = frozenset({"XREAD", "XREADGROUP"})
+_WAITING = _TIMEOUT_LAST | _TIMEOUT_FIRST | _TIMEOUT_MS_LAST | _TIMEOUT_AFTER_BLOCK
 
 
 def waiting_time(command: Command) -> float:
     """Return how long a command makes the server wait, in seconds: mostly 0, and infinity where it waits for ever."""
     name, word = command[0], None
+    if name not in _WAITING:
+        return 0.0
     scale = 1.0
     if name in _TIMEOUT_LAST:
         word = command[-1]
@@ -143,13 +146,18 @@ class Exchange:
         # Many commands in one packet that wait one after the other make no sense, and looking at each would cost.
         self.waits_s = waiting_time(commands[0]) if len(commands) == 1 else 0.0
 
-    def packet(self) -> Iterator[bytes]:
+    def packet(self) -> Iterable[bytes]:
         """Everything in order: in one piece, or in several where a command is long.
 
         Raises:
             TypeError: A word of a long command is no str, bytes or int.
             UnicodeEncodeError: A str of a long command has no UTF-8 form.
         """
+        if Long in map(type, self.chunks):
+            return self._pieces()
+        return (b"".join(self.chunks),)  # type: ignore[arg-type]  # none of them is long
+
+    def _pieces(self) -> Iterator[bytes]:
         waiting: list[bytes] = []
         for chunk in self.chunks:
             if isinstance(chunk, bytes):

@@ -51,7 +51,7 @@ class Long:
 
 def packed_each(commands: Sequence[Command]) -> list[bytes | Long]:
     """Spell many commands, as `packed` does each; long ones when their turn to be sent comes."""
-    if not isinstance(commands, ForEach) or not commands:
+    if type(commands) is not ForEach or not commands:
         return [packed(command) if len(command) < LONG else Long(command) for command in commands]
     head = b"*%d\r\n%b$" % (2 + len(commands.words), _body((commands.name,)))
     tail = b"\r\n" + _body(commands.words)

@@ -20,6 +20,7 @@ class Connection(Protocol):
     retry: Retry
     is_connected: bool
     socket_timeout: float | None
+    health_check_interval: float
 
     def check_health(self) -> None:
         """PING where `health_check_interval` is over."""

@@ -34,6 +34,7 @@ ATTEMPTS = 64
 """Times a commit is tried again when other writers change what it reads, with a growing random pause between."""
 LONGEST_PAUSE_S = 0.1
 FIELD_LIFE = "HPEXPIREAT"
+SCRIPTS = Supports("EVALSHA")
 
 
 class NewRowsOf(Protocol):
@@ -108,7 +109,7 @@ def commit(
         ConcurrentUpdateError: Other writers won the race every time.
         UnsupportedServerError: The server lacks a command that a change needs.
     """
-    scripts = yield Supports("EVALSHA")
+    scripts = yield SCRIPTS
     tally = Tally()
     if riders:
         guards = [*guards, *types_of(riders)]
@@ -216,7 +217,7 @@ def _briefly(changes: Sequence[Change], riders: Sequence[Command], guards: Seque
     words = lone_row(changes[0]) if changes and alone else ridden(changes, riders, guards)
     if words is None:
         return None
-    tally.add(3)
+    tally.add(1 if alone else 3)
     return (yield from write_row(words) if alone else write_ridden(words))
 
 

@@ -67,7 +67,7 @@ def _new_row(change: Change, sets: Sequence[Text]) -> Command | None:
 
 def _loaded_row(change: Change, sets: Sequence[Text]) -> Command | None:
     mapper = change.mapper
-    touched: list[Any] = [name for name in sets[::2] if name in mapper.index_fields]
+    touched: list[Any] = [name for name in sets[::2] if name in mapper.index_fields] if mapper.indexed else []
     former = None if change.former is None else change.former(touched)
     if former is None or former.life is not None:
         return None
@@ -125,4 +125,4 @@ def _entry(index: Index, values: Sequence[Any], key: str, pk_text: str) -> tuple
 
 def write_row(words: Command) -> Flow[bool]:
     """Write a lone row in one round trip; `False` where it is not as expected and nothing was written."""
-    return (yield from call_once(SHA, _ROW, words)) is not None
+    return (yield from call_once(SHA, _ROW, words, atomic=False)) is not None

@@ -310,9 +310,9 @@ def mapper_of(model: type[Any]) -> Mapper[Any]:
     Raises:
         MappingError: The class has no keys (`abstract=True`), or a name in its annotations is still not defined.
     """
-    mapper = getattr(model, "__redisorm_mapper__", None)
+    mapper: Mapper[Any] | None = getattr(model, "__redisorm_mapper__", None)
     if mapper is not None:
-        return cast("Mapper[Any]", mapper)
+        return mapper
     if not (isinstance(model, type) and issubclass(model, MappedModel)):
         raise MappingError(f"{model!r} is not a RedisModel: derive the class from RedisModel or AsyncRedisModel")
     if model.__redisorm_abstract__:

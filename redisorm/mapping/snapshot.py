@@ -141,8 +141,8 @@ def difference(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, key: str) 
         if all(map(is_, values, before.values))
         else [i for i, (now, was) in enumerate(zip(values, before.values, strict=True)) if now is not was]
     )
-    if not changed and not mapper.slots.mutable and not mapper.companions and not mapper.open:
-        return None
+    if not mapper.changes_in_place and not mapper.slots.computed:
+        return _assigned(mapper, values, before, changed, key) if changed else None
     found = Difference(Snapshot(values, dict(before.texts), list(before.companions), before.extra))
     for place in sorted({*changed, *mapper.slots.mutable}):
         _compare(mapper, values, before, place, found, key)
@@ -152,6 +152,19 @@ def difference(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, key: str) 
     if found and mapper.slots.computed:
         _compare_computed(mapper, obj, before, found, key)
     return found or None
+
+
+def _assigned(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, places: Sequence[int], key: str) -> Difference | None:
+    """The difference where only an assignment makes one, and nothing but its own text follows from a value."""
+    spell, order, names = mapper.encoder.spell, mapper.slots.order, mapper.slots.names
+    found = Difference(Snapshot(values))
+    for place in places:
+        now, was = spell(order[place], values, place, key), spell(order[place], before.values, place, key)
+        if now is None and was is not None:
+            found.unsets.append(names[place])
+        elif now != was:
+            found.sets += (names[place], now)
+    return found if found.sets or found.unsets else None
 
 
 def _compare(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, place: int, found: Difference, key: str) -> None:

@@ -108,7 +108,7 @@ def create(obj: MappedModel, namespace: str) -> Flow[None]:
 def save(obj: MappedModel, ttl: float | timedelta | None, namespace: str) -> Flow[None]:
     """Insert an object, or update what changed; no round trip where nothing did."""
     state = state_of(obj)
-    state.wanted_life = wanted_life(ttl, type(obj).__name__)
+    state.wanted_life = None if ttl is None else wanted_life(ttl, type(obj).__name__)
     try:
         yield from _write(obj, change_of(obj, namespace))
     finally:
@@ -181,4 +181,5 @@ def _write(obj: MappedModel, change: Change | None) -> Flow[None]:
     state = state_of(obj)
     if state.snapshot is not None:
         state.phase = Phase.DETACHED
-    yield from sweep_met(met)
+    if met:
+        yield from sweep_met(met)

@@ -106,7 +106,9 @@ def former_of(mapper: Mapper[Any], state: State, fields: Collection[str]) -> For
         if name in mapper.slots.names:
             place = mapper.slots.place(name)
             texts[name] = mapper.encoder.spell(mapper.slots.order[place], snapshot.values, place, state.key)
-    elements = {one.name: list(stored) for one, stored in zip(mapper.companions, snapshot.companions, strict=True)}
+    elements: dict[str, Any] = {}
+    if mapper.companions:
+        elements = {one.name: list(stored) for one, stored in zip(mapper.companions, snapshot.companions, strict=True)}
     return Former(snapshot.values, state.life, texts, elements)
 
 
@@ -153,7 +155,8 @@ def settle(obj: MappedModel, change: Change) -> None:
         state.snapshot, state.version, state.life = None, None, None
         state.forget_wishes()
         return
-    remember_number(obj, change)
+    if change.numbered:
+        remember_number(obj, change)
     if change.difference is not None:
         state.snapshot = change.difference.after
     vars(obj).update(outcome.numbers)

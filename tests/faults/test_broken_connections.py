@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -20,6 +21,9 @@ from tests.faults.scene import Item, Scene, stored
 from tests.faults.users import as_user
 from tests.servers import KINDS, Server
 from tests.zoo.models import Numbers, Ticket, User
+
+WRITING = {"scripting": "EVALSHA", "watching": "EXEC"}
+"""The command by which each user writes one row."""
 
 TIMEOUT = 0.3
 AMPLE = 5.0
@@ -89,6 +93,30 @@ def test_commit_cut_off_before_exec_can_be_made_again(proxy: Proxy, colour: Colo
     assert scene.is_settled()
     scene.check_all_happened()
     scene.close()
+
+
+@pytest.mark.parametrize("kind", ["lose", "halve", "silence", "delay", "cut"])
+def test_lost_answer_to_the_write_of_one_row_is_unknown_and_it_is_not_sent_again(
+    kind: Any, proxy: Proxy, colour: Colour, opened: Open, server: Server, user: str
+) -> None:
+    db = opened(as_user(proxy.url, user), timeout=patience(kind), retry=retrying(), max_connections=1, pool_timeout=1)
+    with closing(colour.Session(db)) as session:
+        session.add(User(id=1, name="Ann"))
+        colour.do(session.commit())
+        session.add(two := User(id=2, name="Ann"))
+        colour.do(session.commit())
+        sent = proxy.delivered[WRITING[user]]
+        proxy.arm(Fault(kind, WRITING[user], times=5, seconds=2 * TIMEOUT))
+        two.name = "Bea"
+        with pytest.raises(CommitUnknownError, match="not sent again by itself; read the rows again") as caught:
+            colour.do(session.commit())
+        assert (caught.value.command, caught.value.key) == (WRITING[user], "user:2")
+        proxy.heal()
+        executed = kind != "cut"
+        assert proxy.delivered[WRITING[user]] - sent == executed
+        assert stored(server.port)["user:2"][0][b"name"] == (b"Bea" if executed else b"Ann")
+        colour.do(session.commit())
+        assert stored(server.port)["user:2"][0][b"name"] == b"Bea"
 
 
 @pytest.mark.parametrize("kind", ["lose", "cut", "halve"])
@@ -190,17 +218,20 @@ def test_lost_number_is_left_out(proxy: Proxy, colour: Colour, db: Database, ser
     session.close()
 
 
-def test_second_commit_of_unknown_outcome_writes_the_same_numbered_row(proxy: Proxy, colour: Colour, db: Database, server: Server) -> None:
+def test_second_commit_of_unknown_outcome_writes_the_same_numbered_row(
+    proxy: Proxy, colour: Colour, db: Database, server: Server, user: str
+) -> None:
     session = colour.Session(db)
-    colour.do(session.exists(User, 1))  # which connects
+    session.add(User(id=1, name="Ann"))
+    colour.do(session.commit())  # which connects, and the server knows the script
     session.add(ticket := Ticket(title="a"))
-    proxy.lose("EXEC")
+    proxy.lose(WRITING[user])
     with pytest.raises(CommitUnknownError):
         colour.do(session.commit())
     proxy.heal()
     colour.do(session.commit())
     assert ticket.id == 1
-    assert sorted(stored(server.port)) == ["ticket:1", "ticket::id:next"]
+    assert sorted(stored(server.port)) == ["ticket:1", "ticket::id:next", "user:1"]
     session.close()
 
 

@@ -371,7 +371,7 @@ def test_interrupt_among_replies_that_have_arrived_leaves_a_healthy_pool(valkey:
         take(parser, replies, 3)
         raise KeyboardInterrupt
 
-    _interrupt_once(valkey, lambda: monkeypatch.setattr("redisorm.drivers.blocking.take_arrived", interrupted))
+    _interrupt_once(valkey, lambda: monkeypatch.setattr(arrived, "take_arrived", interrupted))
 
 
 def _interrupt_once(valkey: Server, break_in: Callable[[], None]) -> None:

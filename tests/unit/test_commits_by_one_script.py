@@ -41,7 +41,7 @@ def test_new_row_that_is_its_hash_alone_is_one_short_script_that_writes_where_no
     driver.run(verbs.save(User(id=1, name="Ann", age=30), None, ""))
     (request,) = talk(driver)
     assert isinstance(request, Batch)
-    assert (request.atomic, request.resend) == (True, False)
+    assert (request.atomic, request.resend) == (False, False)
     assert words(driver) == [1, "user:1", 0, "id", 1, "name", "Ann", "age", 30]
 
 
