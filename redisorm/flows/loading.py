@@ -24,10 +24,10 @@ OnError: TypeAlias = Literal["raise", "return"]
 
 BATCH = 1000
 """Rows of one atomic read."""
-SLICE = 64
+SLICE = 50
 """Rows of one atomic read where not all have to be as of one instant: some are decoded while the server reads the next."""
-AHEAD = 4
-"""Reads on the way while one is decoded, so that neither side waits for the other, and neither has to hold very much."""
+AHEAD = 1000
+"""Rows on the way while others are decoded, so that neither side waits for the other, and neither has to hold very much."""
 
 _READS: dict[CompanionKind, tuple[Argument, ...]] = {
     "list": ("LRANGE", 0, -1),
@@ -66,14 +66,14 @@ def load_each(
 
     Args:
         make: What becomes of each object and of what a session has to remember of it.
-        at_once: Whether all rows, up to 1,000, have to be as of one instant; else up to 64 are.
+        at_once: Whether all rows, up to 1,000, have to be as of one instant; else up to 50 are.
     """
     size = BATCH if at_once else SLICE
     views = [View(mapper, keyspace, pk_texts[start : start + size], make) for start in range(0, len(pk_texts), size)]
     if len(views) == 1:
         views[0].take((yield views[0].batch()))
     elif views:
-        yield from _take_in_turn(views)
+        yield from _take_in_turn(views, max(2, AHEAD // size))
     found: list[T | DecodeError | None] = []
     for view in views:
         if view.is_odd:
@@ -82,14 +82,14 @@ def load_each(
     return found
 
 
-def _take_in_turn(views: Sequence[View[Any, Any]]) -> Flow[None]:
-    """Decode what has come while the server reads what comes next."""
-    for view in views[:AHEAD]:
+def _take_in_turn(views: Sequence[View[Any, Any]], ahead: int) -> Flow[None]:
+    """Decode what has come while the server reads what comes next: so many views are on the way at most."""
+    for view in views[:ahead]:
         yield Post(view.batch())
     for place, view in enumerate(views):
         replies = yield Collect()
-        if place + AHEAD < len(views):
-            yield Post(views[place + AHEAD].batch())
+        if place + ahead < len(views):
+            yield Post(views[place + ahead].batch())
         view.take(replies)
 
 

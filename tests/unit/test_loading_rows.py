@@ -86,13 +86,13 @@ def recorded(flow: Flow[Any], answers: list[Any]) -> tuple[Any, list[str]]:
 
 def test_rows_of_no_one_instant_are_decoded_while_the_next_are_read() -> None:
     mapper = mapper_of(User)
-    texts = [str(pk) for pk in range(6 * SLICE + 1)]
+    texts = [str(pk) for pk in range(22 * SLICE + 1)]
     rows = [texts_of(User, {"id": pk, "name": f"n{pk}"}) for pk in texts]
     rows[SLICE] = [None] * len(rows[0])
     parts = [rows[start : start + SLICE] for start in range(0, len(rows), SLICE)]
     found, steps = recorded(load_each(mapper, mapper.keyspace(""), texts, LOADED, at_once=False), [*parts, [0]])
     assert [one and one.obj.name for one in found] == [None if place == SLICE else f"n{place}" for place in range(len(rows))]
-    assert steps == ["Post"] * 4 + ["Collect", "Post"] * 3 + ["Collect"] * 4 + ["Batch"]
+    assert steps == ["Post"] * 20 + ["Collect", "Post"] * 3 + ["Collect"] * 20 + ["Batch"]
 
 
 def test_few_rows_of_no_one_instant_are_asked_for_at_once() -> None:
