@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from redisorm import Backlog, Database, Session
-from tests.faults.billing import Bill, Placed, Total, billing
+from tests.faults.billing import Bill, Placed, Slip, Total, billing
 from tests.faults.processes import Client
 from tests.faults.proxy import Proxy
 from tests.faults.users import allow_all, as_user
@@ -49,9 +49,9 @@ def place(db: Database, *numbers: int) -> None:
             session.emit(Placed(number=number))
 
 
-def billed(db: Database) -> Counter[int]:
+def billed(db: Database, kind: type[Bill] | type[Slip] = Bill) -> Counter[int]:
     with Session(db) as session:
-        return Counter(bill.number for bill in session.find(Bill))
+        return Counter(bill.number for bill in session.find(kind))
 
 
 def total(db: Database) -> int:
@@ -62,7 +62,7 @@ def total(db: Database) -> int:
 def bill_under_kills(db: Database, url: str, acknowledging: str, events: int) -> Outcome:
     place(db, *range(events))
     with Client("tests.faults.billing:endure", url=url, acknowledging=acknowledging, seed=events) as client:
-        kills = client.result(timeout_s=90)
+        kills = client.result(timeout_s=180)
     claims = int(db.client.hget("placed::consumer-group:billing", "claims") or 0)
     return Outcome(billed(db), total(db), kills, claims, billing(db).backlog())
 
@@ -84,6 +84,18 @@ def test_killed_workers_lose_no_event_and_write_each_exactly_once(kind: str, use
     assert outcome.backlog == Backlog(0, 0, 0.0, 0, 0)
     assert outcome.kills > 5
     assert outcome.claims > 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_workers_write_an_event_that_is_one_row_exactly_once(kind: str, request: pytest.FixtureRequest) -> None:
+    server: Server = request.getfixturevalue(kind)
+    with Database(server.flush().url) as db:
+        outcome = bill_under_kills(db, server.url, "as one row", 1_500)
+
+        print(f"{kind}: {outcome.kills} workers killed, {outcome.claims} claims")
+        assert billed(db, Slip) == dict.fromkeys(range(1_500), 1)
+        assert outcome.backlog == Backlog(0, 0, 0.0, 0, 0)
+        assert outcome.claims > 5
 
 
 def test_killed_workers_that_acknowledge_apart_from_their_commit_write_some_events_twice(redis7: Server) -> None:
