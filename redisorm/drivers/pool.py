@@ -75,17 +75,17 @@ class SteadyPool(redis.ConnectionPool):
 
     def _make_ready(self, connection: Any) -> None:
         connection.connect()
-        if self.cache is not None or self.maint_notifications_enabled():  # type: ignore[no-untyped-call]
-            return  # pushed messages may wait there, rightly
         try:
-            stale = connection.can_read()
+            unread = connection.can_read()
         except (RedisConnectionError, RedisTimeoutError, OSError):
-            stale = True
-        if stale:  # it was closed from the other side, or given back with answers unread
-            connection.disconnect()
-            connection.connect()
-            if connection.can_read():
-                raise RedisConnectionError("a new connection has something to read before anything was asked")
+            pass  # it was closed from the other side
+        else:
+            if not unread or self.cache is not None or self.maint_notifications_enabled():  # type: ignore[no-untyped-call]
+                return  # pushed messages may wait there, rightly
+        connection.disconnect()
+        connection.connect()
+        if connection.can_read():
+            raise RedisConnectionError("a new connection has something to read before anything was asked")
 
     def release(self, connection: Any) -> None:
         """Take a connection back, once; one from before a fork is only closed."""
