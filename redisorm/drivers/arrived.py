@@ -1,24 +1,26 @@
-"""Replies that have arrived already, taken out of the parser's buffer in one go.
+"""Bytes of a connection past redis-py's functions: replies that have arrived taken in one go, sockets and streams.
 
-redis-py reads one reply a call, through five functions of its own in blocking code and five coroutines in asyncio, which for
-a batch of a thousand commands costs more than all else a driver does. So the first reply is read by redis-py, which waits for
-it, and those that came with it are taken here. This is the only room that knows private names of redis-py: the parser of a
-connection, and the reader of hiredis in it. Where one of them is not what it was, `parser_of` returns `None`, and redis-py
-reads every reply.
+redis-py reads one reply a call, through five functions of its own in blocking code and five coroutines in asyncio, which costs
+as much as all else a driver does. So where replies have to be waited for, a blocking driver waits for the socket and an
+awaiting one for the stream, and all that came is taken here. This is the only room that knows private names of redis-py's
+connections: their parser, the reader of hiredis in it, their socket and their streams. Where one of them is not what it was,
+there is `None` instead, and redis-py does it all.
 """
 
 from __future__ import annotations
 
 import socket
+from asyncio import StreamReader, StreamWriter
 from importlib import import_module
-from typing import Any, Protocol
+from types import NoneType
+from typing import Any, NamedTuple, Protocol
 
 import redis
 from hiredis import PushNotification, Reader
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["KNOWN_MAJOR", "Parser", "parser_of", "receive", "socket_of", "take_arrived"]
+__all__ = ["KNOWN_MAJOR", "Parser", "Streams", "parser_of", "receive", "socket_of", "streams_of", "take_arrived"]
 
 KNOWN_MAJOR = "8"
 """The major version of redis-py whose private names these are."""
@@ -45,6 +47,8 @@ def _known_parsers() -> tuple[tuple[type, ...], object]:
 
 
 _PARSERS, _NOT_ENOUGH = _known_parsers()
+_PLAIN = frozenset({bytes, int, float, bool, NoneType, list, dict, set})
+_AT_ONCE = 1 << 18
 
 
 def parser_of(connection: Any) -> Parser | None:
@@ -91,19 +95,79 @@ def take_arrived(parser: Parser, replies: list[Any], count: int) -> list[Any]:
     Raises:
         redis.ConnectionError: A reply says that the connection is of no use.
     """
-    have = len(replies)
     gets = parser._reader.gets
-    for _ in range(count - have):
-        reply = gets(False)
-        if reply is _NOT_ENOUGH:
-            break
-        replies.append(reply)
-    kinds = set(map(type, replies[have:]))
-    if PushNotification not in kinds and not any(issubclass(kind, Exception) for kind in kinds):
-        return []
-    for reply in replies[have:]:
-        if isinstance(reply, RedisConnectionError):
-            raise reply
-    pushed = [reply for reply in replies[have:] if type(reply) is PushNotification]
-    replies[have:] = [reply for reply in replies[have:] if type(reply) is not PushNotification]
-    return pushed
+    messages: list[Any] = []
+    while True:
+        have = len(replies)
+        for _ in range(count - have):
+            reply = gets(False)
+            if reply is _NOT_ENOUGH:
+                break
+            replies.append(reply)
+        if _PLAIN.issuperset(map(type, replies[have:])):
+            return messages
+        for reply in replies[have:]:
+            if isinstance(reply, RedisConnectionError):
+                raise reply
+        pushed = [reply for reply in replies[have:] if type(reply) is PushNotification]
+        if not pushed:
+            return messages
+        messages += pushed  # and once more, for those in whose places they stood
+        replies[have:] = [reply for reply in replies[have:] if type(reply) is not PushNotification]
+
+
+class Streams(NamedTuple):
+    """A connected connection of asyncio: the two ends of its socket, and what parses in between."""
+
+    parser: Parser
+    reader: StreamReader
+    writer: StreamWriter
+
+    @property
+    def are_quiet(self) -> bool:
+        """Whether there is nothing to read, neither replies nor an end, as between two conversations."""
+        stream: Any = self.reader
+        return not (stream._buffer or self.parser._reader.has_data() or self.are_closed)
+
+    @property
+    def are_closed(self) -> bool:
+        """Whether the other side, or this one, has closed."""
+        return self.reader.at_eof() or self.reader.exception() is not None or self.writer.is_closing()
+
+    async def converse(self, packet: list[bytes], replies: list[Any], count: int) -> None:
+        """Send a packet and append its replies, refusals among them, until there are `count`.
+
+        Args:
+            packet: Its pieces; none where it was sent before, and its replies may have come along with those to another.
+            count: How many; with 0 return when the packet has left, but for a rest.
+
+        Raises:
+            redis.ConnectionError: The connection was closed, or a reply says that it is of no use.
+        """
+        parser, reader = self.parser, self.reader
+        may_have_come = not packet
+        try:
+            if packet:
+                self.writer.writelines(packet)  # what does not leave at once goes while the answer is waited for
+            if not count:
+                await self.writer.drain()
+            while len(replies) < count:
+                if not may_have_come:
+                    some = await reader.read(_AT_ONCE)
+                    if not some:
+                        raise RedisConnectionError("Connection closed by server.")
+                    parser._reader.feed(some)
+                may_have_come = False
+                for message in take_arrived(parser, replies, count):
+                    await parser.handle_push_response(message)
+        except OSError as error:
+            raise RedisConnectionError(f"Error while reading: {error}") from error
+
+
+def streams_of(connection: Any) -> Streams | None:
+    """The streams of a connected connection of asyncio, where they can be used without redis-py; `None` for all others."""
+    parser = parser_of(connection)
+    if parser is None:
+        return None
+    reader, writer = getattr(connection, "_reader", None), getattr(connection, "_writer", None)
+    return Streams(parser, reader, writer) if type(reader) is StreamReader and type(writer) is StreamWriter else None

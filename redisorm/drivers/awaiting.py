@@ -12,47 +12,31 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from importlib import import_module
 from random import random
 from typing import Any, TypeVar, cast
 
 import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
 from redisorm.commands import Batch, Clock, Collect, Flow, Post, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
-from redisorm.drivers.arrived import parser_of, take_arrived
+from redisorm.drivers.arrived import streams_of
+from redisorm.drivers.awaiting_wire import Wire
 from redisorm.drivers.exchange import SCRIPTING, Exchange, Pin
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.waiting import async_waiting_pool
 from redisorm.drivers.wire import AsyncConnection, AsyncPool
 from redisorm.errors import RedisormError
 
-if sys.version_info >= (3, 11):
-    from asyncio import timeout
-else:
-    timeout = import_module("async_timeout").timeout  # redis-py brings it along there
-
-__all__ = ["AwaitingDriver", "expire", "timeout"]
+__all__ = ["AwaitingDriver"]
 
 R = TypeVar("R")
 
 
-def expire(limit: Any) -> None:
-    """Let a `timeout` that is being waited in be over now; nothing happens where it is."""
-    now = asyncio.get_running_loop().time()
-    if not hasattr(limit, "reschedule"):  # async_timeout has other names for both
-        if not limit.expired:
-            limit.update(now)
-    elif not limit.expired():
-        limit.reschedule(now)
-
-
 def _cancellations() -> int:
     """How often this task was asked to end. redis-py connects under `asyncio.wait_for`, which before Python 3.12 may swallow that."""
-    task = asyncio.current_task()
+    task = asyncio.current_task() if sys.version_info < (3, 12) else None
     count: Callable[[], int] | None = getattr(task, "cancelling", None)
     return 0 if count is None else count()
 
@@ -71,6 +55,7 @@ class AwaitingDriver:
         self._waiting: AsyncPool | None = None
         self._server = server
         self._greeted = False
+        self._wire = Wire()
         self.commands: int = 0
         self.round_trips: int = 0
 
@@ -168,11 +153,8 @@ class AwaitingDriver:
         """Converse over a free connection and give it back, or leave it in the pin."""
         connection = None
         pool = self.waiting if exchange.waits_s else self._pool
-        cancelled = _cancellations()
         try:
-            connection = await pool.get_connection()
-            if _cancellations() > cancelled:
-                raise asyncio.CancelledError
+            connection = await self._free_connection(pool)
             replies = await self._reach(connection, exchange)
             if pin is not None:
                 pin.connection, connection = connection, None
@@ -184,12 +166,35 @@ class AwaitingDriver:
                 await self._give_back(connection, pool)
         return exchange.answer(replies)
 
+    async def _free_connection(self, pool: AsyncPool) -> AsyncConnection:
+        """Wait for a free connection that is open."""
+        cancelled = _cancellations()
+        connection = await pool.get_connection()
+        try:
+            if _cancellations() > cancelled:
+                raise asyncio.CancelledError
+            streams = streams_of(connection)
+            if streams is not None and streams.are_closed:
+                # redis-py hands these out where the server may announce maintenance.
+                await connection.disconnect(nowait=True)
+                await connection.connect()
+        except BaseException:
+            await self._give_back(connection, pool)
+            raise
+        return connection
+
     async def _reach(self, connection: AsyncConnection, exchange: Exchange) -> list[Any]:
         """Converse, again over a new connection as the client's retry policy says where that is harmless."""
-        if not exchange.resend:
+        try:
             return await self._converse(connection, exchange)
+        except (RedisError, OSError) as error:
+            if not exchange.resend:
+                raise
+            failures = [error]
 
         async def attempt() -> list[Any]:
+            if failures:  # the first attempt was the one above
+                raise failures.pop()
             # connect() would run the retry policy once more inside each of its attempts.
             if not connection.is_connected:
                 await connection.connect_check_health(retry_socket_connect=False)
@@ -219,7 +224,7 @@ class AwaitingDriver:
     async def _converse(self, connection: AsyncConnection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
         """Send the packet once and read all its replies, errors among them. The connection is closed where that breaks off."""
         try:
-            if check_health:
+            if check_health and connection.health_check_interval:
                 await connection.check_health()
             replies = await self._talk(connection, exchange, send=True, receive=True)
         except BaseException:
@@ -230,42 +235,18 @@ class AwaitingDriver:
 
     async def _talk(self, connection: AsyncConnection, exchange: Exchange, *, send: bool = False, receive: bool = False) -> list[Any]:
         replies: list[Any] = []
-        limit_s = connection.socket_timeout
-        try:
-            # One timeout round the whole exchange: redis-py's own, round each reply, cost as much as the replies.
-            connection.socket_timeout = None
-            async with timeout(exchange.patience(limit_s)):
-                if send:
-                    # What a transport has taken in leaves even after it was closed, so from here on nobody knows.
-                    exchange.maybe_executed = True
-                    exchange.sent_at = time.monotonic()
-                    await connection.send_packed_command(list(self._packet(exchange)), check_health=False)
-                if receive:
-                    await self._read(connection, exchange, replies)
-        except asyncio.TimeoutError as error:
-            raise RedisTimeoutError(f"no answer within {exchange.patience(limit_s)} s") from error
-        finally:
-            # A server that announces maintenance makes redis-py set a longer one meanwhile, which stays.
-            if connection.socket_timeout is None:
-                connection.socket_timeout = limit_s
+        count, packet = len(exchange.chunks) if receive else 0, list(self._packet(exchange)) if send else []
+        if send:
+            # What a transport has taken in leaves even after it was closed, so from here on nobody knows.
+            exchange.maybe_executed = True
+            exchange.sent_at = time.monotonic()
+        await self._wire.talk(connection, packet, replies, count, exchange.patience(connection.socket_timeout))
         if receive:
             exchange.received_at = time.monotonic()
             if exchange.unfinished(replies):
                 await connection.disconnect(nowait=True)
             self.commands += len(replies)
         return replies
-
-    async def _read(self, connection: AsyncConnection, exchange: Exchange, replies: list[Any]) -> None:
-        read = connection.read_response
-        parser, count = parser_of(connection), len(exchange.chunks)
-        while len(replies) < count:
-            try:
-                replies.append(await read(disable_decoding=True))
-            except ResponseError as refusal:
-                replies.append(refusal.with_traceback(None))
-            if parser is not None and len(replies) < count:
-                for pushed in take_arrived(parser, replies, count):
-                    await parser.handle_push_response(pushed)
 
     def _packet(self, exchange: Exchange) -> Iterable[bytes]:
         return exchange.packet()
@@ -277,7 +258,7 @@ class AwaitingDriver:
         begins = pin.post(exchange)
         try:
             if len(pin.posted) == 1:
-                pin.line = await self._pool.get_connection()
+                pin.line = await self._free_connection(self._pool)
                 await pin.line.check_health()
             if pin.line is not None:
                 self.round_trips += begins

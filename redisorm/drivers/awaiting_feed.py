@@ -15,9 +15,9 @@ from typing import Any, Generic, TypeVar
 
 from redis.exceptions import RedisError
 
-from redisorm.drivers.awaiting import expire
-from redisorm.drivers.awaiting import timeout as time_limit
 from redisorm.drivers.database import Database
+from redisorm.drivers.deadlines import expire
+from redisorm.drivers.deadlines import timeout as time_limit
 from redisorm.drivers.subscription import A_MOMENT_S, Delivery, Mailbox, Outage, Pulse, Subscription
 from redisorm.drivers.wire import AsyncConnection
 from redisorm.errors import SessionError

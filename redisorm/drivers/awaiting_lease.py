@@ -10,8 +10,8 @@ from contextlib import suppress
 from math import inf
 from typing import Any, TypeVar
 
-from redisorm.drivers.awaiting import timeout as time_limit
 from redisorm.drivers.database import Database
+from redisorm.drivers.deadlines import timeout as time_limit
 from redisorm.drivers.lease import Gates, Terms
 from redisorm.errors import CommitUnknownError, RedisormError
 

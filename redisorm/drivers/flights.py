@@ -11,6 +11,8 @@ import threading
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from redisorm.drivers.deadlines import timeout
+
 __all__ = ["AwaitingFlights", "BlockingFlights", "Flight"]
 
 E = TypeVar("E", threading.Event, asyncio.Event)
@@ -96,8 +98,6 @@ class AwaitingFlights:
 
     async def wait(self, name: str, flight: Flight[asyncio.Event], limit_s: float) -> bytes | None:
         """Wait for what is on the way, for so many seconds at most; then somebody else may go."""
-        from redisorm.drivers.awaiting import timeout  # it imports redis, which `import redisorm` must not
-
         try:
             async with timeout(limit_s):
                 await flight.landed.wait()

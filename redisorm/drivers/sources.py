@@ -15,6 +15,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import AbstractRetry, Retry
 
 from redisorm.drivers.awaiting import AwaitingDriver
+from redisorm.drivers.awaiting_pool import ReadyPool
 from redisorm.drivers.blocking import BlockingDriver
 from redisorm.drivers.pool import SteadyPool
 from redisorm.drivers.server import KnownServer
@@ -82,7 +83,7 @@ class ServerSource:
     def async_client(self) -> redis.asyncio.Redis:
         """Make a client for the running event loop. Nothing is sent."""
         retry = self._retry if isinstance(self._retry, AsyncRetry) else AsyncRetry(self._backoff(), self._retries())
-        return redis.asyncio.Redis.from_pool(redis.asyncio.BlockingConnectionPool.from_url(self._url, **{**self._options, "retry": retry}))
+        return redis.asyncio.Redis.from_pool(ReadyPool.from_url(self._url, **{**self._options, "retry": retry}))
 
     def _backoff(self) -> ExponentialWithJitterBackoff:
         return ExponentialWithJitterBackoff(base=_RETRY_BASE_S, cap=_RETRY_CAP_S)

@@ -65,12 +65,17 @@ class AsyncConnection(Protocol):
     retry: AsyncRetry
     is_connected: bool
     socket_timeout: float | None
+    health_check_interval: float
+    next_health_check: float
 
     async def check_health(self) -> None:
         """PING where `health_check_interval` is over."""
 
+    async def connect(self) -> None:
+        """Connect as often as the retry policy says, unless connected."""
+
     async def connect_check_health(self, *, retry_socket_connect: bool = ...) -> None:
-        """Connect, unless connected."""
+        """Connect, unless connected; once where it is not to try again."""
 
     async def disconnect(self, nowait: bool = ...) -> None:
         """Close the socket; nothing happens where it is closed."""

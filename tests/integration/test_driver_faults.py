@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import redis
+import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -225,6 +226,28 @@ def test_restarted_server_is_reached_again(server: Server, perform: Perform) -> 
         assert perform(db, send(("GET", "n"), resend=True)) == [None]
 
 
+def test_connection_closed_while_nobody_used_it_is_replaced_before_a_write(server: Server) -> None:
+    with Database(server.url) as db:
+        assert db.run(send(("INCR", "n"), atomic=True)) == [1]
+        server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert db.run(send(("INCR", "n"), atomic=True)) == [2]
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_connection_of_an_event_loop_closed_while_nobody_used_it_is_replaced_before_a_write(server: Server, is_given: bool) -> None:
+    async def main() -> None:
+        client = redis.asyncio.Redis.from_url(server.url) if is_given else None
+        async with Database(None if is_given else server.url, async_client=client) as db:
+            assert await db.arun(send(("INCR", "n"), atomic=True)) == [1]
+            server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await asyncio.sleep(0.05)
+            assert await db.arun(send(("INCR", "n"), atomic=True)) == [2]
+            if client is not None:
+                await client.aclose()
+
+    asyncio.run(main())
+
+
 def test_silent_server_times_out(server: Server, perform: Perform) -> None:
     with Database(server.url, timeout=0.2, retry=Retry(NoBackoff(), 0)) as db:
         perform(db, send(("SET", "n", 1)))
@@ -256,6 +279,42 @@ def test_silent_server_times_out_a_read_as_such(server: Server) -> None:
                 db.run(send(("GET", "n"), resend=True))
         finally:
             server.resume()
+
+
+def test_server_that_does_not_take_a_packet_times_out(server: Server) -> None:
+    async def main() -> None:
+        async with Database(server.url, timeout=0.2, retry=Retry(NoBackoff(), 0)) as db:
+            await db.arun(send(("SET", "n", 1)))
+            server.suspend()
+            try:
+                started = time.monotonic()
+                with pytest.raises(CommitUnknownError, match=r"no answer within 0\.2 s"):
+                    await db.arun(send(("SET", "n", b"x" * 30_000_000)))
+                assert time.monotonic() - started < 2
+            finally:
+                server.resume()
+            assert await db.arun(send(("GET", "n"), resend=True)) == [b"1"]
+
+    asyncio.run(main())
+
+
+def test_conversations_of_one_loop_time_out_each_in_its_own_time(server: Server) -> None:
+    async def main() -> None:
+        async with Database(server.url, timeout=0.3, retry=Retry(NoBackoff(), 0)) as db:
+            await asyncio.gather(*(db.arun(send(("PING",))) for _ in range(4)))
+            waiting = asyncio.ensure_future(db.arun(send(("BLPOP", "nothing", "1"))))
+            await asyncio.sleep(0.1)
+            server.ask("CLIENT", "PAUSE", "600", "WRITE")
+            started = time.monotonic()
+            tasks = [asyncio.ensure_future(db.arun(send(("SET", "n", number)))) for number in range(3)]
+            assert await db.arun(send(("GET", "n"))) == [None]
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            assert [type(result) for result in results] == [CommitUnknownError] * 3
+            assert 0.25 < time.monotonic() - started < 0.9
+            assert await waiting == [None]
+            assert await db.arun(send(("PING",))) == [b"PONG"]
+
+    asyncio.run(main())
 
 
 def test_command_that_waits_may_take_longer_than_the_timeout(valkey: Server, perform: Perform) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from redisorm.drivers import arrived
-from redisorm.drivers.arrived import KNOWN_MAJOR, parser_of, take_arrived
+from redisorm.drivers.arrived import KNOWN_MAJOR, Streams, parser_of, streams_of, take_arrived
 
 
 @pytest.fixture(params=[_HiredisParser, _AsyncHiredisParser], ids=["blocking", "awaiting"])
@@ -70,7 +72,7 @@ def test_what_was_pushed_is_no_reply(connection: Any) -> None:
     parser = fed(connection, b":1\r\n>2\r\n$3\r\nfoo\r\n:9\r\n:2\r\n:3\r\n")
     replies: list[Any] = []
     pushed = take_arrived(parser, replies, 3)
-    assert (pushed, replies) == ([[b"foo", 9]], [1, 2])
+    assert (pushed, replies) == ([[b"foo", 9]], [1, 2, 3])
     assert take_arrived(parser, replies, 3) == []
     assert replies == [1, 2, 3]
 
@@ -99,3 +101,167 @@ def test_connection_with_another_parser_is_left_to_redis_py(reader: object) -> N
     for strange in (SimpleNamespace(), SimpleNamespace(_parser=None), SimpleNamespace(_parser=parser)):
         assert parser_of(strange) is None
     assert type(hiredis.Reader()) is hiredis.Reader
+
+
+# ---- the streams of asyncio -----------------------------------------------------------------------------------------------
+
+
+class Peer(asyncio.Transport):
+    """A socket whose other side is the test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.closing = False
+
+    def write(self, packet: Any) -> None:
+        self.sent += packet
+
+    def writelines(self, packets: Any) -> None:
+        self.sent += b"".join(packets)
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+
+_writers: list[asyncio.StreamWriter] = []
+
+
+def connected(peer: Peer) -> tuple[Any, asyncio.StreamReader]:
+    """A connection of redis-py over a socket."""
+    reader = asyncio.StreamReader()
+    writer = asyncio.StreamWriter(peer, asyncio.StreamReaderProtocol(reader), reader, asyncio.get_running_loop())
+    _writers.append(writer)
+    parser: Any = _AsyncHiredisParser(65536)
+    encoder = SimpleNamespace(encoding="utf-8", encoding_errors="strict", decode_responses=False)
+    connection = SimpleNamespace(_parser=parser, _reader=reader, _writer=writer, encoder=encoder)
+    parser.on_connect(connection)
+    return connection, reader
+
+
+def of(connection: Any) -> Streams:
+    streams = streams_of(connection)
+    assert streams is not None
+    return streams
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    try:
+        asyncio.run(main())
+    finally:
+        while _writers:
+            _writers.pop().close()
+
+
+def test_streams_without_anything_to_read_are_quiet_and_open() -> None:
+    async def main() -> None:
+        connection, _ = connected(Peer())
+        assert of(connection).are_quiet
+        assert not of(connection).are_closed
+
+    run(main)
+
+
+def test_streams_with_bytes_in_them_are_not_quiet_but_open() -> None:
+    async def main() -> None:
+        connection, reader = connected(Peer())
+        reader.feed_data(b"+OK\r\n")
+        assert not of(connection).are_quiet
+        assert not of(connection).are_closed
+        connection, _ = connected(Peer())
+        connection._parser._reader.feed(b"+O")
+        assert not of(connection).are_quiet
+        assert not of(connection).are_closed
+
+    run(main)
+
+
+def test_streams_that_have_ended_are_neither_quiet_nor_open() -> None:
+    async def main() -> None:
+        connection, reader = connected(Peer())
+        reader.feed_eof()
+        assert (of(connection).are_quiet, of(connection).are_closed) == (False, True)
+        connection, reader = connected(Peer())
+        reader.set_exception(ConnectionResetError())
+        assert (of(connection).are_quiet, of(connection).are_closed) == (False, True)
+        peer = Peer()
+        connection, _ = connected(peer)
+        peer.closing = True
+        assert (of(connection).are_quiet, of(connection).are_closed) == (False, True)
+
+    run(main)
+
+
+def test_conversation_sends_a_packet_and_waits_for_all_its_replies() -> None:
+    async def main() -> None:
+        peer = Peer()
+        connection, reader = connected(peer)
+        replies: list[Any] = []
+        task = asyncio.ensure_future(of(connection).converse([b"PING\r\n", b"PING\r\n"], replies, 2))
+        for part in (b"", b"+PO", b"NG\r\n-ERR no\r", b"\n"):
+            reader.feed_data(part)
+            await asyncio.sleep(0.001)
+        await task
+        assert peer.sent == b"PING\r\nPING\r\n"
+        assert replies[0] == b"PONG"
+        assert isinstance(replies[1], ResponseError)
+        assert of(connection).are_quiet
+
+    run(main)
+
+
+def test_packet_may_be_sent_without_waiting_and_its_replies_come_along_with_others() -> None:
+    async def main() -> None:
+        connection, reader = connected(Peer())
+        streams, first, second = of(connection), list[Any](), list[Any]()
+        await streams.converse([b"PING\r\n"], first, 0)
+        assert first == []
+        await streams.converse([b"PING\r\n"], first, 0)
+        reader.feed_data(b":1\r\n:2\r\n:3\r\n")
+        await streams.converse([], first, 1)
+        await streams.converse([], second, 2)
+        assert (first, second) == ([1], [2, 3])
+        assert streams.are_quiet
+
+    run(main)
+
+
+def test_what_is_pushed_into_a_conversation_is_handed_to_redis_py(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        connection, reader = connected(Peer())
+        pushed: list[Any] = []
+
+        async def handle(message: Any) -> None:
+            pushed.append(message)
+
+        monkeypatch.setattr(connection._parser, "handle_push_response", handle)
+        reader.feed_data(b">2\r\n$3\r\nfoo\r\n:9\r\n:1\r\n")
+        replies: list[Any] = []
+        await of(connection).converse([b"PING\r\n"], replies, 1)
+        assert (pushed, replies) == ([[b"foo", 9]], [1])
+
+    run(main)
+
+
+@pytest.mark.parametrize("end", [lambda reader: reader.feed_eof(), lambda reader: reader.set_exception(ConnectionResetError(104, "reset"))])
+def test_conversation_that_breaks_off_is_a_failed_connection(end: Callable[[asyncio.StreamReader], None]) -> None:
+    async def main() -> None:
+        connection, reader = connected(Peer())
+        end(reader)
+        with pytest.raises(RedisConnectionError):
+            await of(connection).converse([b"PING\r\n"], [], 1)
+
+    run(main)
+
+
+def test_connection_over_other_streams_is_left_to_redis_py() -> None:
+    async def main() -> None:
+        for strange in ({"_reader": None}, {"_writer": None}, {"_reader": object()}, {"_parser": None}):
+            connection, _ = connected(Peer())
+            vars(connection).update(strange)
+            assert streams_of(connection) is None
+
+    run(main)
