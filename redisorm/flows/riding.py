@@ -16,7 +16,7 @@ from .changes import Change
 from .guarding import Guard, KeyType, Ownership
 from .indexing import CHUNK
 from .lonerow import lone_row
-from .scripts import call_once, keys_of
+from .scripts import MOST_ARGUMENTS, call_once, keys_of
 
 __all__ = ["SHA", "ridden", "write_ridden"]
 
@@ -56,7 +56,7 @@ def ridden(changes: Sequence[Change], riders: Sequence[Command], guards: Sequenc
     for command in riders:
         words.append(len(command))
         words += command
-    return words
+    return words if len(words) <= MOST_ARGUMENTS else None
 
 
 def write_ridden(words: Command) -> Flow[bool]:

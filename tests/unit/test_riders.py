@@ -14,6 +14,7 @@ from redisorm.flows.committing import commit
 from redisorm.flows.guarding import Ownership
 from redisorm.flows.indexing import CHUNK
 from redisorm.flows.riding import SHA
+from redisorm.flows.scripts import MOST_ARGUMENTS
 from redisorm.unitofwork.work import new_version
 from tests.unit.desk import Desk, agreeing, answering, atomic, look, script_call, scripting, session_on, stored, talk
 from tests.zoo.indexed import Member
@@ -139,6 +140,14 @@ def test_long_commands_and_rows_with_more_than_a_hash_go_the_general_way(rider: 
     session.commit()
     for one in (driver, desk):
         assert talk(one)[0].commands[0][1] != SHA
+
+
+def test_more_words_than_a_command_takes_go_without_a_script() -> None:
+    driver = scripting(answering([b"none"]))
+    driver.run(commit_of([], [XADD] * (MOST_ARGUMENTS // len(XADD))))
+    look, write = talk(driver)
+    assert look.commands == [("TYPE", "stream:orders")]
+    assert len(write.commands) == MOST_ARGUMENTS // len(XADD)
 
 
 def test_guard_that_the_short_script_does_not_know_is_left_to_the_general_one() -> None:
