@@ -18,7 +18,7 @@ from .assuming import Assumption, assume
 from .changes import Change
 from .guarding import Guard, types_of
 from .living import LiveWrite, guards_of
-from .lonerow import lone_row, write_row
+from .lonerow import lone_row, watch_row, write_row
 from .newrows import NewRows
 from .persistence import short_lived
 from .plan import Plan, Seen
@@ -75,6 +75,7 @@ class _Terms:
     new_version: Callable[[], int]
     due: list[Due]
     tally: Tally
+    look: Look
 
     def settle(self, spelled: Spelled, replies: Sequence[Reply] | None) -> bool:
         """Take in the answer of a transaction; `False` where nothing was executed."""
@@ -113,12 +114,13 @@ def commit(
     tally = Tally()
     if riders:
         guards = [*guards, *types_of(riders)]
-    if scripts and rows is None and not lives and len(changes) < 2:
-        done = yield from _briefly(changes, riders, guards, tally)
+    look = Look(tally, watching=True)
+    if rows is None and not lives and len(changes) < 2:
+        done = yield from _briefly(changes, riders, guards, look, scripts=scripts)
         if done:
             return CommitResult(tally.commands, tally.round_trips, len(changes))
-        scripts = done is None  # it is otherwise: taken for granted once more, it would be so once more
-    terms = _Terms(riders, lives, new_version, [] if due is None else due, tally)
+        scripts = scripts and done is None  # it is otherwise: taken for granted once more, it would be so once more
+    terms = _Terms(riders, lives, new_version, [] if due is None else due, tally, look)
     together: Sequence[NewRows] = ()
     if rows is not None:
         together = rows.spelled() if scripts else ()
@@ -145,7 +147,9 @@ def _try_again_and_again(changes: Sequence[Change], guards: Sequence[Guard], ter
         ConcurrentUpdateError: Other writers won the race every time.
     """
     limit = yield WatchLimit()
-    for attempt in range(ATTEMPTS):
+    if terms.look.races:
+        yield _pause(0)
+    for attempt in range(terms.look.races, ATTEMPTS):
         plan = Plan.of(changes, guards)
         if plan.is_blind:
             done = yield from _write(plan, Seen(), terms)
@@ -155,13 +159,17 @@ def _try_again_and_again(changes: Sequence[Change], guards: Sequence[Guard], ter
             done = yield from _by_script(plan, limit, terms, skip=2**attempt)
         if done:
             return
-        yield Pause(min(0.001 * 2**attempt, LONGEST_PAUSE_S))
+        yield _pause(attempt)
     keys = [change.key for change in changes if change.is_guarded] or [key for guard in guards for key in guard.watched]
     raise ConcurrentUpdateError(
         f"other writers changed what the commit was reading {ATTEMPTS} times in a row "
         f"({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}); nothing was written: try again, or make the commit smaller",
         key=keys[0],
     )
+
+
+def _pause(attempt: int) -> Pause:
+    return Pause(min(0.001 * 2**attempt, LONGEST_PAUSE_S))
 
 
 def _check_server(changes: Sequence[Change]) -> Flow[None]:
@@ -205,20 +213,29 @@ def _give_key(change: Change, number: int) -> None:
 # ---- one attempt --------------------------------------------------------------------------------------------------------
 
 
-def _briefly(changes: Sequence[Change], riders: Sequence[Command], guards: Sequence[Guard], tally: Tally) -> Flow[bool | None]:
-    """Let a short script verify and write one row at most and what rides along.
+def _briefly(
+    changes: Sequence[Change], riders: Sequence[Command], guards: Sequence[Guard], look: Look, *, scripts: bool
+) -> Flow[bool | None]:
+    """Verify and write one row at most, and by script what rides along, in few steps.
 
     Returns:
         `None` where that is more than it does, `False` where something was otherwise and nothing was written.
     """
     if changes and changes[0].pk is None and changes[0].mapper.is_plain:
-        yield from _number(changes, tally)
-    alone = not (riders or guards)
-    words = lone_row(changes[0]) if changes and alone else ridden(changes, riders, guards)
+        yield from _number(changes, look.tally)
+    if changes and not (riders or guards):
+        row = lone_row(changes[0])
+        if row is None:
+            return None
+        if not scripts:
+            return (yield from watch_row(row, changes[0], look))
+        look.tally.add(1)
+        return (yield from write_row(row))
+    words = ridden(changes, riders, guards) if scripts else None
     if words is None:
         return None
-    tally.add(1 if alone else 3)
-    return (yield from write_row(words) if alone else write_ridden(words))
+    look.tally.add(3)
+    return (yield from write_ridden(words))
 
 
 def _at_once(plan: Plan, together: Sequence[NewRows], terms: _Terms, meanwhile: Callable[[], None] | None) -> Flow[bool]:
@@ -242,7 +259,8 @@ def _at_once(plan: Plan, together: Sequence[NewRows], terms: _Terms, meanwhile: 
 
 
 def _by_watch(plan: Plan, terms: _Terms, *, skip: int) -> Flow[bool]:
-    seen = yield from see(plan, Look(terms.tally, watching=True))
+    seen = yield from see(plan, terms.look)
+    terms.look = Look(terms.tally, watching=True)
     if taken := _taken(plan, seen):
         yield from _number(taken, terms.tally, skip=skip)
         return False

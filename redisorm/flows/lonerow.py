@@ -1,7 +1,8 @@
-"""One row that is its hash alone, and its entries in indexes: what most saves are, in one short script.
+"""One row that is its hash alone, and its entries in indexes: what most saves are, written in few steps.
 
-Such a row needs no plan of reads and no list of commands, and half of a small commit's time went into making them. What is
-otherwise than taken for granted is left to the general way, which looks first.
+Such a row needs no plan of reads and no list of commands, and half of a small commit's time went into making them. One short script
+verifies and writes; where scripts are denied it is `WATCH` with the reads of the general way, and then `MULTI` … `EXEC`. What is
+otherwise than taken for granted is left to the general way.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
-from redisorm.commands import Command, Flow
+from redisorm.commands import Batch, Command, Flow, Reply
+from redisorm.errors import WrongTypeError
 from redisorm.keys import LEDGER, LIFE, Keyspace
 from redisorm.mapping.codec import Text
+from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.indexes import Index
 
 from .changes import KEEP, Change, Former
 from .entries import entry_of
 from .indexing import CHUNK, deadline_score
 from .scripts import call_once
+from .seeing import Look, refuse_types
 
-__all__ = ["SHA", "lone_row", "write_row"]
+__all__ = ["SHA", "LoneRow", "lone_row", "watch_row", "write_row"]
 
 _ROW = (files("redisorm.flows") / "lua" / "row.lua").read_text(encoding="utf-8")
 SHA = hashlib.sha1(_ROW.encode(), usedforsecurity=False).hexdigest()
@@ -30,8 +34,44 @@ SHA = hashlib.sha1(_ROW.encode(), usedforsecurity=False).hexdigest()
 _FOR_EVER = deadline_score(None)
 
 
-def lone_row(change: Change) -> Command | None:
-    """Spell a change that only sets fields of one hash, of which one script can tell whether they may be set; else `None`.
+class LoneRow(NamedTuple):
+    """What is written of one row, and what is taken for granted.
+
+    Attributes:
+        key: The key of the row.
+        memo: That of its memo, which must be absent, where indexes change; else empty.
+        fields: The hash fields it must have; none where it must be absent.
+        texts: Their texts; `None` for none.
+        keys: The sorted set of each move.
+        moves: Of each the score, or an empty word where the row leaves, and the member.
+        sets: `field, text, field, text, …`
+    """
+
+    key: str
+    memo: str
+    fields: Sequence[str]
+    texts: Sequence[Text | None]
+    keys: Sequence[str]
+    moves: Sequence[str]
+    sets: Sequence[Text]
+
+    def words(self) -> Command:
+        """The count of keys, the keys and the arguments of the script."""
+        held = (len(self.fields), *self.fields, *map(_held, self.texts))
+        if not self.memo:
+            return (1, self.key, *held, *self.sets)
+        return (2 + len(self.keys), self.key, self.memo, *self.keys, *held, *self.moves, *self.sets)
+
+    def writes(self) -> list[Command]:
+        """The same as commands."""
+        commands: list[Command] = [("HSET", self.key, *self.sets)]
+        for key, score, member in zip(self.keys, self.moves[::2], self.moves[1::2], strict=True):
+            commands.append(("ZADD", key, score, member) if score else ("ZREM", key, member))
+        return commands
+
+
+def lone_row(change: Change) -> LoneRow | None:
+    """Spell a change that only sets fields of one hash, and tells by itself whether they may be set; else `None`.
 
     A new row is taken to be absent, a loaded one to be there, to have no life of its own, which a write would restart, and to hold in the
     indexed fields that change what was loaded.
@@ -47,12 +87,12 @@ def lone_row(change: Change) -> Command | None:
         return None
 
 
-def _new_row(change: Change, sets: Sequence[Text]) -> Command | None:
+def _new_row(change: Change, sets: Sequence[Text]) -> LoneRow | None:
     mapper, own = change.mapper, change.keyspace.own
     if mapper.automatic and not change.numbered:
         return None
     if not mapper.indexed:
-        return (1, change.key, 0, *sets)
+        return LoneRow(change.key, "", (), (), (), (), sets)
     if not mapper.entered_by_values:
         return None
     assert change.difference is not None
@@ -62,26 +102,23 @@ def _new_row(change: Change, sets: Sequence[Text]) -> Command | None:
         name, member, score = _entry(index, values, change.key, pk_text)
         keys.append(own(name))
         moves += (score, member)
-    return (2 + len(keys), change.key, Keyspace.memo(change.key), *keys, 0, *moves, *sets)
+    return LoneRow(change.key, Keyspace.memo(change.key), (), (), keys, moves, sets)
 
 
-def _loaded_row(change: Change, sets: Sequence[Text]) -> Command | None:
+def _loaded_row(change: Change, sets: Sequence[Text]) -> LoneRow | None:
     mapper = change.mapper
-    touched: list[Any] = [name for name in sets[::2] if name in mapper.index_fields] if mapper.indexed else []
+    names = sets[::2]
+    touched = [name for name in mapper.index_fields if name in names] if mapper.indexed else []
     former = None if change.former is None else change.former(touched)
     if former is None or former.life is not None:
         return None
-    pk = _held(mapper.pk_leaf.codec.spell(change.pk))
+    pk = mapper.pk_leaf.codec.spell(change.pk)
     if not touched:
-        return (1, change.key, 2, mapper.pk_name, LIFE, pk, "-", *sets)
+        return LoneRow(change.key, "", (mapper.pk_name, LIFE), (pk, None), (), (), sets)
     if not mapper.entered_by_values:
         return None
-    moves = _moves(change, touched, former)
-    keys = (2 + len(moves) // 3, change.key, Keyspace.memo(change.key), *moves[::3])
-    held = (2 + len(touched), mapper.pk_name, LIFE, *touched, pk, "-", *(_held(former.texts[name]) for name in touched))
-    words: list[Any] = [None] * (len(moves) // 3 * 2)
-    words[::2], words[1::2] = moves[1::3], moves[2::3]
-    return (*keys, *held, *words, *sets)
+    fields, texts = (mapper.pk_name, LIFE, *touched), (pk, None, *map(former.texts.__getitem__, touched))
+    return LoneRow(change.key, Keyspace.memo(change.key), fields, texts, *_moves(change, touched, former), sets)
 
 
 def _held(text: Text | None) -> Text:
@@ -91,19 +128,24 @@ def _held(text: Text | None) -> Text:
     return b"=" + text if isinstance(text, bytes) else f"={text}"
 
 
-def _moves(change: Change, touched: Sequence[str], former: Former) -> list[str]:
-    """How a row moves in the indexes of fields that change: key, score or an empty word, member."""
+def _moves(change: Change, touched: Sequence[str], former: Former) -> tuple[list[str], list[str]]:
+    """How a row moves in the indexes of fields that change, first out and then in: the keys, and the scores and members."""
     mapper, own, pk_text = change.mapper, change.keyspace.own, change.mapper.pk_text(change.pk)
     assert change.difference is not None
-    moves: list[str] = []
+    left: list[str] = []
+    entered: list[str] = []
+    leaving: list[str] = []
+    entering: list[str] = []
     for name in touched:
         was = _entry(mapper.indexes[name], former.values, change.key, pk_text)
         now = _entry(mapper.indexes[name], change.difference.after.values, change.key, pk_text)
         if was[:2] != now[:2]:
-            moves += (own(was[0]), "", was[1])
+            left.append(own(was[0]))
+            leaving += ("", was[1])
         if was != now:
-            moves += (own(now[0]), now[2], now[1])
-    return moves
+            entered.append(own(now[0]))
+            entering += (now[2], now[1])
+    return left + entered, leaving + entering
 
 
 def _entry(index: Index, values: Sequence[Any], key: str, pk_text: str) -> tuple[str, str, str]:
@@ -123,6 +165,48 @@ def _entry(index: Index, values: Sequence[Any], key: str, pk_text: str) -> tuple
     return name, member, _FOR_EVER if score is None else score
 
 
-def write_row(words: Command) -> Flow[bool]:
-    """Write a lone row in one round trip; `False` where it is not as expected and nothing was written."""
-    return (yield from call_once(SHA, _ROW, words, atomic=False)) is not None
+def write_row(row: LoneRow) -> Flow[bool]:
+    """Write a lone row by script, in one round trip; `False` where it is not as expected and nothing was written."""
+    return (yield from call_once(SHA, _ROW, row.words(), atomic=False)) is not None
+
+
+def watch_row(row: LoneRow, change: Change, look: Look) -> Flow[bool]:
+    """Write a lone row without a script, in two round trips; `False` where it is not as expected and nothing was written.
+
+    Args:
+        look: Keeps what was seen where that is otherwise, so that the general way need not ask the same again.
+
+    Raises:
+        WrongTypeError: A key of another type is in the way.
+    """
+    keys = [row.key] if row.fields or not row.memo else [row.key, row.memo]
+    reads: list[Command] = _reads(row, change) if row.fields else [("EXISTS", *keys)]
+    try:
+        replies = yield from look.ask(keys, reads)
+    except WrongTypeError:
+        yield from refuse_types([change])
+        raise
+    if not (_is_as_loaded(row, reads, replies) if row.fields else replies == [0]):
+        look.known = (keys, reads, replies)
+        return False
+    writes = row.writes()
+    done = yield Batch(writes, atomic=True)
+    look.tally.add(len(writes) + 2)
+    look.races = int(done is None)
+    return done is not None
+
+
+def _reads(row: LoneRow, change: Change) -> list[Command]:
+    """What the general way would read of a loaded row."""
+    indexed = change.mapper.index_fields
+    if not indexed:
+        return [("HMGET", row.key, *row.fields)]
+    fields = dict.fromkeys((*row.fields[:2], *indexed))
+    return [("HMGET", row.key, *fields), ("PEXPIRETIME", row.key), ("HGETALL", Keyspace.memo(row.key))]
+
+
+def _is_as_loaded(row: LoneRow, reads: Sequence[Command], replies: Sequence[Reply]) -> bool:
+    """Whether a row is as it was loaded; where it can stand in indexes, with no deadline and nothing remembered of it either."""
+    found = dict(zip(reads[0][2:], replies[0], strict=True))
+    same = all(found[name] == (None if text is None else as_bytes(text)) for name, text in zip(row.fields, row.texts, strict=True))
+    return same and (len(replies) == 1 or (replies[1] < 0 and not replies[2]))

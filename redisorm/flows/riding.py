@@ -37,8 +37,8 @@ def ridden(changes: Sequence[Change], riders: Sequence[Command], guards: Sequenc
     """
     if len(changes) > 1 or not (changes or guards) or any(len(command) > CHUNK for command in riders):
         return None
-    row = lone_row(changes[0]) if changes else (0,)
-    if row is None:
+    row = lone_row(changes[0]) if changes else None
+    if changes and row is None:
         return None
     types: list[Any] = []
     entry: tuple[str, ...] = _NOBODYS
@@ -49,10 +49,21 @@ def ridden(changes: Sequence[Change], riders: Sequence[Command], guards: Sequenc
             entry = (guard.stream, guard.group, guard.consumer, guard.entry_id)
         else:
             return None
-    count = int(row[0])
-    keys, arguments = row[1 : count + 1], row[count + 1 :]
+    count, *rest = (0,) if row is None else row.words()
+    keys, arguments = rest[: int(count)], rest[int(count) :]
     named = dict.fromkeys([*filter(None, entry[:1]), *(key for command in riders for key in keys_of(command))])
-    words: list[Any] = [count + len(named), *keys, *named, count, len(arguments), *arguments, len(types) // 2, *types, *entry, len(riders)]
+    words: list[Any] = [
+        len(keys) + len(named),
+        *keys,
+        *named,
+        count,
+        len(arguments),
+        *arguments,
+        len(types) // 2,
+        *types,
+        *entry,
+        len(riders),
+    ]
     for command in riders:
         words.append(len(command))
         words += command

@@ -5,7 +5,7 @@ Mostly one round trip. A closer look follows only where something is there that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from .guards import Observed, observe, read_of, refuse_type, texts_after, types
 from .plan import Plan, Seen
 from .uniqueness import contested, owner_keeps
 
-__all__ = ["Look", "Tally", "see"]
+__all__ = ["Look", "Tally", "refuse_types", "see"]
 
 
 @dataclass(slots=True)
@@ -48,12 +48,16 @@ class Look:
     Attributes:
         watching: Whether keys are watched. Else the reads are logged, for a script to repeat.
         log: The reads and their replies.
+        known: The keys and commands that were asked for already, and their replies; `None` for none.
+        races: How many attempts before this one were lost to other writers.
     """
 
     tally: Tally
     watching: bool
     log: list[tuple[Command, Reply]] = field(default_factory=list)
     watched: list[str] = field(default_factory=list)
+    known: tuple[list[str], list[Command], list[Reply]] | None = None
+    races: int = 0
 
     def ask(self, keys: Sequence[str], commands: Sequence[Command], *, passing: int = 0) -> Flow[list[Reply]]:
         """Read; what is read of `keys` must still be so when the commit writes.
@@ -61,6 +65,8 @@ class Look:
         Args:
             passing: How many commands at the end need not be.
         """
+        if self.known is not None and self.known[:2] == (list(keys), list(commands)):
+            return self.known[2]
         self.watched += keys
         if self.watching and keys:
             replies = yield Watch(list(keys), list(commands))
@@ -88,13 +94,18 @@ def see(plan: Plan, look: Look) -> Flow[Seen]:
         return (yield from _see(plan, look))
     except WrongTypeError as error:
         if error.found is None:  # the server refused a read, and does not say what is there
-            yield from _refuse_types(plan)
+            yield from refuse_types(plan.changes)
         raise
 
 
-def _refuse_types(plan: Plan) -> Flow[None]:
+def refuse_types(changes: Iterable[Change]) -> Flow[None]:
+    """Ask for the types of all keys of rows, one of which is in the way.
+
+    Raises:
+        WrongTypeError: A key is of another type.
+    """
     needed: dict[str, str] = {}
-    for change in plan.changes:
+    for change in changes:
         needed[change.key] = "hash"
         needed.update(zip(change.companion_keys(), (one.kind for one in change.mapper.beside), strict=True))
     found = yield Batch([("TYPE", key) for key in needed], resend=True)

@@ -10,7 +10,7 @@ from redisorm import BackendError, Field, IndexValueError, RedisModel, StaleObje
 from redisorm.commands import Batch, Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.unitofwork import verbs
-from tests.unit.desk import Desk, script_call, session_on, stored, talk
+from tests.unit.desk import Desk, atomic, script_call, session_on, stored, talk
 from tests.zoo.models import Board, Ticket, User
 
 
@@ -76,6 +76,21 @@ def test_update_that_touches_an_index_expects_what_was_loaded_and_moves() -> Non
     keys = ["barometer:1", "barometer:1::memo", "barometer::site:Oslo", "barometer::site:Bergen"]
     held = ["id", ":ttl", "site", "=1", "-", "=Oslo"]
     assert words(driver) == [4, *keys, 3, *held, "", "1", "inf", "1", "site", "Bergen"]
+
+
+def test_without_scripts_the_same_is_watched_and_written() -> None:
+    barometer = stored(Barometer, {"id": 1, "site": "Oslo"})
+    barometer.site = "Bergen"
+    looked = [[b"1", None, b"Oslo"], -1, []]
+    driver = ScriptedDriver([looked, [0, 1, 1]])
+    driver.run(verbs.save(barometer, None, ""))
+    reads = [("HMGET", "barometer:1", "id", ":ttl", "site"), ("PEXPIRETIME", "barometer:1"), ("HGETALL", "barometer:1::memo")]
+    writes = [
+        ("HSET", "barometer:1", "site", "Bergen"),
+        ("ZREM", "barometer::site:Oslo", "1"),
+        ("ZADD", "barometer::site:Bergen", "inf", "1"),
+    ]
+    assert talk(driver) == [Watch(["barometer:1"], reads), atomic(*writes)]
 
 
 def test_field_that_was_absent_is_expected_to_be_so_still() -> None:

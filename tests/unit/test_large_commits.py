@@ -185,9 +185,25 @@ def test_error_of_a_lost_race_lists_few_rows_as_they_are() -> None:
 
 def test_condition_of_the_commit_is_asked_of_the_server_in_order() -> None:
     driver = ScriptedDriver([[0], [3]])
-    driver.run(verbs.save(User(id=1, name="Ann"), None, ""))
+    driver.run(verbs.save(Board(id=1), None, ""))
     kinds = [type(request) for request in driver.requests]
     assert kinds == [Supports, WatchLimit, Watch, Clock, Batch]
+
+
+def test_lone_row_without_a_script_is_watched_and_written() -> None:
+    driver = ScriptedDriver([[0], [3]])
+    driver.run(verbs.save(User(id=1, name="Ann"), None, ""))
+    assert [type(request) for request in driver.requests] == [Supports, Watch, Batch]
+    assert talk(driver) == [Watch(["user:1"], [("EXISTS", "user:1")]), atomic(("HSET", "user:1", "id", 1, "name", "Ann", "age", 0))]
+
+
+def test_lone_row_that_is_otherwise_is_not_looked_at_twice() -> None:
+    (user,) = users(1)
+    user.name = "Bea"
+    driver = ScriptedDriver([[[b"1", b"60"]], [1, 1]])
+    driver.run(verbs.save(user, None, ""))
+    assert talk(driver)[0] == Watch(["user:1"], [("HMGET", "user:1", "id", ":ttl")])
+    assert [command[0] for command in talk(driver)[1].commands] == ["HSET", "PEXPIREAT"]
 
 
 # ---- automatic numbers ----------------------------------------------------------------------------------------------
