@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from redisorm.commands import Batch, Clock, Command, Flow, Pause, Reply, Supports, WatchLimit
+from redisorm.commands import Batch, Clock, Command, Flow, Pause, Reply, Supports, Watch, WatchLimit
 from redisorm.errors import ConcurrentUpdateError, UnsupportedServerError
 
 from .assuming import Assumption, assume
@@ -123,7 +123,11 @@ def commit(
     terms = _Terms(riders, lives, new_version, [] if due is None else due, tally, look)
     together: Sequence[NewRows] = ()
     if rows is not None:
-        together = rows.spelled() if scripts else ()
+        together = rows.spelled() if scripts or not (changes or guards or lives) else ()
+        if together and not scripts:
+            if (yield from _watch_absent(together, rows.get_ready, terms)):
+                return CommitResult(tally.commands, tally.round_trips, sum(len(one.keys) for one in together))
+            together = ()
         if not together:
             changes = [*changes, *rows.changes()]
     yield from _check_server(changes)
@@ -256,6 +260,24 @@ def _at_once(plan: Plan, together: Sequence[NewRows], terms: _Terms, meanwhile: 
     answers = yield from script.run(meanwhile)
     terms.tally.add(3)
     return terms.settle(spelled, answers)
+
+
+def _watch_absent(together: Sequence[NewRows], get_ready: Callable[[], None], terms: _Terms) -> Flow[bool]:
+    """Write new rows and nothing else, if nothing is there; `False` where something is, or came, and nothing was written."""
+    keys = [key for one in together for key in (*one.keys, *one.absent())]
+    limit = yield WatchLimit()
+    if limit is not None and len(keys) > limit:
+        return False
+    spelled = spell(Plan.of((), ()), Seen(), terms.riders, (yield Clock()), terms.new_version, together)
+    (met,) = yield Watch(keys, [("EXISTS", *keys)])
+    terms.tally.add(2)
+    if met:
+        return False
+    get_ready()
+    hashes = [command for one in together for table in one.tables for command in table.commands()]
+    replies = yield Batch([*hashes, *spelled.commands], atomic=True)
+    terms.tally.add(len(hashes) + len(spelled.commands) + 2)
+    return terms.settle(spelled, None if replies is None else replies[len(hashes) :])
 
 
 def _by_watch(plan: Plan, terms: _Terms, *, skip: int) -> Flow[bool]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from redisorm.commands import Argument
+from redisorm.commands import Argument, Command
 from redisorm.keys import LEDGER, Keyspace, none_entry, value_entry
 from redisorm.mapping.indexes import Index, lex_member
 from redisorm.mapping.layout import Leaf
@@ -30,6 +30,15 @@ class Table:
         self.fields = fields
         self.keys = keys
         self.values = values
+
+    def commands(self) -> list[Command]:
+        """One HSET for each row."""
+        count, width, size = len(self.keys), len(self.fields), 2 * len(self.fields)
+        flat: list[Any] = [None] * (size * count)
+        for place, name in enumerate(self.fields):
+            flat[2 * place :: size] = [name] * count
+            flat[2 * place + 1 :: size] = self.values[place::width]
+        return [("HSET", key, *flat[start : start + size]) for start, key in zip(range(0, size * count, size), self.keys, strict=True)]
 
 
 class NewRows:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from redisorm import AlreadyExistsError, Field, GeoPoint, IndexValueError, RedisModel, SessionError
+from redisorm import AlreadyExistsError, Field, GeoPoint, IndexValueError, RedisModel, SessionError, UnsupportedServerError
 from redisorm.commands import Watch
 from redisorm.flows.committing import CommitResult
 from redisorm.unitofwork.state import Phase, state_of
-from tests.unit.desk import Desk, agreeing, answering, row_of, script_call, session_on, stored, talk
+from tests.unit.desk import Desk, agreeing, answering, atomic, row_of, script_call, session_on, stored, talk
 from tests.zoo.indexed import Citizen, Member
 from tests.zoo.models import AsyncUser, Customer, Lease, Memo, Ticket, User
 
@@ -246,6 +246,64 @@ def test_key_of_a_row_deleted_in_the_same_commit_is_looked_at() -> None:
     watch, _, write = talk(desk)
     assert isinstance(watch, Watch)
     assert write.commands[:2] == [("UNLINK", "user:1"), ("HSET", "user:1", "id", 1, "name", "n1", "age", 0)]
+
+
+# ---- without scripts ------------------------------------------------------------------------------------------------
+
+
+def test_without_scripts_new_rows_are_written_where_nothing_is_and_nothing_came_meanwhile() -> None:
+    desk = Desk(answering([0]))
+    session = session_on(desk)
+    session.add_all(users(1, 2, 3, 4))
+    assert session.commit() == CommitResult(commands=8, round_trips=2, objects=4)
+    keys = [f"user:{pk}" for pk in (1, 2, 3, 4)]
+    rows = [("HSET", f"user:{pk}", "id", str(pk), "name", f"n{pk}", "age", "0") for pk in (1, 2, 3, 4)]
+    assert talk(desk) == [Watch(keys, [("EXISTS", *keys)]), atomic(*rows)]
+    assert session.new == session.dirty == []
+
+
+def test_without_scripts_the_memos_of_indexed_rows_must_be_absent_too_and_what_rides_along_comes_last() -> None:
+    desk = Desk(answering([0]))
+    session = session_on(desk)
+    session.add_all([Plain(id=pk, name="x") for pk in (1, 2, 3, 4)])
+    session._ride(("PUBLISH", "news", "4 rows"))
+    session.commit()
+    watch, write = talk(desk)
+    assert isinstance(watch, Watch)
+    assert watch.keys == [*(f"plain:{pk}" for pk in (1, 2, 3, 4)), *(f"plain:{pk}::memo" for pk in (1, 2, 3, 4))]
+    assert [command[0] for command in write.commands[:4]] == ["HSET"] * 4
+    assert {command[0] for command in write.commands[4:-1]} == {"ZADD"}
+    assert write.commands[-1][0] == "PUBLISH"
+
+
+def test_without_scripts_a_row_that_is_there_has_each_looked_at() -> None:
+    desk = Desk(answering([1], [1], [b"hash", b"none", b"none", b"none"]))
+    session = session_on(desk)
+    session.add_all(users(1, 2, 3, 4))
+    session.commit()
+    *_, write = talk(desk)
+    assert write.commands[1:3] == [("HDEL", "user:1", "email", ":ttl"), ("PERSIST", "user:1")]
+    assert len(write.commands) == 6
+
+
+def test_without_scripts_a_row_that_came_meanwhile_has_each_looked_at() -> None:
+    answers = iter([[0], None, [1], [b"hash", b"none", b"none", b"none"], [1] * 6])
+    desk = Desk(lambda _: next(answers))
+    session = session_on(desk)
+    session.add_all(users(1, 2, 3, 4))
+    session.commit()
+    assert talk(desk)[-1].commands[1] == ("HDEL", "user:1", "email", ":ttl")
+    assert session.new == []
+
+
+def test_without_scripts_more_keys_than_may_be_watched_are_refused_before_anything_is_sent() -> None:
+    desk = Desk(watch_limit=6)
+    session = session_on(desk)
+    session.add_all(users(*range(10)))
+    with pytest.raises(UnsupportedServerError, match=r"commit\(batch="):
+        session.commit()
+    assert desk.round_trips == 0
+    assert len(session.new) == 10
 
 
 def test_two_classes_of_one_prefix_cannot_both_make_a_row() -> None:
