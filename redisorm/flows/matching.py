@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import cached_property
-from operator import attrgetter
+from itertools import repeat
+from operator import attrgetter, ge, gt, le, lt
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -69,6 +70,14 @@ class Matcher(Generic[M]):
         lists = {companion.name for companion in mapper.companions}
         self.companions = tuple(name for name in names if name in lists)
         self.fields = tuple(name for name in names if name not in lists)
+
+    def fitting(self, objects: list[M]) -> list[M]:
+        """Those of many objects that fit. Mostly all do, which is told of a column of values at once."""
+        return objects if self._all_fit(objects) else list(filter(self.fits, objects))
+
+    @cached_property
+    def _all_fit(self) -> Callable[[list[M]], bool]:
+        return _compiled_for_all(self._mapper, self._expression)
 
     @cached_property
     def _fits_stored(self) -> Callable[[tuple[str, Mapping[str, Any]]], bool]:
@@ -155,6 +164,38 @@ def _compiled(mapper: Mapper[Any], expression: Expression | None, getter: Callab
     name = expression.subject.name
     get, holds = getter(name), _holds(mapper, name, expression.operator, expression.value)
     return lambda row: holds(get(row))
+
+
+def _compiled_for_all(mapper: Mapper[Any], expression: Expression | None) -> Callable[[list[Any]], bool]:
+    """Whether many objects all fit, where a few calls for all of them tell; false where they do not, or do not tell."""
+    if expression is None:
+        return lambda objects: True
+    if isinstance(expression, And):
+        tests = [_compiled_for_all(mapper, part) for part in expression.parts]
+        return lambda objects: all(test(objects) for test in tests)
+    if not isinstance(expression, Comparison):
+        return lambda objects: False
+    name, operator, wanted = expression.subject.name, expression.operator, expression.value
+    if (
+        "." in name
+        or operator in ("contains", "within", "startswith")
+        or _spelling(mapper, name, mapper.indexes.get(name)) is not _as_it_is
+    ):
+        return lambda objects: False
+    get = attrgetter(name)
+    if operator in ("==", "in"):
+        among = set(wanted if operator == "in" else (wanted,))
+        return lambda objects: among.issuperset(map(get, objects))
+    limits = [("<=", wanted[1]), (">=", wanted[0])] if operator == "between" else [(operator, wanted)]
+
+    def are_within(objects: list[Any]) -> bool:
+        values = list(map(get, objects))
+        return type(None) not in set(map(type, values)) and all(all(map(_BOUNDED[sign], values, repeat(limit))) for sign, limit in limits)
+
+    return are_within
+
+
+_BOUNDED: dict[str, Callable[[Any, Any], Any]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 
 
 def _holds(mapper: Mapper[Any], name: str, operator: Operator, wanted: Any) -> Callable[[Any], bool]:

@@ -6,9 +6,9 @@ what may change without an assignment: `session.get(User, 1).tags.add("x")` has 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from redisorm.mapping.base import MappedModel
 from redisorm.mapping.mapper import Mapper
@@ -27,7 +27,7 @@ class IdentityMap:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[Mapper[Any], WeakValueDictionary[str, MappedModel]] = {}
+        self._seen: dict[Mapper[Any], dict[str, ref[MappedModel]]] = {}
         self._held: dict[Mapper[Any], dict[str, MappedModel]] = {}
         self.committed: list[tuple[Mapper[Any], Sequence[str]]] = []
 
@@ -35,7 +35,15 @@ class IdentityMap:
         """The object of a row, or `None`."""
         mapper, key = identity
         held = self._held[mapper].get(key) if mapper in self._held else None
-        return self._seen[mapper].get(key) if held is None and mapper in self._seen else held
+        if held is None and mapper in self._seen and (seen := self._seen[mapper].get(key)) is not None:
+            return seen()
+        return held
+
+    def known(self, mapper: Mapper[Any], keys: Sequence[str]) -> dict[str, MappedModel]:
+        """The objects of those rows that have one."""
+        if not self._held.get(mapper) and not self._seen.get(mapper):
+            return {}
+        return {key: obj for key in keys if (obj := self.get((mapper, key))) is not None}
 
     def put(self, identity: Identity, obj: MappedModel) -> None:
         """Remember an object, as long as somebody else keeps it where no change can be made in it unseen."""
@@ -47,8 +55,22 @@ class IdentityMap:
             self._held[mapper].pop(key, None)
         seen = self._seen.get(mapper)
         if seen is None:
-            seen = self._seen[mapper] = WeakValueDictionary()
-        seen[key] = obj
+            seen = self._seen[mapper] = {}
+        seen[key] = ref(obj)
+
+    def put_loaded(self, mapper: Mapper[Any], objects: Mapping[str, MappedModel]) -> None:
+        """Remember objects of rows that had none, as `put` does."""
+        if mapper.changes_in_place:
+            self._held.setdefault(mapper, {}).update(objects)
+        else:
+            self._seen.setdefault(mapper, {}).update(zip(objects, map(ref, objects.values()), strict=True))
+
+    def let_go(self, identity: Identity, obj: MappedModel) -> None:
+        """Forget an object that nobody keeps any more. Called as it goes, so that what is left of it does not pile up."""
+        mapper, key = identity
+        seen = self._seen.get(mapper)
+        if seen is not None and (known := seen.get(key)) is not None and (known() is None or known() is obj):
+            seen.pop(key, None)
 
     def put_all(self, mapper: Mapper[Any], keys: Sequence[str], objects: Sequence[MappedModel]) -> None:
         """Remember many objects, as `put` does. They are let go of at `loosen_committed`: a session mostly ends before."""
@@ -97,15 +119,16 @@ class IdentityMap:
     def remove(self, identity: Identity) -> None:
         """Forget an object."""
         mapper, key = identity
-        for known in (self._held.get(mapper), self._seen.get(mapper)):
-            if known is not None:
-                known.pop(key, None)
+        for known in (self._held, self._seen):
+            if mapper in known:
+                known[mapper].pop(key, None)
 
     def classes(self) -> Iterator[tuple[Mapper[Any], list[MappedModel]]]:
         """The objects of each class, once each."""
-        for known in (self._seen, self._held):
-            for mapper, objects in list(known.items()):
-                yield mapper, list(objects.values())
+        for mapper, seen in list(self._seen.items()):
+            yield mapper, [obj for known in list(seen.values()) if (obj := known()) is not None]
+        for mapper, held in list(self._held.items()):
+            yield mapper, list(held.values())
 
     def clear(self) -> None:
         """Forget everything."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from redisorm.commands import Batch, Flow
-from redisorm.errors import DecodeError, NotIndexedError, QueryError
+from redisorm.errors import NotIndexedError, QueryError
+from redisorm.flows.loading import sound
 from redisorm.flows.matching import value_of
 from redisorm.keys import unique_entry
 from redisorm.mapping.base import MappedModel, mapper_of
@@ -25,24 +26,16 @@ def get_by(model: type[M], values: Mapping[str, Any], holder: Holder, namespace:
     """Load the row that has a unique value."""
     mapper = cast("Mapper[M]", mapper_of(model))
     if set(values) == {mapper.pk_name}:
-        ((obj, _),) = yield from holder._rows(mapper, [mapper.pk_text(values[mapper.pk_name])])
-        return _sound(obj)
+        (obj,) = sound((yield from holder._rows(mapper, [mapper.pk_text(values[mapper.pk_name])])).found)
+        return obj
     unique = _unique_of(mapper, values)
     words = [Unique.text(leaf, _checked(model, leaf.name, values[leaf.name])) for leaf in unique.leaves]
     (owner,) = yield Batch([("GET", mapper.keyspace(namespace).own(unique_entry(unique.name, words)))], resend=True)
     if owner is None:
         return None
-    ((obj, is_fresh),) = yield from holder._rows(mapper, [owner.decode()])
-    found = _sound(obj)
-    if found is None or (is_fresh and _words(unique, found) != words):
-        return None
-    return found
-
-
-def _sound(found: M | DecodeError | None) -> M | None:
-    if isinstance(found, DecodeError):
-        raise found
-    return found
+    rows = yield from holder._rows(mapper, [owner.decode()])
+    (found,) = sound(rows.found)
+    return None if found is None or (not rows.known and _words(unique, found) != words) else found
 
 
 def _unique_of(mapper: Mapper[Any], values: Mapping[str, Any]) -> Unique:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar
 
 from redisorm.commands import Batch, Clock, Flow
 from redisorm.errors import DecodeError
 from redisorm.expressions import Expression
 from redisorm.flows.candidates import Candidates, Known
-from redisorm.flows.loading import BATCH
+from redisorm.flows.loading import BATCH, sound
 from redisorm.flows.matching import Matcher
 from redisorm.flows.planning import Plan, Sort, plan_of
 from redisorm.flows.scanning import scan
@@ -23,7 +23,7 @@ from redisorm.mapping.mapper import Mapper
 
 from .work import loaded_each
 
-__all__ = ["Alone", "Asked", "Holder", "Reading", "sweep"]
+__all__ = ["Alone", "Asked", "Holder", "Reading", "Rows", "sweep"]
 
 M = TypeVar("M", bound=MappedModel)
 
@@ -34,11 +34,24 @@ SWEPT = 100
 """So many of the expired rows that a query meets are swept with it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rows(Generic[M]):
+    """What rows came to.
+
+    Attributes:
+        found: For each its object, its error, or `None`.
+        known: The places of objects that were not loaded just now: they are handed out as they are.
+    """
+
+    found: list[M | DecodeError | None]
+    known: Collection[int] = ()
+
+
 class Holder(Protocol):
     """Who the objects of a query are for."""
 
-    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True) -> Flow[list[tuple[M | DecodeError | None, bool]]]:
-        """The objects of rows by the texts of their primary keys, and whether they were loaded just now.
+    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True) -> Flow[Rows[M]]:
+        """The objects of rows by the texts of their primary keys.
 
         Args:
             at_once: Whether they have to be as of one instant, as far as `load_each` sees to that.
@@ -52,9 +65,8 @@ class Alone:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
 
-    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True) -> Flow[list[tuple[M | DecodeError | None, bool]]]:
-        found = yield from loaded_each(mapper, self._namespace, list(texts), at_once=at_once)
-        return [(one, True) for one in found]
+    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True) -> Flow[Rows[M]]:
+        return Rows((yield from loaded_each(mapper, self._namespace, list(texts), at_once=at_once)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +145,10 @@ class Reading(Generic[M]):
         return members
 
     def _load(self, members: Sequence[bytes]) -> Flow[list[M]]:
-        found = yield from self._holder._rows(self._asked.mapper, [member.decode() for member in members], at_once=False)
-        objects: list[M] = []
-        for one, is_fresh in found:
-            if isinstance(one, DecodeError):
-                raise one
-            if one is not None and (not is_fresh or self._matcher.fits(cast("Any", one))):
-                objects.append(one)
-        return objects
+        texts = [member.decode() for member in members]
+        rows = yield from self._holder._rows(self._asked.mapper, texts, at_once=False)
+        found = sound(rows.found)
+        if not rows.known:
+            return self._matcher.fitting([one for one in found if one is not None])
+        fits = self._matcher.fits
+        return [one for place, one in enumerate(found) if one is not None and (place in rows.known or fits(one))]

@@ -21,6 +21,7 @@ from redisorm.flows.sweeping import sweep_met
 from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.mapping.mapper import Mapper
 
+from .reading import Rows
 from .state import Phase, state_of
 from .together import Ready, Together
 from .unit import UnitOfWork
@@ -44,25 +45,29 @@ class BaseSession(UnitOfWork):
 
     def _get_each(self, model: type[M], pks: Iterable[object]) -> Flow[list[M | DecodeError | None]]:
         mapper = cast("Mapper[M]", mapper_of(model))
-        found = yield from self._rows(mapper, [mapper.pk_text(pk) for pk in pks])
-        return [one for one, _ in found]
+        return (yield from self._rows(mapper, mapper.pk_texts(list(pks)))).found
 
-    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True) -> Flow[list[tuple[M | DecodeError | None, bool]]]:
-        """The objects of rows by the texts of their primary keys, and whether they were loaded just now."""
+    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True) -> Flow[Rows[M]]:
+        """The objects of rows by the texts of their primary keys."""
         self._check_database(mapper)
         keys = mapper.keyspace(self.database.namespace).rows(texts)
-        known: dict[str, M | DecodeError | None] = {key: self._known(mapper, key) for key in keys}
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if known[key] is None}
+        known = self._map.known(mapper, keys)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        found: dict[str, Any] = {key: self._alive(obj) for key, obj in known.items()}
         if missing:
             loaded = yield from loaded_each(mapper, self.database.namespace, list(missing.values()), at_once=at_once)
-            for key, obj in zip(missing, loaded, strict=True):
-                known[key] = obj
-                if isinstance(obj, MappedModel):
-                    state = state_of(obj)
-                    state.session, state.phase = self, Phase.PERSISTENT
-                    self._map.put((cast("Any", mapper), key), obj)
-        found = (known[key] for key in keys)
-        return [(one if isinstance(one, DecodeError) else self._alive(one), key in missing) for one, key in zip(found, keys, strict=True)]
+            fresh = dict(zip(missing, loaded, strict=True))
+            self._take_in(mapper, {key: obj for key, obj in fresh.items() if isinstance(obj, MappedModel)})
+            found |= fresh
+        return Rows([found[key] for key in keys], {place for place, key in enumerate(keys) if key in known} if known else ())
+
+    def _take_in(self, mapper: Mapper[Any], loaded: dict[str, MappedModel]) -> None:
+        """Make objects that were loaded just now this session's."""
+        persistent = Phase.PERSISTENT
+        for obj in loaded.values():
+            state = state_of(obj)
+            state.held_by, state.held_phase = self, persistent
+        self._map.put_loaded(mapper, loaded)
 
     def _known(self, mapper: Mapper[M], key: str) -> M | None:
         return cast("M | None", self._map.get((cast("Any", mapper), key)))

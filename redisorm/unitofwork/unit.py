@@ -157,6 +157,8 @@ class UnitOfWork(Holding):
         if state.session is self and state.phase is Phase.PERSISTENT and self._has_work(obj, state):
             self._revived.append(obj)  # it will not be asked a second time
             self._map.put(self._identity(obj, state.key), obj)
+        else:
+            self._map.let_go(self._identity(obj, state.key), obj)
 
     # ---- noting -----------------------------------------------------------------------------------------------------------
 

@@ -267,6 +267,56 @@ def test_absent_field_is_its_default_and_a_stored_null_is_none() -> None:
     ]
 
 
+class Fitting(RedisModel, prefix="fitting"):
+    id: int
+    age: int | None = Field(default=None, index=True)
+    ratio: float = Field(default=0.0, index=True)
+    city: str | None = Field(default=None, index=True)
+    name: str = Field(default="", index="lex")
+    flag: bool = Field(default=False, index=True)
+    numbers: list[int] = Field(default=[], index=True)
+
+
+F = Fitting
+CONDITIONS = [
+    None,
+    col(F.age) == 1,
+    col(F.age).in_([1, 2, None]),
+    col(F.age).is_(None),
+    col(F.age) != 1,
+    col(F.age) < 2,
+    col(F.age) <= 2,
+    col(F.age) > 1,
+    col(F.age) >= 1,
+    col(F.age).between(1, 2),
+    col(F.ratio).between(-1.0, 1.0),
+    col(F.ratio) >= 0.0,
+    F.city == "Oslo",
+    col(F.city).in_(["Oslo", "Lima"]),
+    col(F.name).startswith("A"),
+    F.flag == True,  # noqa: E712 - of a field
+    col(F.numbers).contains(1),
+    (col(F.age) >= 1) & (F.city == "Oslo"),
+    (col(F.age) >= 1) | (F.city == "Oslo"),
+    F.id == 1,
+]
+ROWS: list[dict[str, Any]] = [
+    {},
+    {"age": 1, "city": "Oslo", "name": "Ann", "flag": True, "numbers": [1]},
+    {"age": 2, "city": "Lima", "name": "Bo", "ratio": 2.0},
+    {"age": 3, "city": "Oslo", "name": "A", "ratio": float("nan")},
+    {"age": 0, "ratio": -1.0},
+]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=repr)
+@pytest.mark.parametrize("rows", [*([row] for row in ROWS), [ROWS[1], ROWS[3]], [ROWS[1], ROWS[2]], ROWS, []])
+def test_of_many_objects_those_fit_that_would_fit_alone(condition: Any, rows: list[dict[str, Any]]) -> None:
+    matcher: Matcher[Any] = Matcher(mapper_of(Fitting), condition)
+    objects = [Fitting(id=place, **row) for place, row in enumerate(rows, 1)]
+    assert list(map(id, matcher.fitting(objects))) == [id(one) for one in objects if matcher.fits(one)]
+
+
 def test_field_of_a_nested_model_that_is_not_there_is_none() -> None:
     assert value_of(Customer(id=1), "address.city") is None
     assert value_of(Customer(id=1, home=Address(city="Oslo")), "home.city") == "Oslo"

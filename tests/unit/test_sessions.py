@@ -25,6 +25,7 @@ from redisorm import (
     UniqueViolationError,
 )
 from redisorm.commands import Batch, Pause
+from redisorm.mapping.base import mapper_of
 from redisorm.unitofwork import stack
 from redisorm.unitofwork.state import Phase, state_of
 from redisorm.unitofwork.unit import UnitOfWork
@@ -600,6 +601,20 @@ def test_clean_object_dropped_by_its_user_is_let_go_of() -> None:
     gc.collect()
     assert dropped() is None
     assert session.get_one(User, 1).name == "Bea"
+
+
+def test_many_clean_objects_dropped_by_their_user_are_let_go_of_and_loaded_anew() -> None:
+    rows = [texts_of(User, {"id": pk, "name": "x"}) for pk in range(1, 6)]
+    with session_on(Desk([rows, rows[1:]])) as session:
+        found = session.get_many(User, range(1, 6))
+        kept, gone = found[0], [weakref.ref(one) for one in found[1:] if one is not None]
+        found.clear()
+        gc.collect()
+        assert [one() for one in gone] == [None] * 4
+        assert list(session._map._seen[mapper_of(User)]) == ["user:1"]
+        again = session.get_many(User, range(1, 6))
+        assert again[0] is kept
+        assert [one and one.pk for one in again] == [1, 2, 3, 4, 5]
 
 
 def test_object_that_can_change_in_place_is_held_as_long_as_the_session() -> None:
