@@ -30,6 +30,8 @@ _GONE = frozenset({"NOGROUP", "UNBLOCKED"})
 _GONE_WORDS = ("ERR no such key", "requires the key to exist")
 _WAIT_S = 0.5
 _LONGEST_PAUSE_S = 1.0
+_FORGOTTEN_MS = 3_600_000
+"""A consumer that has nothing and did not even ask for so long is gone. One that waits asks twice a second."""
 
 
 class Consumer:
@@ -87,7 +89,8 @@ class Consumer:
         """Take one step; `None` where there is nothing to handle yet."""
         for key, source in self._sources.items():
             if key not in self._made:
-                yield from source.group.create()
+                if not (yield from source.group.create()):
+                    yield from source.group.forget(max(_FORGOTTEN_MS, 10 * self.policy.lease_ms))
                 self._made.add(key)
         if self._doubtful:
             yield from self._recover()

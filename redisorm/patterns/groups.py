@@ -15,6 +15,8 @@ from redisorm.errors import BackendError, ConcurrentUpdateError
 from redisorm.flows.guarding import Ownership
 from redisorm.keys import BEHIND, CLAIMS, TRIMMED, GroupKeys
 
+from .scripts import Script, step
+
 __all__ = ["RELEASED", "Claim", "Group", "Pending", "Standing", "entries_in", "order"]
 
 RELEASED = "released"
@@ -24,6 +26,8 @@ ATTEMPTS = 64
 """Times a step is tried again when other workers change what it reads."""
 MANY = 10_000
 """Pending entries of one answer."""
+
+_RETIRE = Script("retire")
 
 
 class Pending(NamedTuple):
@@ -225,13 +229,25 @@ class Group:
 
     def retire(self, consumer: str) -> Flow[None]:
         """Remove a consumer that reads no more. What it had after all, from a read whose answer was lost, is given back."""
+        words = (self.name, consumer, RELEASED, CLAIMS)
+        yield from step(_RETIRE, [self.keys.stream, self.keys.state], words, lambda: self._retired(consumer), resend=True)
+
+    def _retired(self, consumer: str) -> Flow[Reply]:
         commands = [self._xpending("-", "+", MANY, consumer), ("XGROUP", "DELCONSUMER", self.keys.stream, self.name, consumer)]
-        left, _ = yield Batch(commands, atomic=True)
-        lost = _pending(left)
+        replies = yield Batch(commands, atomic=True)
+        lost = _pending(replies[0])
         if lost:
-            yield Batch(
-                [self._xclaim(RELEASED, 0, entry.id, "IDLE", entry.idle_ms, "RETRYCOUNT", entry.times, "FORCE", "JUSTID") for entry in lost]
-            )
+            claims = [self._xclaim(RELEASED, 0, one.id, "IDLE", one.idle_ms, "RETRYCOUNT", one.times, "FORCE", "JUSTID") for one in lost]
+            yield Batch([*claims, ("HINCRBY", self.keys.state, CLAIMS, 1)], atomic=True)
+        return len(lost)
+
+    def forget(self, least_idle_ms: int) -> Flow[None]:
+        """Remove the consumers that have no entry and were not heard of for so long: their workers were killed."""
+        (reply,) = yield Batch([("XINFO", "CONSUMERS", self.keys.stream, self.name)], resend=True)
+        for told in map(_mapping, reply):
+            name = _text(told["name"])
+            if not int(told["pending"]) and int(told["idle"]) >= least_idle_ms and name != RELEASED:
+                yield from self.retire(name)
 
     def _guarded(self, reads: Sequence[Command], then: Any) -> Flow[tuple[list[Reply], list[Reply]]]:
         """Read, and write what follows from it while nobody claims in between; the replies of the reads and of the writes."""

@@ -31,7 +31,8 @@ from redisorm import (
     Worker,
 )
 from redisorm.keys import GroupKeys
-from redisorm.patterns.groups import Group
+from redisorm.patterns import consumer
+from redisorm.patterns.groups import RELEASED, Group
 from tests.integration.test_channels import soon
 from tests.servers import Server
 
@@ -560,6 +561,46 @@ def test_event_whose_workers_died_as_often_as_it_may_be_tried_is_a_dead_letter(d
     assert letter.attempts == 3
     assert letter.reason == "gone left it alone in attempt 3: its worker died, or took longer than the lease"
     assert billed(db) == {}
+
+
+def left_behind(db: Database, *names: str) -> list[str]:
+    """Let consumers read one event each, as workers would that are killed then."""
+    ids = place(db, *range(len(names)))
+    db.client.xgroup_create("orders", "billing", "0")
+    for name in names:
+        db.client.xreadgroup("billing", name, {"orders": ">"}, count=1)
+    return ids
+
+
+def test_consumers_of_killed_workers_are_removed_when_they_have_nothing_and_were_silent_for_long(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = left_behind(db, "finished", "busy")
+    db.client.xack("orders", "billing", ids[0])
+    time.sleep(0.05)
+    billing(db, lease=0.02).run(once=True)
+    assert consumers(db) == {"finished": 0, "busy": 0}
+    assert billed(db) == {1: 1}
+    monkeypatch.setattr(consumer, "_FORGOTTEN_MS", 0)
+    billing(db).run(once=True)
+    assert consumers(db) == {"finished": 0, "busy": 0}
+    time.sleep(0.25)
+    billing(db, lease=0.02).run(once=True)
+    assert consumers(db) == {}
+
+
+def test_consumer_that_is_removed_gives_back_what_it_has(db: Database) -> None:
+    ids = left_behind(db, "gone")
+    group = Group(GroupKeys("", "orders", "billing"), "billing")
+    db.run(group.claim("gone", ids[0], 0))
+    db.run(group.retire("gone"))
+    assert consumers(db) == {RELEASED: 1}
+    assert db.run(group.idle(0))[0][:2] == (ids[0], RELEASED)
+    assert db.run(group.idle(0))[0].times == 2
+    assert db.client.hget(group.keys.state, "claims") == b"2"
+    time.sleep(0.05)
+    billing(db, lease=0.02).run(once=True)
+    assert billed(db) == {0: 1}
 
 
 def test_handler_that_takes_longer_than_the_lease_keeps_it(db: Database) -> None:
