@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from redisorm.commands import Argument, Command
 from redisorm.keys import LEDGER, Keyspace, none_entry, value_entry
@@ -19,6 +20,10 @@ from redisorm.mapping.scores import EXACT_INTEGER
 from .indexing import Upkeep
 
 __all__ = ["NewRows", "Table"]
+
+
+_TOLD_BY_VALUE = frozenset((str, int, bool, UUID))
+"""Types of which two values are equal where their texts are."""
 
 
 class Table:
@@ -123,8 +128,11 @@ class NewRows:
         for index in self.mapper.indexes.values():
             assert index.place is not None
             column = [values[index.place] for values in self.values]
-            if index.kind == "order" and set(map(type, column)) == {int}:
+            kinds = set(map(type, column))
+            if index.kind == "order" and kinds == {int}:
                 self._enter_integers(index, column, upkeep)
+            elif index.kind == "equality" and len(kinds) == 1 and kinds <= _TOLD_BY_VALUE:
+                self._enter_by_value(index, column, upkeep)
             else:
                 self._enter(index, column, upkeep)
 
@@ -133,6 +141,13 @@ class NewRows:
             for key, value in zip(self.keys, column, strict=True):
                 index.checked_score(value, key)
         upkeep.scores(self.keyspace.own(index.name), column, self.pk_texts)
+
+    def _enter_by_value(self, index: Index, column: list[Any], upkeep: Upkeep) -> None:
+        grouped: dict[Any, list[str]] = {}
+        for pk_text, value in zip(self.pk_texts, column, strict=True):
+            grouped.setdefault(value, []).append(pk_text)
+        for value, pk_texts in grouped.items():
+            upkeep.score(self.keyspace.own(value_entry(index.name, index.text(value))), "inf", pk_texts)
 
     def _enter(self, index: Index, column: list[Any], upkeep: Upkeep) -> None:
         name, own = index.name, self.keyspace.own

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain
 from typing import Any
 
 from redisorm.commands import Argument, Batch, Collect, Command, Flow, Post, Reply, Supports
@@ -96,11 +97,12 @@ class CommitScript:
         """
         made, rest = _tables(writes, frozenset(assumed.absent))
         tables = [*tables, *made]
-        missing = dict.fromkeys([*(key for table in tables for key in table.keys), *assumed.absent])
+        every = dict.fromkeys(chain(*(table.keys for table in tables), assumed.absent))
+        missing = len(every)
         commands = (*(command for command, _ in assumed.reads), *(command for _, command in rest))
         named = (key for command in commands for key in keys_of(command))
-        every = list(dict.fromkeys([*missing, *keys, *named]))
-        words: list[Any] = [len(every), *every, len(missing), len(assumed.types)]
+        every.update(dict.fromkeys(chain(keys, named)))
+        words: list[Any] = [len(every), *every, missing, len(assumed.types)]
         for key, kind in assumed.types.items():
             words += (key, kind)
         _spell_reads(assumed.reads, words)
