@@ -213,6 +213,25 @@ def test_user_who_may_not_write_the_stream_or_the_row_writes_nothing(server: Ser
         assert placed(db) == []
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_full_server_publishes_nothing_of_a_commit_that_it_refuses(server: Server, parts: int) -> None:
+    """A script that has written nothing yet may publish, and is refused its first write after that."""
+    with Database(server.url) as db, Channel(db, OrderSeen).subscribe() as feed, Session(db) as session:
+        for number in range(parts):
+            session.publish(OrderSeen(order_id=number))
+        session.emit(OrderPlaced(order_id=1))
+        db.client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(BackendError, match="OOM"):
+                session.commit()
+        finally:
+            db.client.config_set("maxmemory", 0)
+        assert feed.get(timeout=0.1) is None
+        session.commit()
+        assert [feed.get(timeout=2) for _ in range(parts)] == [OrderSeen(order_id=number) for number in range(parts)]
+        assert placed(db) == [1]
+
+
 def test_event_is_what_it_was_when_it_was_emitted(db: Database) -> None:
     event = OrderPlaced(order_id=1)
     with Session.begin(db) as session:

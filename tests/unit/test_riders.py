@@ -165,6 +165,12 @@ def test_guard_that_the_short_script_does_not_know_is_left_to_the_general_one() 
     assert call.reads == [(("GET", "other"), b"$1:x")]
 
 
+def test_messages_go_after_everything_that_the_server_might_refuse() -> None:
+    driver = scripting()
+    driver.run(commit_of([], [PUBLISH, XADD, ("PUBLISH", "b", "1"), ("UNLINK", "c")]))
+    assert script_call(talk(driver)[0]).writes == [XADD, ("UNLINK", "c"), PUBLISH, ("PUBLISH", "b", "1")]
+
+
 def test_rollback_drops_riders() -> None:
     desk = Desk()
     session = session_on(desk)
@@ -335,7 +341,7 @@ def test_acknowledgement_that_failed_is_kept_with_what_else_waits() -> None:
     with pytest.raises(ConflictError):
         session.commit()
     session.commit()
-    assert talk(desk)[-1] == atomic(PUBLISH, XACK)
+    assert talk(desk)[-1] == atomic(XACK, PUBLISH)
 
 
 def test_every_batch_of_a_workers_commit_is_guarded_and_the_last_acknowledges() -> None:
