@@ -9,6 +9,7 @@ there is `None` instead, and redis-py does it all.
 
 from __future__ import annotations
 
+import select
 import socket
 from asyncio import StreamReader, StreamWriter
 from importlib import import_module
@@ -20,7 +21,7 @@ from hiredis import PushNotification, Reader
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["KNOWN_MAJOR", "Parser", "Streams", "parser_of", "receive", "socket_of", "streams_of", "take_arrived"]
+__all__ = ["KNOWN_MAJOR", "Parser", "Streams", "is_quiet", "parser_of", "reading_parser", "receive", "streams_of", "take_arrived"]
 
 KNOWN_MAJOR = "8"
 """The major version of redis-py whose private names these are."""
@@ -49,29 +50,48 @@ def _known_parsers() -> tuple[tuple[type, ...], object]:
 _PARSERS, _NOT_ENOUGH = _known_parsers()
 _PLAIN = frozenset({bytes, int, float, bool, NoneType, list, dict, set})
 _AT_ONCE = 1 << 18
+_poll: Any = getattr(select, "poll", None)
+_POLLIN = getattr(select, "POLLIN", 0)
 
 
 def parser_of(connection: Any) -> Parser | None:
     """The parser of a connected connection, where it is one whose buffer can be read; `None` for all others."""
     parser: Any = getattr(connection, "_parser", None)
-    return parser if type(parser) in _PARSERS and type(parser._reader) is Reader else None
+    return parser if type(parser) in _PARSERS and type(getattr(parser, "_reader", None)) is Reader else None
 
 
-def socket_of(parser: Parser) -> socket.socket | None:
-    """The socket that a parser of a blocking connection reads, where it is one of the operating system's; `None` for all others."""
-    sock: Any = getattr(parser, "_sock", None)
-    return sock if isinstance(sock, socket.socket) else None
+def reading_parser(connection: Any) -> Any:
+    """The parser of a connected blocking connection, where it reads a socket of the operating system; `None` for all others."""
+    try:
+        parser = connection._parser
+        known = type(parser) in _PARSERS and type(parser._reader) is Reader and isinstance(parser._sock, socket.socket)
+    except AttributeError:
+        return None
+    return parser if known else None
 
 
-def receive(parser: Parser, sock: socket.socket, replies: list[Any], count: int) -> None:
+def is_quiet(connection: Any) -> bool:
+    """Whether a blocking connection is surely connected, with neither replies nor an end to read; `False` calls for a closer look."""
+    parser = reading_parser(connection)
+    # What a TLS connection has decrypted already is not to be seen at its socket, and not every system has poll().
+    if parser is None or type(parser._sock) is not socket.socket or _poll is None or parser._reader.has_data():
+        return False
+    poller = _poll()
+    poller.register(parser._sock, _POLLIN)
+    return not poller.poll(0)
+
+
+def receive(parser: Any, replies: list[Any], count: int) -> None:
     """Wait for the replies of a blocking connection and append them, refusals among them, until there are `count`.
+
+    Args:
+        parser: As `reading_parser` has it.
 
     Raises:
         redis.ConnectionError: The connection was closed, or a reply says that it is of no use.
         redis.TimeoutError: Nothing came in the usual time.
     """
-    line: Any = parser
-    buffer, reader = line._buffer, line._reader
+    sock, buffer, reader = parser._sock, parser._buffer, parser._reader
     has_some = reader.has_data()  # of an answer that came along with the one before
     try:
         while len(replies) < count:

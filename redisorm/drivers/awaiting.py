@@ -106,6 +106,8 @@ class AwaitingDriver:
             await self._greet()
         if isinstance(request, Batch):
             return await self._batch(request, pin)
+        if isinstance(request, Supports):
+            return await self._supports(request.command.upper())
         if isinstance(request, Watch):
             return await self._watch(request, pin)
         if isinstance(request, Post):
@@ -114,8 +116,6 @@ class AwaitingDriver:
             return await self._collect(pin)
         if isinstance(request, Clock):
             return await self._now_ms(pin)
-        if isinstance(request, Supports):
-            return await self._supports(request.command.upper())
         if isinstance(request, WatchLimit):
             return self._server.watch_limit
         await asyncio.sleep(random() * request.limit_s)

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from redisorm.commands import Batch, Clock, Collect, Flow, Post, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
-from redisorm.drivers.arrived import parser_of, receive, socket_of, take_arrived
+from redisorm.drivers.arrived import parser_of, reading_parser, receive, take_arrived
 from redisorm.drivers.exchange import SCRIPTING, Exchange, Pin
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.waiting import waiting_pool
@@ -107,6 +107,8 @@ class BlockingDriver:
             self._greet()
         if isinstance(request, Batch):
             return self._batch(request, pin)
+        if isinstance(request, Supports):
+            return self._supports(request.command.upper())
         if isinstance(request, Watch):
             return self._watch(request, pin)
         if isinstance(request, Post):
@@ -115,8 +117,6 @@ class BlockingDriver:
             return self._collect(pin)
         if isinstance(request, Clock):
             return self._now_ms(pin)
-        if isinstance(request, Supports):
-            return self._supports(request.command.upper())
         if isinstance(request, WatchLimit):
             return self._server.watch_limit
         time.sleep(random() * request.limit_s)
@@ -156,7 +156,7 @@ class BlockingDriver:
         pool = self.waiting if exchange.waits_s else self._pool
         try:
             connection = pool.get_connection()
-            replies = self._reach(connection, exchange)
+            replies = self._reach(connection, exchange) if exchange.resend else self._converse(connection, exchange)
             if pin is not None:
                 pin.connection, connection = connection, None
         except (RedisError, OSError) as error:
@@ -168,9 +168,7 @@ class BlockingDriver:
         return exchange.answer(replies)
 
     def _reach(self, connection: Connection, exchange: Exchange) -> list[Any]:
-        """Converse, again over a new connection as the client's retry policy says where that is harmless."""
-        if not exchange.resend:
-            return self._converse(connection, exchange)
+        """Converse, and again over a new connection as the client's retry policy says, since that is harmless."""
 
         def attempt() -> list[Any]:
             if not connection.is_connected:
@@ -227,13 +225,12 @@ class BlockingDriver:
         return replies
 
     def _read(self, connection: Connection, exchange: Exchange, replies: list[Any]) -> None:
-        parser, count = parser_of(connection), len(exchange.chunks)
+        count = len(exchange.chunks)
+        parser = reading_parser(connection)
         if parser is not None and not (exchange.waits_s or connection.health_check_interval):
-            sock = socket_of(parser)
-            if sock is not None:
-                receive(parser, sock, replies, count)
-                return
-        read = connection.read_response
+            receive(parser, replies, count)
+            return
+        parser, read = parser_of(connection), connection.read_response
         if exchange.waits_s:
             read = partial(read, timeout=exchange.patience(connection.socket_timeout))
         while len(replies) < count:

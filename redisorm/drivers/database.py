@@ -159,7 +159,8 @@ class Database:
 
     def run(self, flow: Flow[R]) -> R:
         """Perform a flow in this thread and return its result."""
-        return self.driver.run(flow)
+        driver = self._driver
+        return (self._connect() if driver is None else driver).run(flow)
 
     async def arun(self, flow: Flow[R]) -> R:
         """Perform a flow in this task and return its result."""

@@ -31,6 +31,8 @@ class Default(Generic[D]):
 
     def get(self) -> D:
         """Return it."""
+        if self._one is not None:
+            return self._one
         with self._lock:
             if self._one is None:
                 self._one = self._opening()

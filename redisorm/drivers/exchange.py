@@ -103,8 +103,6 @@ _WAITING = _TIMEOUT_LAST | _TIMEOUT_FIRST | _TIMEOUT_MS_LAST | _TIMEOUT_AFTER_BL
 def waiting_time(command: Command) -> float:
     """Return how long a command makes the server wait, in seconds: mostly 0, and infinity where it waits for ever."""
     name, word = command[0], None
-    if name not in _WAITING:
-        return 0.0
     scale = 1.0
     if name in _TIMEOUT_LAST:
         word = command[-1]
@@ -144,7 +142,7 @@ class Exchange:
         self.broken_by: Exception | None = None
         self.sent_at = self.received_at = 0.0
         # Many commands in one packet that wait one after the other make no sense, and looking at each would cost.
-        self.waits_s = waiting_time(commands[0]) if len(commands) == 1 else 0.0
+        self.waits_s = waiting_time(commands[0]) if len(commands) == 1 and commands[0][0] in _WAITING else 0.0
 
     def packet(self) -> Iterable[bytes]:
         """Everything in order: in one piece, or in several where a command is long.

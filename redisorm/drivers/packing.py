@@ -28,7 +28,13 @@ def packed(command: Command) -> bytes:
         TypeError: A word is no str, bytes or int.
         UnicodeEncodeError: A str has no UTF-8 form.
     """
-    return _pack(tuple([word if type(word) is not int else str(word) for word in command]))
+    kinds = list(map(type, command))
+    if int in kinds:
+        command, place = list(command), -1
+        for _ in range(kinds.count(int)):
+            place = kinds.index(int, place + 1)
+            command[place] = str(command[place])
+    return _pack(tuple(command))
 
 
 class Long:

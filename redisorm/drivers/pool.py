@@ -14,6 +14,7 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from redisorm.drivers.arrived import is_quiet
 from redisorm.drivers.places import Places
 
 __all__ = ["NO_CONNECTION", "SteadyPool"]
@@ -54,7 +55,8 @@ class SteadyPool(redis.ConnectionPool):
         Raises:
             redis.ConnectionError: No place became free in time, or no connection could be made.
         """
-        self._checkpid()
+        if self.pid != os.getpid():
+            self._checkpid()
         place = self._places.take(self.timeout)
         if place is None:
             raise RedisConnectionError(NO_CONNECTION)
@@ -67,7 +69,8 @@ class SteadyPool(redis.ConnectionPool):
             self._made.add(connection)
         connection.place = place
         try:
-            self._make_ready(connection)
+            if not is_quiet(connection):
+                self._make_ready(connection)
         except BaseException:
             self.release(connection)
             raise
@@ -89,8 +92,9 @@ class SteadyPool(redis.ConnectionPool):
 
     def release(self, connection: Any) -> None:
         """Take a connection back, once; one from before a fork is only closed."""
-        self._checkpid()
-        if not self.owns_connection(connection):
+        if self.pid != os.getpid():
+            self._checkpid()
+        if connection.pid != self.pid:
             connection.disconnect()
             return
         if connection.should_reconnect():

@@ -75,7 +75,7 @@ class _Terms:
     new_version: Callable[[], int]
     due: list[Due]
     tally: Tally
-    look: Look
+    look: Look | None
 
     def settle(self, spelled: Spelled, replies: Sequence[Reply] | None) -> bool:
         """Take in the answer of a transaction; `False` where nothing was executed."""
@@ -116,9 +116,9 @@ def commit(
         guards = [*guards, *types_of(riders)]
         # A full server lets a script publish before it refuses its first write, and refuses none after the first.
         riders = sorted(riders, key=_publishes)
-    look = Look(tally, watching=True)
+    look = None if scripts else Look(tally, watching=True)
     if rows is None and not lives and len(changes) < 2:
-        done = yield from _briefly(changes, riders, guards, look, scripts=scripts)
+        done = yield from _briefly(changes, riders, guards, tally, look)
         if done:
             return CommitResult(tally.commands, tally.round_trips, len(changes))
         scripts = scripts and done is None  # it is otherwise: taken for granted once more, it would be so once more
@@ -157,9 +157,10 @@ def _try_again_and_again(changes: Sequence[Change], guards: Sequence[Guard], ter
         ConcurrentUpdateError: Other writers won the race every time.
     """
     limit = yield WatchLimit()
-    if terms.look.races:
+    races = terms.look.races if terms.look is not None else 0
+    if races:
         yield _pause(0)
-    for attempt in range(terms.look.races, ATTEMPTS):
+    for attempt in range(races, ATTEMPTS):
         plan = Plan.of(changes, guards)
         if plan.is_blind:
             done = yield from _write(plan, Seen(), terms)
@@ -224,27 +225,30 @@ def _give_key(change: Change, number: int) -> None:
 
 
 def _briefly(
-    changes: Sequence[Change], riders: Sequence[Command], guards: Sequence[Guard], look: Look, *, scripts: bool
+    changes: Sequence[Change], riders: Sequence[Command], guards: Sequence[Guard], tally: Tally, look: Look | None
 ) -> Flow[bool | None]:
     """Verify and write one row at most, and by script what rides along, in few steps.
+
+    Args:
+        look: How to look where no script is run, else `None`.
 
     Returns:
         `None` where that is more than it does, `False` where something was otherwise and nothing was written.
     """
     if changes and changes[0].pk is None and changes[0].mapper.is_plain:
-        yield from _number(changes, look.tally)
+        yield from _number(changes, tally)
     if changes and not (riders or guards):
         row = lone_row(changes[0])
         if row is None:
             return None
-        if not scripts:
+        if look is not None:
             return (yield from watch_row(row, changes[0], look))
-        look.tally.add(1)
+        tally.add(1)
         return (yield from write_row(row))
-    words = ridden(changes, riders, guards) if scripts else None
+    words = ridden(changes, riders, guards) if look is None else None
     if words is None:
         return None
-    look.tally.add(3)
+    tally.add(3)
     return (yield from write_ridden(words))
 
 
@@ -287,8 +291,8 @@ def _watch_absent(together: Sequence[NewRows], get_ready: Callable[[], None], te
 
 
 def _by_watch(plan: Plan, terms: _Terms, *, skip: int) -> Flow[bool]:
-    seen = yield from see(plan, terms.look)
-    terms.look = Look(terms.tally, watching=True)
+    look, terms.look = terms.look or Look(terms.tally, watching=True), None
+    seen = yield from see(plan, look)
     if taken := _taken(plan, seen):
         yield from _number(taken, terms.tally, skip=skip)
         return False

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from redisorm.commands import Batch, Command, Flow, Reply
-from redisorm.errors import WrongTypeError
+from redisorm.errors import BackendError, WrongTypeError
 from redisorm.keys import LEDGER, LIFE, Keyspace
 from redisorm.mapping.codec import Text
 from redisorm.mapping.encoder import as_bytes
@@ -22,7 +22,6 @@ from redisorm.mapping.indexes import Index
 from .changes import KEEP, Change, Former
 from .entries import entry_of
 from .indexing import CHUNK, deadline_score
-from .scripts import call_once
 from .seeing import Look, refuse_types
 
 __all__ = ["SHA", "LoneRow", "lone_row", "watch_row", "write_row"]
@@ -56,7 +55,7 @@ class LoneRow(NamedTuple):
     sets: Sequence[Text]
 
     def words(self) -> Command:
-        """The count of keys, the keys and the arguments of the script."""
+        """The call of the script, after its name: the count of keys, the keys and the arguments."""
         held = (len(self.fields), *self.fields, *map(_held, self.texts))
         if not self.memo:
             return (1, self.key, *held, *self.sets)
@@ -167,7 +166,14 @@ def _entry(index: Index, values: Sequence[Any], key: str, pk_text: str) -> tuple
 
 def write_row(row: LoneRow) -> Flow[bool]:
     """Write a lone row by script, in one round trip; `False` where it is not as expected and nothing was written."""
-    return (yield from call_once(SHA, _ROW, row.words(), atomic=False)) is not None
+    words = row.words()
+    try:
+        (answer,) = yield Batch([("EVALSHA", SHA, *words)])  # by itself: a script is as atomic as MULTI and EXEC round it would be
+    except BackendError as error:
+        if error.code != "NOSCRIPT":
+            raise
+        (answer,) = yield Batch([("EVAL", _ROW, *words)])
+    return answer is not None
 
 
 def watch_row(row: LoneRow, change: Change, look: Look) -> Flow[bool]:

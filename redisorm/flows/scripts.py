@@ -44,19 +44,16 @@ def require_scripts(objects: int, watched: int, limit: int) -> Flow[None]:
         )
 
 
-def call_once(
-    sha: str, script: str, words: Sequence[Argument], meanwhile: Callable[[], None] | None = None, *, atomic: bool = True
-) -> Flow[Any]:
-    """Call a script that writes. A server that does not have it has executed nothing.
+def call_once(sha: str, script: str, words: Sequence[Argument], meanwhile: Callable[[], None] | None = None) -> Flow[Any]:
+    """Call a script that writes, inside MULTI and EXEC as every commit is. A server that does not have it has executed nothing.
 
     Args:
         sha: The name of the script at the server.
         script: Its text.
         words: The count of its keys, the keys and the arguments.
         meanwhile: What can be done while the server works, if it is worth it.
-        atomic: Whether it goes inside MULTI and EXEC as every commit does. By itself it is as atomic, and costs less.
     """
-    call = Batch([("EVALSHA", sha, *words)], atomic=atomic)
+    call = Batch([("EVALSHA", sha, *words)], atomic=True)
     try:
         if meanwhile is None:
             (answer,) = yield call
@@ -67,7 +64,7 @@ def call_once(
     except BackendError as error:
         if error.code != "NOSCRIPT":
             raise
-        (answer,) = yield Batch([("EVAL", script, *words)], atomic=atomic)
+        (answer,) = yield Batch([("EVAL", script, *words)], atomic=True)
     return answer
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import is_
+from itertools import compress
+from operator import is_not
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -136,11 +137,7 @@ def difference(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, key: str) 
         ValidationError: A changed value does not fit its annotation.
     """
     values = mapper.values(obj)
-    changed = (
-        []
-        if all(map(is_, values, before.values))
-        else [i for i, (now, was) in enumerate(zip(values, before.values, strict=True)) if now is not was]
-    )
+    changed = list(compress(range(len(values)), map(is_not, values, before.values)))
     if not mapper.changes_in_place and not mapper.slots.computed:
         return _assigned(mapper, values, before, changed, key) if changed else None
     found = Difference(Snapshot(values, dict(before.texts), list(before.companions), before.extra))

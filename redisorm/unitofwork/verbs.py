@@ -177,8 +177,7 @@ def _write(obj: MappedModel, change: Change | None) -> Flow[None]:
     except CommitUnknownError:
         remember_number(obj, change)
         raise
-    settle(obj, change)
-    state = state_of(obj)
+    state = settle(obj, change)
     if state.snapshot is not None:
         state.phase = Phase.DETACHED
     if met:

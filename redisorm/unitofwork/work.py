@@ -148,23 +148,26 @@ def remember_number(obj: MappedModel, change: Change) -> None:
         obj.__pydantic_fields_set__.add(change.mapper.pk_name)
 
 
-def settle(obj: MappedModel, change: Change) -> None:
-    """Move the state of an object after the server has agreed to its change."""
+def settle(obj: MappedModel, change: Change) -> State:
+    """Move the state of an object after the server has agreed to its change, and return it."""
     state, mapper, outcome = state_of(obj), change.mapper, change.outcome
     if change.kind is Kind.DELETE:
         state.snapshot, state.version, state.life = None, None, None
         state.forget_wishes()
-        return
+        return state
     if change.numbered:
         remember_number(obj, change)
     if change.difference is not None:
         state.snapshot = change.difference.after
+    state.key, state.version, state.life = change.key, outcome.version, outcome.life
+    state.forget_wishes()
+    if not outcome.numbers:
+        return state
     vars(obj).update(outcome.numbers)
     for name, number in outcome.numbers.items():
         if state.snapshot is not None:
             state.snapshot = state.snapshot.with_value(mapper.slots.place(name), number)
-    state.key, state.version, state.life = change.key, outcome.version, outcome.life
-    state.forget_wishes()
+    return state
 
 
 def adopt(obj: M, key: str, snapshot: Snapshot, version: int | None, life: int | None, _: int | None) -> M:

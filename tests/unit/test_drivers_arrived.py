@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import socket
+from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,10 @@ import redis
 from redis._parsers.hiredis import NOT_ENOUGH_DATA, _AsyncHiredisParser, _HiredisParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redisorm.drivers import arrived
-from redisorm.drivers.arrived import KNOWN_MAJOR, Streams, parser_of, streams_of, take_arrived
+from redisorm.drivers.arrived import KNOWN_MAJOR, Streams, is_quiet, parser_of, reading_parser, receive, streams_of, take_arrived
 
 
 @pytest.fixture(params=[_HiredisParser, _AsyncHiredisParser], ids=["blocking", "awaiting"])
@@ -265,3 +267,53 @@ def test_connection_over_other_streams_is_left_to_redis_py() -> None:
             assert streams_of(connection) is None
 
     run(main)
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[Any, socket.socket]]:
+    """A blocking connection, and the other end of its socket."""
+    near, far = socket.socketpair()
+    encoder = SimpleNamespace(encoding="utf-8", encoding_errors="strict", decode_responses=False)
+    parser: Any = _HiredisParser
+    connection: Any = SimpleNamespace(_parser=parser(65536), _sock=near, socket_timeout=None, encoder=encoder)
+    connection._parser.on_connect(connection)
+    near.settimeout(0.05)
+    with near, far:
+        yield connection, far
+
+
+def test_connection_is_quiet_while_nothing_has_come(line: tuple[Any, socket.socket]) -> None:
+    connection, far = line
+    assert is_quiet(connection)
+    far.sendall(b":1\r\n:2\r\n")
+    assert not is_quiet(connection)
+    replies: list[Any] = []
+    receive(reading_parser(connection), replies, 1)
+    assert not is_quiet(connection)  # the second one waits in the parser's buffer
+    receive(reading_parser(connection), replies, 2)
+    assert replies == [1, 2]
+    assert is_quiet(connection)
+    far.close()
+    assert not is_quiet(connection)
+
+
+def test_connection_that_is_none_yet_or_not_one_of_the_system_is_looked_at_closer(line: tuple[Any, socket.socket]) -> None:
+    connection, _ = line
+    connection._parser._sock = object()
+    assert reading_parser(connection) is None
+    connection._parser.on_disconnect()
+    assert not is_quiet(connection)
+    assert not is_quiet(SimpleNamespace(_parser=type(connection._parser)(65536)))
+    assert not is_quiet(SimpleNamespace())
+
+
+def test_reply_that_does_not_come_and_an_end_are_errors_of_redis_py(line: tuple[Any, socket.socket]) -> None:
+    connection, far = line
+    far.sendall(b":1\r\n:")
+    replies: list[Any] = []
+    with pytest.raises(RedisTimeoutError):
+        receive(reading_parser(connection), replies, 2)
+    assert replies == [1]
+    far.close()
+    with pytest.raises(RedisConnectionError, match="closed"):
+        receive(reading_parser(connection), replies, 2)
