@@ -54,11 +54,15 @@ class Make(Generic[M, T_co]):
 
     Attributes:
         one: Takes what `Loaded` takes, in its order.
-        many: Takes the same in columns, and for snapshots their values and their texts. All but the first three may go on without end.
+        many: Takes the same in columns: object, key, for snapshots their values, texts and elements, version, and life. All but the
+            first three may go on without end.
     """
 
     one: Callable[[M, str, Snapshot, int | None, int | None, int | None], T_co]
-    many: Callable[[list[M], Sequence[str], Sequence[Values], Iterable[Texts], Iterable[int | None], Iterable[int | None]], Sequence[T_co]]
+    many: Callable[
+        [list[M], Sequence[str], Sequence[Values], Iterable[Texts], Iterable[Values], Iterable[int | None], Iterable[int | None]],
+        Sequence[T_co],
+    ]
 
 
 def _loaded(
@@ -66,10 +70,11 @@ def _loaded(
     keys: Sequence[str],
     values: Sequence[Values],
     texts: Iterable[Texts],
+    elements: Iterable[Values],
     versions: Iterable[int | None],
     lives: Iterable[int | None],
 ) -> list[Loaded[M]]:
-    return list(map(Loaded, objects, keys, map(Snapshot, values, texts), versions, lives, repeat(None)))
+    return list(map(Loaded, objects, keys, map(Snapshot, values, texts, elements), versions, lives, repeat(None)))
 
 
 LOADED: Make[Any, Loaded[Any]] = Make(Loaded, _loaded)
@@ -104,29 +109,43 @@ def decode(
         For each row what was made of it, its error, or `None` where there is nothing in it.
     """
     if mapper.columns is None or len(keys) < FEWEST:
-        return _made_one_by_one(mapper, make, keys, pk_texts, replies, there or repeat(0))
-    if all(map(any, replies)):  # no row without a text
-        return _made_together(mapper, mapper.columns, make, keys, pk_texts, replies)
-    full = [place for place, texts in enumerate(replies) if texts.count(None) < len(texts) or (there and there[place])]
+        return _made_one_by_one(mapper, make, keys, pk_texts, _rows(mapper, replies), there or repeat(0))
+    step = 1 + len(mapper.companions)
+    texts = replies[::step]
+    held = [[elements_of(one.kind, reply) for reply in replies[place::step]] for place, one in enumerate(mapper.companions, 1)]
+    if all(map(any, texts)):  # no row without a text
+        return _made_together(mapper, mapper.columns, make, keys, pk_texts, texts, held)
+    full = [place for place, row in enumerate(texts) if row.count(None) < len(row) or (there and there[place])]
     found: list[T | DecodeError | None] = [None] * len(keys)
     if full:
-        parts = ([column[place] for place in full] for column in (keys, pk_texts, replies))
-        for place, one in zip(full, _made_together(mapper, mapper.columns, make, *parts), strict=True):
+        keys, pk_texts, texts, *held = ([column[place] for place in full] for column in (keys, pk_texts, texts, *held))
+        for place, one in zip(full, _made_together(mapper, mapper.columns, make, keys, pk_texts, texts, held), strict=True):
             found[place] = one
     return found
 
 
 def _made_together(
-    mapper: Mapper[M], columns: ColumnDecoder[M], make: Make[M, T], keys: Sequence[str], pk_texts: Sequence[str], replies: Sequence[Reply]
+    mapper: Mapper[M],
+    columns: ColumnDecoder[M],
+    make: Make[M, T],
+    keys: Sequence[str],
+    pk_texts: Sequence[str],
+    texts: Sequence[Sequence[bytes | None]],
+    held: Sequence[Sequence[Any]],
 ) -> list[T | DecodeError | None]:
-    """The same for rows that are there, column by column; one by one where it cannot be."""
-    versions = _versions(mapper, keys, replies)
-    read = None if versions is None else columns.read(replies, pk_texts)
+    """The same for rows that are there, column by column; one by one where it cannot be.
+
+    Args:
+        held: For each companion its elements row by row.
+    """
+    versions = _versions(mapper, keys, texts)
+    read = None if versions is None else columns.read(texts, pk_texts, held)
     if versions is None or read is None:
-        return _made_one_by_one(mapper, make, keys, pk_texts, replies, repeat(1))
+        besides = map(_Beside, zip(*held, strict=True)) if held else repeat(_NOTHING)
+        return _made_one_by_one(mapper, make, keys, pk_texts, zip(texts, besides), repeat(1))  # noqa: B905 - both may have no end
     lives = read.beside[0]
     own = repeat(None) if lives.count(None) == len(lives) else map(life_ms, lives)
-    return [*make.many(read.objects, keys, read.values, read.texts, versions, own)]
+    return [*make.many(read.objects, keys, read.values, read.texts, read.elements, versions, own)]
 
 
 def _versions(mapper: Mapper[Any], keys: Sequence[str], replies: Sequence[Reply]) -> Iterable[int | None] | None:
@@ -141,10 +160,15 @@ def _versions(mapper: Mapper[Any], keys: Sequence[str], replies: Sequence[Reply]
 
 
 def _made_one_by_one(
-    mapper: Mapper[M], make: Make[M, T], keys: Sequence[str], pk_texts: Sequence[str], replies: Sequence[Reply], there: Iterable[int]
+    mapper: Mapper[M],
+    make: Make[M, T],
+    keys: Sequence[str],
+    pk_texts: Sequence[str],
+    rows: Iterable[tuple[Sequence[bytes | None], _Beside]],
+    there: Iterable[int],
 ) -> list[T | DecodeError | None]:
     found: list[T | DecodeError | None] = []
-    for key, pk_text, (texts, beside), is_there in zip(keys, pk_texts, _rows(mapper, replies), there):  # noqa: B905 - `there` may go on
+    for key, pk_text, (texts, beside), is_there in zip(keys, pk_texts, rows, there):  # noqa: B905 - `there` may go on
         is_empty = not is_there and texts.count(None) == len(texts) and not beside.extra
         found.append(None if is_empty else _made(mapper, make, key, pk_text, texts, beside))
     return found

@@ -262,7 +262,7 @@ link_state: Callable[[MappedModel, Any], None] = _slot.__set__
 known_state: Callable[[MappedModel], Any] = _slot.__get__
 """What a session knows of an object that it holds."""
 
-ARGUMENTS = 5
+ARGUMENTS = 6
 """So many arguments has a call that makes a state."""
 
 

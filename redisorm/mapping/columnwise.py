@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, islice, repeat
 from operator import setitem
 from typing import Any, Generic, TypeVar, cast
 
@@ -17,8 +17,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from .annotations import Row
-from .layout import NULL, Leaf
+from .layout import NULL, Companion, Leaf
 from .slots import Slots
+from .sortedset import SortedSet
 
 __all__ = ["ColumnDecoder", "Columns"]
 
@@ -44,12 +45,14 @@ class Columns(Generic[M]):
     Attributes:
         values: The values of the slots, row by row.
         texts: The texts of the mutable slots by place, row by row.
+        elements: The texts of the elements of all companions, row by row.
         beside: The columns after those of the slots as they were read: the lives, and the versions where there are any.
     """
 
     objects: list[M]
     values: list[tuple[Any, ...]]
     texts: Iterable[Mapping[int, bytes]]
+    elements: Iterable[tuple[Any, ...]]
     beside: list[tuple[bytes | None, ...]]
 
 
@@ -60,15 +63,16 @@ class ColumnDecoder(Generic[M]):
         all_names: The fields of an object that has them all. Objects that were read here share this set.
     """
 
-    def __init__(self, model: type[M], row: type[Row], slots: Slots, pk_name: str) -> None:
+    def __init__(self, model: type[M], row: type[Row], slots: Slots, companions: Sequence[Companion], pk_name: str) -> None:
         self._model = model
         self._slots = slots
+        self._companions = companions
         self._pk_place = slots.names.index(pk_name)
         self._leaves = [slot for slot in slots.order if isinstance(slot, Leaf)]
         self._absent = [_absent(leaf, row.model_fields[leaf.local]) for leaf in self._leaves]
-        self._blank: dict[str, Any] = dict.fromkeys(slots.names)
+        self._blank: dict[str, Any] = dict.fromkeys(model.model_fields)
         self._post_init = bool(model.__pydantic_post_init__)
-        self.all_names = set(slots.names)
+        self.all_names = set(model.model_fields)
 
     @staticmethod
     def fits(model: type[BaseModel], slots: Slots) -> bool:
@@ -76,16 +80,20 @@ class ColumnDecoder(Generic[M]):
         flat = all(isinstance(slot, Leaf) for slot in slots.order)
         return flat and model.__new__ is object.__new__ and not model.model_config.get("use_enum_values")
 
-    def read(self, rows: Sequence[Sequence[bytes | None]], pk_texts: Sequence[str]) -> Columns[M] | None:
+    def read(
+        self, rows: Sequence[Sequence[bytes | None]], pk_texts: Sequence[str], elements: Sequence[Sequence[Any]] = ()
+    ) -> Columns[M] | None:
         """Make objects of the texts of rows; `None` where they have to be read one by one.
 
         Args:
             rows: For each the texts of the slots, and what is read beside them. None is without any text.
+            elements: For each companion what it holds row by row: a list of texts, or a dict of text to `None` or score.
         """
         columns = list(zip(*rows, strict=True))
         texts, beside = columns[: len(self._leaves)], columns[len(self._leaves) :]
         read: list[Sequence[Any]] = []
         try:
+            collections = [_collections(one, held) for one, held in zip(self._companions, elements, strict=True)]
             for place, column in enumerate(texts):
                 values = self._pks(column, pk_texts) if place == self._pk_place else self._values(place, column)
                 if values is None:
@@ -93,13 +101,13 @@ class ColumnDecoder(Generic[M]):
                 read.append(values)
         except (ValidationError, UnicodeDecodeError):
             return None
-        objects = self._made(len(rows), texts, read)
+        objects = self._made(len(rows), texts, [*read, *collections])
         taken = list(zip(*read, strict=True))
         if self._post_init:
             for obj in objects:
                 obj.model_post_init(None)
             taken = [self._slots.take(vars(obj)) for obj in objects]
-        return Columns(objects, taken, self._mutable(texts), beside)
+        return Columns(objects, taken, self._mutable(texts), zip(*elements, strict=True) if elements else repeat(()), beside)
 
     def _pks(self, texts: Sequence[bytes | None], pk_texts: Sequence[str]) -> Sequence[Any]:
         """The primary keys, from the keys of the rows; what is stored of them must be text all the same."""
@@ -123,7 +131,7 @@ class ColumnDecoder(Generic[M]):
 
     def _made(self, count: int, texts: Sequence[Sequence[bytes | None]], columns: Sequence[Sequence[Any]]) -> list[M]:
         fields = list(map(dict.copy, repeat(self._blank, count)))
-        for name, values in zip(self._slots.names, columns, strict=True):
+        for name, values in zip((*self._slots.names, *(one.name for one in self._companions)), columns, strict=True):
             _exhaust(map(setitem, fields, repeat(name), values))
         objects = list(map(object.__new__, repeat(self._model, count)))
         _exhaust(map(_set_fields, objects, fields))
@@ -162,6 +170,15 @@ def _absent(leaf: Leaf, info: FieldInfo) -> Any:
     except TypeError:  # Pydantic copies it for each object
         return _REQUIRED
     return info.default
+
+
+def _collections(companion: Companion, rows: Sequence[Any]) -> list[Any]:
+    """The lists, sets or sorted sets of many rows."""
+    read = iter(companion.codec.read_many(list(chain.from_iterable(rows))))
+    parts = (islice(read, len(row)) for row in rows)
+    if companion.kind == "zset":
+        return [SortedSet(zip(part, row.values(), strict=True)) for part, row in zip(parts, rows, strict=True)]
+    return list(map(set if companion.kind == "set" else list, parts))
 
 
 def _exhaust(calls: Iterator[Any]) -> None:

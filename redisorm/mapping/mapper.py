@@ -98,8 +98,8 @@ class Mapper(Generic[M]):
         self.open = model.model_config.get("extra") == "allow"
         self.reads_at_once = not (self.companions or self.open or options.ttl_refresh == "read")
         self.columns: ColumnDecoder[M] | None = None
-        if self.reads_at_once and ColumnDecoder.fits(model, self.slots):
-            self.columns = ColumnDecoder(model, row, self.slots, self.pk_name)
+        if not self.open and options.ttl_refresh != "read" and ColumnDecoder.fits(model, self.slots):
+            self.columns = ColumnDecoder(model, row, self.slots, self.companions, self.pk_name)
         self._keyspaces: dict[str, Keyspace] = {}
 
     def values(self, obj: BaseModel) -> tuple[Any, ...]:

@@ -181,15 +181,18 @@ def _adopt_many(
     keys: Sequence[str],
     values: Sequence[tuple[Any, ...]],
     texts: Iterable[Mapping[int, bytes]],
+    elements: Iterable[tuple[Any, ...]],
     versions: Iterable[int | None],
     lives: Iterable[int | None],
 ) -> list[M]:
-    link_states(objects, zip(repeat(_detached), keys, values, texts, versions, lives))
+    link_states(objects, zip(repeat(_detached), keys, values, texts, elements, versions, lives))
     return objects
 
 
-def _detached(key: str, values: tuple[Any, ...], texts: Mapping[int, bytes], version: int | None, life: int | None) -> State:
-    return State(Phase.DETACHED, None, key, Snapshot(values, texts), version, life)
+def _detached(
+    key: str, values: tuple[Any, ...], texts: Mapping[int, bytes], elements: tuple[Any, ...], version: int | None, life: int | None
+) -> State:
+    return State(Phase.DETACHED, None, key, Snapshot(values, texts, elements), version, life)
 
 
 _ADOPTED: Make[Any, Any] = Make(adopt, _adopt_many)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from redisorm import DecodeError, Field, RedisModel, SessionError
+from redisorm import DecodeError, Field, RedisModel, SessionError, SortedSet
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.changes import PERMANENT
 from redisorm.flows.loading import load
@@ -17,8 +17,8 @@ from redisorm.mapping.base import linked_state, mapper_of
 from redisorm.unitofwork import verbs
 from redisorm.unitofwork.state import Phase, State, state_of
 from redisorm.unitofwork.work import change_of
-from tests.unit.desk import Desk, session_on, texts_of
-from tests.zoo.models import Hot, Memo, User
+from tests.unit.desk import Desk, row_of, session_on, texts_of
+from tests.zoo.models import Board, Hot, Memo, User
 
 
 class Draft(RedisModel, prefix="draft"):
@@ -171,6 +171,33 @@ def test_class_that_makes_its_own_instances_is_asked_for_each() -> None:
     assert mapper_of(Counted).columns is None
 
 
+def test_companions_come_with_the_rows_and_their_elements_are_remembered() -> None:
+    rows = [
+        row_of(Board, {"id": n, "name": "b"}, [b"x", str(n).encode()][: n % 3], [b"j"] * n, [[b"a", 1.5]] if n % 2 else [b"b", b"2"])
+        for n in range(1, 5)
+    ]
+    with session_on(Desk([[reply for row in rows for reply in row]])) as session:
+        found: list[Any] = session.get_many(Board, range(1, 5))
+        assert [one.tags for one in found] == [{"x"}, {"x", "2"}, set(), {"x"}]
+        assert [one.jobs for one in found] == [["j"] * n for n in range(1, 5)]
+        assert [one.scores for one in found] == [SortedSet({"a": 1.5}), SortedSet({"b": 2.0})] * 2
+        assert list(vars(found[0])) == list(Board.model_fields) == ["id", "name", "tags", "jobs", "scores"]
+        assert found[0].model_fields_set == set(Board.model_fields)
+        assert session.dirty == []
+        found[2].jobs.append("k")
+        assert session.dirty == [found[2]]
+
+
+def test_element_that_cannot_be_read_is_told_and_the_other_rows_are_read() -> None:
+    replies = [texts_of(Board, {"id": 1}), [], [b"\xff"], []]
+    for n in (2, 3, 4):
+        replies += [texts_of(Board, {"id": n} if n < 4 else {}), [b"t"], [], []]
+    driver = ScriptedDriver([replies, [0]])
+    first, second, third, absent = driver.run(verbs.get_many(Board, [1, 2, 3, 4], "", on_error="return"))
+    assert isinstance(first, DecodeError)
+    assert (first.key, first.field, second.tags, third.tags, absent) == ("board:1:jobs", "jobs", {"t"}, {"t"}, None)
+
+
 # ---- what is not there, or cannot be read -----------------------------------------------------------------------------
 
 
@@ -243,7 +270,7 @@ def test_all_that_ask_for_a_state_at_once_get_the_same() -> None:
             inner[0] = linked_state(one)
         return State(key=key)
 
-    base.link_states([one], [(make, "user:1", 2, 3, 4, 5)])
+    base.link_states([one], [(make, "user:1", 2, 3, 4, 5, 6)])
     assert state_of(one) is inner[0]
     assert state_of(one).key == "user:1"
 
