@@ -12,7 +12,7 @@ from redisorm.errors import DecodeError
 from redisorm.mapping.base import MappedModel
 from redisorm.mapping.columnwise import ColumnDecoder
 from redisorm.mapping.mapper import Mapper
-from redisorm.mapping.snapshot import Snapshot, snapshot_of_row
+from redisorm.mapping.snapshot import Snapshot, snapshot_of_columns, snapshot_of_row
 
 from .changes import life_ms, version_of
 
@@ -54,8 +54,8 @@ class Make(Generic[M, T_co]):
 
     Attributes:
         one: Takes what `Loaded` takes, in its order.
-        many: Takes the same in columns: object, key, for snapshots their values, texts and elements, version, and life. All but the
-            first three may go on without end.
+        many: Takes the same in columns: object, key, what `snapshot_of_columns` takes, version, and life. All but the first three may go
+            on without end.
     """
 
     one: Callable[[M, str, Snapshot, int | None, int | None, int | None], T_co]
@@ -74,7 +74,7 @@ def _loaded(
     versions: Iterable[int | None],
     lives: Iterable[int | None],
 ) -> list[Loaded[M]]:
-    return list(map(Loaded, objects, keys, map(Snapshot, values, texts, elements), versions, lives, repeat(None)))
+    return list(map(Loaded, objects, keys, map(snapshot_of_columns, values, texts, elements), versions, lives, repeat(None)))
 
 
 LOADED: Make[Any, Loaded[Any]] = Make(Loaded, _loaded)
@@ -112,7 +112,7 @@ def decode(
         return _made_one_by_one(mapper, make, keys, pk_texts, _rows(mapper, replies), there or repeat(0))
     step = 1 + len(mapper.companions)
     texts = replies[::step]
-    held = [[elements_of(one.kind, reply) for reply in replies[place::step]] for place, one in enumerate(mapper.companions, 1)]
+    held = [_held(one.kind, replies[place::step]) for place, one in enumerate(mapper.companions, 1)]
     if all(map(any, texts)):  # no row without a text
         return _made_together(mapper, mapper.columns, make, keys, pk_texts, texts, held)
     full = [place for place, row in enumerate(texts) if row.count(None) < len(row) or (there and there[place])]
@@ -136,16 +136,21 @@ def _made_together(
     """The same for rows that are there, column by column; one by one where it cannot be.
 
     Args:
-        held: For each companion its elements row by row.
+        held: For each companion its elements row by row, as `snapshot_of_columns` takes them.
     """
     versions = _versions(mapper, keys, texts)
     read = None if versions is None else columns.read(texts, pk_texts, held)
     if versions is None or read is None:
-        besides = map(_Beside, zip(*held, strict=True)) if held else repeat(_NOTHING)
+        besides = (_Beside(snapshot_of_columns((), {}, row).companions) for row in zip(*held, strict=True)) if held else repeat(_NOTHING)
         return _made_one_by_one(mapper, make, keys, pk_texts, zip(texts, besides), repeat(1))  # noqa: B905 - both may have no end
     lives = read.beside[0]
     own = repeat(None) if lives.count(None) == len(lives) else map(life_ms, lives)
     return [*make.many(read.objects, keys, read.values, read.texts, read.elements, versions, own)]
+
+
+def _held(kind: str, replies: Sequence[Reply]) -> list[Any]:
+    """The elements of a companion of many rows, as `snapshot_of_columns` takes them."""
+    return list(map(tuple, replies)) if kind == "set" else [elements_of(kind, reply) for reply in replies]
 
 
 def _versions(mapper: Mapper[Any], keys: Sequence[str], replies: Sequence[Reply]) -> Iterable[int | None] | None:

@@ -87,7 +87,7 @@ class ColumnDecoder(Generic[M]):
 
         Args:
             rows: For each the texts of the slots, and what is read beside them. None is without any text.
-            elements: For each companion what it holds row by row: a list of texts, or a dict of text to `None` or score.
+            elements: For each companion what it holds row by row: texts, or a dict of text to score.
         """
         columns = list(zip(*rows, strict=True))
         texts, beside = columns[: len(self._leaves)], columns[len(self._leaves) :]

@@ -20,7 +20,7 @@ from .layout import Branch, Companion, Leaf, Level
 from .mapper import Mapper
 from .slots import ABSENT
 
-__all__ = ["CompanionChange", "Difference", "Snapshot", "difference", "restore", "snapshot_of_row", "whole"]
+__all__ = ["CompanionChange", "Difference", "Snapshot", "difference", "restore", "snapshot_of_columns", "snapshot_of_row", "whole"]
 
 
 _NONE: Mapping[Any, bytes] = {}
@@ -83,6 +83,15 @@ class Difference:
 
     def __bool__(self) -> bool:
         return bool(self.sets or self.unsets or self.companions)
+
+
+def snapshot_of_columns(values: tuple[Any, ...], texts: Mapping[int, bytes], elements: tuple[Any, ...]) -> Snapshot:
+    """Take the snapshot of an object that was read column by column, of what was kept for it.
+
+    Args:
+        elements: As in a snapshot, but for sets, of which a tuple was kept: it is a third as large as a dict.
+    """
+    return Snapshot(values, texts, tuple(dict.fromkeys(held) if type(held) is tuple else held for held in elements))
 
 
 def snapshot_of_row(

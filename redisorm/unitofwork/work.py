@@ -19,7 +19,7 @@ from redisorm.keys import Keyspace
 from redisorm.mapping.base import MappedModel, link_state, link_states, linked_state, mapper_of
 from redisorm.mapping.layout import Leaf, seconds_ms
 from redisorm.mapping.mapper import Mapper
-from redisorm.mapping.snapshot import Snapshot, difference, whole
+from redisorm.mapping.snapshot import Snapshot, difference, snapshot_of_columns, whole
 
 from .state import Phase, State, state_of
 
@@ -192,7 +192,7 @@ def _adopt_many(
 def _detached(
     key: str, values: tuple[Any, ...], texts: Mapping[int, bytes], elements: tuple[Any, ...], version: int | None, life: int | None
 ) -> State:
-    return State(Phase.DETACHED, None, key, Snapshot(values, texts, elements), version, life)
+    return State(Phase.DETACHED, None, key, snapshot_of_columns(values, texts, elements), version, life)
 
 
 _ADOPTED: Make[Any, Any] = Make(adopt, _adopt_many)
