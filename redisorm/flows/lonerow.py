@@ -56,10 +56,10 @@ class LoneRow(NamedTuple):
 
     def words(self) -> Command:
         """The call of the script, after its name: the count of keys, the keys and the arguments."""
-        held = (len(self.fields), *self.fields, *map(_held, self.texts))
+        held = (str(len(self.fields)), *self.fields, *map(_held, self.texts)) if self.fields else ("0",)
         if not self.memo:
-            return (1, self.key, *held, *self.sets)
-        return (2 + len(self.keys), self.key, self.memo, *self.keys, *held, *self.moves, *self.sets)
+            return ("1", self.key, *held, *self.sets)
+        return (str(2 + len(self.keys)), self.key, self.memo, *self.keys, *held, *self.moves, *self.sets)
 
     def writes(self) -> list[Command]:
         """The same as commands."""

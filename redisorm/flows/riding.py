@@ -49,14 +49,14 @@ def ridden(changes: Sequence[Change], riders: Sequence[Command], guards: Sequenc
             entry = (guard.stream, guard.group, guard.consumer, guard.entry_id)
         else:
             return None
-    count, *rest = (0,) if row is None else row.words()
+    count, *rest = ("0",) if row is None else row.words()
     keys, arguments = rest[: int(count)], rest[int(count) :]
     named = dict.fromkeys([*filter(None, entry[:1]), *(key for command in riders for key in keys_of(command))])
     words: list[Any] = [
         len(keys) + len(named),
         *keys,
         *named,
-        count,
+        len(keys),
         len(arguments),
         *arguments,
         len(types) // 2,

@@ -92,12 +92,12 @@ class Encoder:
     def spell(self, slot: Leaf | Branch, values: tuple[Any, ...], place: int, key: str) -> Any:
         """Spell one value that must be checked first; `None` where nothing is stored for it."""
         value = values[place]
+        if value is not None and isinstance(slot, Leaf) and type(value) in slot.codec.exact and not slot.checked:
+            return value if slot.codec.encode is None else slot.codec.encode(value)
         if isinstance(slot, Branch):
             return self._mark(slot, values, place)
         if value is ABSENT or (value is None and slot.optional):
             return NULL if value is None and slot.null else None
-        if type(value) in slot.codec.exact and not slot.checked:
-            return value if slot.codec.encode is None else slot.codec.encode(value)
         try:
             return slot.codec.spell(slot.codec.check(value))
         except ValidationError as error:

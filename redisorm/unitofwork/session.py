@@ -143,7 +143,7 @@ class BaseSession(UnitOfWork):
         for obj in self._new.values():
             yield obj, None
         for obj, state in self._maybe_changed():
-            if state.phase is Phase.PERSISTENT and (change := change_of(obj, namespace)) is not None:
+            if state.phase is Phase.PERSISTENT and (change := change_of(obj, state, namespace)) is not None:
                 yield obj, change
 
     def _commit_part(
@@ -178,7 +178,7 @@ class BaseSession(UnitOfWork):
 
     def _new_change(self, keys: set[str], obj: MappedModel) -> Change:
         """The change that stores a new object; `keys` are those of the commit so far."""
-        change = change_of(obj, self.database.namespace, Kind.CREATE if id(obj) in self._created else None)
+        change = change_of(obj, state_of(obj), self.database.namespace, Kind.CREATE if id(obj) in self._created else None)
         assert change is not None
         if change.key and change.key in keys:
             raise SessionError(
@@ -206,7 +206,7 @@ class BaseSession(UnitOfWork):
         state = state_of(obj)
         if state.key != change.key:  # its key was assigned, or counted, after it was added
             self._map.remove(self._identity(obj, state.key))
-        settle(obj, change)
+        settle(obj, state, change)
         if change.kind is Kind.DELETE:
             self._let_go(obj, state)
             return

@@ -23,7 +23,7 @@ from redisorm.mapping.base import MappedModel, linked_state, mapper_of
 from redisorm.mapping.layout import seconds_ms
 from redisorm.mapping.mapper import Mapper
 
-from .state import Phase, state_of
+from .state import Phase, State, state_of
 from .unit import UnitOfWork
 from .work import (
     change_of,
@@ -102,7 +102,8 @@ def exists(model: type[MappedModel], pk: object, namespace: str) -> Flow[bool]:
 
 def create(obj: MappedModel, namespace: str) -> Flow[None]:
     """Store a new object only where no row is."""
-    yield from _write(obj, change_of(obj, namespace, Kind.CREATE))
+    state = state_of(obj)
+    yield from _write(obj, state, change_of(obj, state, namespace, Kind.CREATE))
 
 
 def save(obj: MappedModel, ttl: float | timedelta | None, namespace: str) -> Flow[None]:
@@ -110,7 +111,7 @@ def save(obj: MappedModel, ttl: float | timedelta | None, namespace: str) -> Flo
     state = state_of(obj)
     state.wanted_life = None if ttl is None else wanted_life(ttl, type(obj).__name__)
     try:
-        yield from _write(obj, change_of(obj, namespace))
+        yield from _write(obj, state, change_of(obj, state, namespace))
     finally:
         state.forget_wishes()
 
@@ -119,8 +120,9 @@ def delete(obj: MappedModel, namespace: str) -> Flow[bool]:
     """Delete an object's row and all that belongs to it; tell whether it was there."""
     change = deletion_of(obj, namespace)
     yield from commit([change], new_version=new_version)
-    settle(obj, change)
-    state_of(obj).phase = Phase.TRANSIENT
+    state = state_of(obj)
+    settle(obj, state, change)
+    state.phase = Phase.TRANSIENT
     return bool(change.outcome.was_there)
 
 
@@ -133,7 +135,7 @@ def increment(obj: MappedModel, field: str, by: float, namespace: str) -> Flow[A
     """Add to a number at the server and set the new value."""
     change = _bare_update(obj, namespace)
     change.increments = [increment_of(obj, field, by)]
-    yield from _write(obj, change)
+    yield from _write(obj, state_of(obj), change)
     return obj.__dict__[field]
 
 
@@ -141,7 +143,7 @@ def expire(obj: MappedModel, ttl: float | timedelta | None, namespace: str) -> F
     """Give a row a life of its own, or none."""
     change = _bare_update(obj, namespace)
     change.life = PERMANENT if ttl is None else seconds_ms(ttl, type(obj).__name__)
-    yield from _write(obj, change)
+    yield from _write(obj, state_of(obj), change)
 
 
 def time_to_live(obj: MappedModel, namespace: str) -> Flow[timedelta | None]:
@@ -168,7 +170,7 @@ def _bare_update(obj: MappedModel, namespace: str) -> Change:
     return Change(mapper, mapper.keyspace(namespace), Kind.UPDATE, obj.pk, _key(obj, namespace), version=state.version, former=former)
 
 
-def _write(obj: MappedModel, change: Change | None) -> Flow[None]:
+def _write(obj: MappedModel, state: State, change: Change | None) -> Flow[None]:
     if change is None:
         return
     met: list[Due] = []
@@ -177,7 +179,7 @@ def _write(obj: MappedModel, change: Change | None) -> Flow[None]:
     except CommitUnknownError:
         remember_number(obj, change)
         raise
-    state = settle(obj, change)
+    settle(obj, state, change)
     if state.snapshot is not None:
         state.phase = Phase.DETACHED
     if met:

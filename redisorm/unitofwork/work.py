@@ -62,15 +62,14 @@ def wanted_life(ttl: Any, owner: str) -> int | None:
     return None if ttl is None else seconds_ms(ttl, owner)
 
 
-def change_of(obj: MappedModel, namespace: str, kind: Kind | None = None) -> Change | None:
-    """Find what has to be written of an object; `None` where nothing has.
+def change_of(obj: MappedModel, state: State, namespace: str, kind: Kind | None = None) -> Change | None:
+    """Find what has to be written of an object in a state; `None` where nothing has.
 
     Raises:
         ValidationError: A value does not fit its annotation.
     """
     mapper = mapper_of(type(obj))
     keyspace = mapper.keyspace(namespace)
-    state = state_of(obj)
     life = KEEP if state.wanted_life is None else state.wanted_life
     if state.snapshot is None:
         key = key_of(mapper, keyspace, obj)
@@ -148,13 +147,13 @@ def remember_number(obj: MappedModel, change: Change) -> None:
         obj.__pydantic_fields_set__.add(change.mapper.pk_name)
 
 
-def settle(obj: MappedModel, change: Change) -> State:
-    """Move the state of an object after the server has agreed to its change, and return it."""
-    state, mapper, outcome = state_of(obj), change.mapper, change.outcome
+def settle(obj: MappedModel, state: State, change: Change) -> None:
+    """Move the state of an object after the server has agreed to its change."""
+    mapper, outcome = change.mapper, change.outcome
     if change.kind is Kind.DELETE:
         state.snapshot, state.version, state.life = None, None, None
         state.forget_wishes()
-        return state
+        return
     if change.numbered:
         remember_number(obj, change)
     if change.difference is not None:
@@ -162,12 +161,11 @@ def settle(obj: MappedModel, change: Change) -> State:
     state.key, state.version, state.life = change.key, outcome.version, outcome.life
     state.forget_wishes()
     if not outcome.numbers:
-        return state
+        return
     vars(obj).update(outcome.numbers)
     for name, number in outcome.numbers.items():
         if state.snapshot is not None:
             state.snapshot = state.snapshot.with_value(mapper.slots.place(name), number)
-    return state
 
 
 def adopt(obj: M, key: str, snapshot: Snapshot, version: int | None, life: int | None, _: int | None) -> M:

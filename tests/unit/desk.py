@@ -9,9 +9,12 @@ from redisorm import AsyncSession, Database, Session
 from redisorm.commands import Batch, Command, Watch
 from redisorm.drivers.scripted import Script, ScriptedDriver
 from redisorm.flows import lonerow, riding
+from redisorm.flows.changes import Change
 from redisorm.keys import LIFE, VERSION
 from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.unitofwork import verbs
+from redisorm.unitofwork.state import state_of
+from redisorm.unitofwork.work import change_of
 
 M = TypeVar("M", bound=MappedModel)
 
@@ -33,6 +36,11 @@ def session_on(desk: ScriptedDriver) -> Session:
 def async_session_on(desk: ScriptedDriver) -> AsyncSession:
     """An awaited session whose server is a script."""
     return AsyncSession(cast("Database", desk))
+
+
+def change_to(obj: MappedModel) -> Change | None:
+    """What a commit of an object would be asked to do."""
+    return change_of(obj, state_of(obj), "")
 
 
 def talk(driver: ScriptedDriver) -> list[Batch | Watch]:
@@ -108,9 +116,10 @@ def script_call(request: Batch | Watch) -> ScriptCall:
 
 
 def _lone_row(words: list[Any]) -> ScriptCall:
-    keys, rest = words[1 : 1 + words[0]], words[1 + words[0] :]
+    key_count = int(words[0])
+    keys, rest = words[1 : 1 + key_count], words[1 + key_count :]
     row, *memo = keys[:2]
-    count, rest = rest[0], rest[1:]
+    count, rest = int(rest[0]), rest[1:]
     names, texts, rest = rest[:count], [str(text).encode() for text in rest[count : 2 * count]], rest[2 * count :]
     moves, sets = rest[: 2 * len(keys[2:])], rest[2 * len(keys[2:]) :]
     entries = zip(keys[2:], moves[::2], moves[1::2], strict=True)

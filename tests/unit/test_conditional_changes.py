@@ -14,8 +14,9 @@ from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.changes import Change, Condition, Kind, Outcome
 from redisorm.flows.committing import commit
 from redisorm.mapping.base import mapper_of
-from redisorm.unitofwork.work import change_of, deletion_of, new_version, settle
-from tests.unit.desk import answering, atomic, scripting, stored, talk
+from redisorm.unitofwork.state import state_of
+from redisorm.unitofwork.work import deletion_of, new_version, settle
+from tests.unit.desk import answering, atomic, change_to, scripting, stored, talk
 from tests.zoo.indexed import Citizen, Member
 from tests.zoo.models import User
 
@@ -46,7 +47,7 @@ def row(pk: int, city: str, age: int = 1) -> list[Any]:
 
 
 def test_row_that_does_not_fit_any_more_is_skipped_and_the_others_are_written() -> None:
-    changes = [only_if(change_of(moved(pk), ""), ("city",), (), of_oslo) for pk in (1, 2)]
+    changes = [only_if(change_to(moved(pk)), ("city",), (), of_oslo) for pk in (1, 2)]
     driver = ScriptedDriver(answering([*row(1, "Lima"), *row(2, "Oslo")]))
     driver.run(commit_of(changes))
     assert talk(driver)[1] == atomic(("HSET", "citizen:2", "age", 2), ("ZADD", "citizen::age", "2", "2"))
@@ -54,7 +55,7 @@ def test_row_that_does_not_fit_any_more_is_skipped_and_the_others_are_written() 
 
 
 def test_commit_of_which_nothing_fits_sends_no_transaction() -> None:
-    change = only_if(change_of(moved(1), ""), ("city",), (), of_oslo)
+    change = only_if(change_to(moved(1)), ("city",), (), of_oslo)
     driver = ScriptedDriver(answering(row(1, "Lima")))
     driver.run(commit_of([change]))
     assert [type(request) for request in talk(driver)] == [Watch]
@@ -62,7 +63,7 @@ def test_commit_of_which_nothing_fits_sends_no_transaction() -> None:
 
 
 def test_row_that_is_gone_is_skipped_where_an_update_without_a_condition_would_be_a_conflict() -> None:
-    change = only_if(change_of(moved(1), ""), ("city",), (), lambda row: True)
+    change = only_if(change_to(moved(1)), ("city",), (), lambda row: True)
     driver = ScriptedDriver(answering([[None] * 6, -2, []], [b"none"]))
     driver.run(commit_of([change]))
     assert change.outcome.skipped
@@ -75,7 +76,7 @@ def test_condition_sees_the_stored_texts_and_elements_and_its_companions_are_wat
         seen.append(row)
         return True
 
-    change = only_if(change_of(moved(1), ""), ("note", "city"), ("tags",), holds)
+    change = only_if(change_to(moved(1)), ("note", "city"), ("tags",), holds)
     texts = [b"1", None, b"a", b"Oslo", b"1", None, b"n"]
     driver = ScriptedDriver(answering([texts, -1, [], [b"x"]]))
     driver.run(commit_of([change]))
@@ -106,7 +107,7 @@ def fields_of(change: Change) -> dict[str, Any]:
 
 
 def test_condition_is_looked_at_even_where_scripts_run() -> None:
-    change = only_if(change_of(moved(1), ""), ("city",), (), of_oslo)
+    change = only_if(change_to(moved(1)), ("city",), (), of_oslo)
     driver = scripting(answering(row(1, "Oslo")))
     driver.run(commit_of([change]))
     assert [type(request) for request in talk(driver)] == [Watch, Batch]
@@ -120,7 +121,7 @@ def test_skipped_row_takes_no_unique_value_and_gives_none_up() -> None:
     """Member 1 would give `a@x` up and is skipped: so member 2 cannot have it."""
     giver, taker = member(1, email="a@x"), member(2)
     giver.email, taker.email = None, "a@x"
-    changes = [only_if(change_of(giver, ""), ("city",), (), of_oslo), change_of(taker, "")]
+    changes = [only_if(change_to(giver), ("city",), (), of_oslo), change_to(taker)]
 
     def answer(request: Any) -> Any:
         replies: list[Any] = []
@@ -147,9 +148,9 @@ def test_change_without_a_difference_writes_no_texts_and_no_elements() -> None:
 
 def test_object_stays_changed_until_whoever_committed_its_change_settles_it() -> None:
     one = moved(1)
-    change = change_of(one, "")
+    change = change_to(one)
     assert change is not None
     ScriptedDriver(answering(row(1, "Oslo"))).run(commit_of([change]))
-    assert change_of(one, "") is not None
-    settle(one, change)
-    assert change_of(one, "") is None
+    assert change_to(one) is not None
+    settle(one, state_of(one), change)
+    assert change_to(one) is None

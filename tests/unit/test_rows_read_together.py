@@ -16,8 +16,7 @@ from redisorm.mapping import base
 from redisorm.mapping.base import linked_state, mapper_of
 from redisorm.unitofwork import verbs
 from redisorm.unitofwork.state import Phase, State, state_of
-from redisorm.unitofwork.work import change_of
-from tests.unit.desk import Desk, row_of, session_on, texts_of
+from tests.unit.desk import Desk, change_to, row_of, session_on, texts_of
 from tests.zoo.models import Board, Hot, Memo, User
 
 
@@ -291,7 +290,7 @@ def test_object_whose_state_nobody_asked_for_is_pickled_with_it() -> None:
 def test_object_of_many_is_updated_by_what_changed() -> None:
     one = users("a", "b", "c", "d")[0]
     one.age = 3
-    change = change_of(one, "")
+    change = change_to(one)
     assert change is not None
     assert change.difference is not None
     assert change.difference.sets == ["age", 3]
