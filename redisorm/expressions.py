@@ -158,6 +158,8 @@ class Not(Expression):
 def all_of(expressions: Iterable[Expression]) -> Expression | None:
     """Join conditions that must all hold; `None` for none."""
     parts = tuple(expressions)
+    if len(parts) == 1:
+        return parts[0]
     return reduce(lambda left, right: left & right, parts) if parts else None
 
 

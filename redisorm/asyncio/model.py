@@ -70,7 +70,11 @@ class AsyncRedisModel(MappedModel, abstract=True):
             DecodeError: A stored value does not fit its field.
             ValidationError: The key does not fit its field.
         """
-        return (await cls.get_many((pk,)))[0]
+        session = cls._joined()
+        if session is not None:
+            return await session.get(cls, pk)
+        database = cls._database()
+        return await database.arun(verbs.get(cls, pk, database.namespace))
 
     @classmethod
     async def get_one(cls, pk: object) -> Self:

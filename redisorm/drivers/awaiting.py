@@ -155,7 +155,7 @@ class AwaitingDriver:
         pool = self.waiting if exchange.waits_s else self._pool
         try:
             connection = await self._free_connection(pool)
-            replies = await self._reach(connection, exchange)
+            replies = await (self._reach if exchange.resend else self._converse)(connection, exchange)
             if pin is not None:
                 pin.connection, connection = connection, None
         except (RedisError, OSError) as error:
@@ -184,12 +184,10 @@ class AwaitingDriver:
         return connection
 
     async def _reach(self, connection: AsyncConnection, exchange: Exchange) -> list[Any]:
-        """Converse, again over a new connection as the client's retry policy says where that is harmless."""
+        """Converse, and again over a new connection as the client's retry policy says, since that is harmless."""
         try:
             return await self._converse(connection, exchange)
         except (RedisError, OSError) as error:
-            if not exchange.resend:
-                raise
             failures = [error]
 
         async def attempt() -> list[Any]:

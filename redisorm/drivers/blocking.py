@@ -169,8 +169,14 @@ class BlockingDriver:
 
     def _reach(self, connection: Connection, exchange: Exchange) -> list[Any]:
         """Converse, and again over a new connection as the client's retry policy says, since that is harmless."""
+        try:
+            return self._converse(connection, exchange)
+        except (RedisError, OSError) as error:
+            failures = [error]
 
         def attempt() -> list[Any]:
+            if failures:  # the first attempt was the one above
+                raise failures.pop()
             if not connection.is_connected:
                 connect_once(connection)
             return self._converse(connection, exchange)

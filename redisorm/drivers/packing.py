@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import cast
 
 from hiredis import pack_command
@@ -59,9 +60,14 @@ def packed_each(commands: Sequence[Command]) -> list[bytes | Long]:
     """Spell many commands, as `packed` does each; long ones when their turn to be sent comes."""
     if type(commands) is not ForEach or not commands:
         return [packed(command) if len(command) < LONG else Long(command) for command in commands]
-    head = b"*%d\r\n%b$" % (2 + len(commands.words), _body((commands.name,)))
-    tail = b"\r\n" + _body(commands.words)
+    head, tail = _mould(commands.name, tuple(commands.words))
     return [b"%b%d\r\n%b%b" % (head, len(key), key, tail) for key in map(str.encode, commands.keys)]
+
+
+@lru_cache(maxsize=256)
+def _mould(name: str, words: tuple[Argument, ...]) -> tuple[bytes, bytes]:
+    """What comes before and after the key of commands that differ by it alone: mostly reads of all fields of a class."""
+    return b"*%d\r\n%b$" % (2 + len(words), _body((name,))), b"\r\n" + _body(words)
 
 
 def _body(words: Sequence[Argument]) -> bytes:

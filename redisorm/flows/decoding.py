@@ -16,7 +16,7 @@ from redisorm.mapping.snapshot import Snapshot, snapshot_of_columns, snapshot_of
 
 from .changes import life_ms, version_of
 
-__all__ = ["LOADED", "Loaded", "Make", "decode", "elements_of", "pairs_of"]
+__all__ = ["LOADED", "Loaded", "Make", "decode", "elements_of", "made", "pairs_of"]
 
 M = TypeVar("M", bound=MappedModel)
 T = TypeVar("T")
@@ -175,11 +175,14 @@ def _made_one_by_one(
     found: list[T | DecodeError | None] = []
     for key, pk_text, (texts, beside), is_there in zip(keys, pk_texts, rows, there):  # noqa: B905 - `there` may go on
         is_empty = not is_there and texts.count(None) == len(texts) and not beside.extra
-        found.append(None if is_empty else _made(mapper, make, key, pk_text, texts, beside))
+        found.append(None if is_empty else made(mapper, make, key, pk_text, texts, beside))
     return found
 
 
-def _made(mapper: Mapper[M], make: Make[M, T], key: str, pk_text: str, texts: Sequence[bytes | None], beside: _Beside) -> T | DecodeError:
+def made(
+    mapper: Mapper[M], make: Make[M, T], key: str, pk_text: str, texts: Sequence[bytes | None], beside: _Beside = _NOTHING
+) -> T | DecodeError:
+    """Make an object of one row that is there."""
     try:
         obj = mapper.decoder.row(texts, beside.companions, key, pk_text, beside.extra)
         slots = len(mapper.slots.names)

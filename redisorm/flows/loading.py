@@ -12,7 +12,7 @@ from redisorm.mapping.base import MappedModel
 from redisorm.mapping.layout import Companion, CompanionKind
 from redisorm.mapping.mapper import Mapper
 
-from .decoding import LOADED, Loaded, Make, decode
+from .decoding import LOADED, Loaded, Make, decode, made
 
 __all__ = ["BATCH", "OnError", "exists", "load", "load_each", "read_elements", "sound", "time_to_live"]
 
@@ -68,6 +68,8 @@ def load_each(
         make: What becomes of each object and of what a session has to remember of it.
         at_once: Whether all rows, up to 1,000, have to be as of one instant; else up to 50 are.
     """
+    if len(pk_texts) == 1 and mapper.reads_at_once:
+        return [(yield from _load_one(mapper, keyspace, pk_texts[0], make))]
     size = BATCH if at_once else SLICE
     views = [View(mapper, keyspace, pk_texts[start : start + size], make) for start in range(0, len(pk_texts), size)]
     if len(views) == 1:
@@ -80,6 +82,19 @@ def load_each(
             yield from view.settle()
         found += view.found
     return found
+
+
+def _load_one(mapper: Mapper[M], keyspace: Keyspace, pk_text: str, make: Make[M, T]) -> Flow[T | DecodeError | None]:
+    """Load one row that is a hash alone: the same without a list for everything, unless there is something odd about it."""
+    key = keyspace.row(pk_text)
+    (texts,) = yield Batch(_reads(mapper, (key,)), resend=True, partial=True)
+    if type(texts) is list and texts.count(None) < len(texts):
+        return made(mapper, make, key, pk_text, texts)
+    view = View(mapper, keyspace, (pk_text,), make)
+    view.take([texts])
+    if view.is_odd:
+        yield from view.settle()
+    return view.found[0]
 
 
 def _take_in_turn(views: Sequence[View[Any, Any]], ahead: int) -> Flow[None]:

@@ -18,7 +18,7 @@ from redisorm.mapping.mapper import Mapper
 
 from .sources import Lexical, Scored, Source, ledger_of, sources_of
 
-__all__ = ["All", "Either", "Node", "Plan", "Sort", "Term", "cover", "plan_of", "select", "sorts_of"]
+__all__ = ["EVERY", "NOTHING", "All", "Either", "Node", "Plan", "Sort", "Term", "cover", "plan_of", "select", "sorts_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,8 @@ def _formed(expression: Expression, sources: Callable[[Comparison], list[Source]
         if expression.operator == "in":
             each = [Comparison(expression.subject, "==", value) for value in dict.fromkeys(expression.value)]
         terms = [Term(source, (one,), negated) for one in each for source in sources(one)]
+        if len(terms) == 1:
+            return terms[0]
         return _joined(All if negated else Either, terms)
     assert isinstance(expression, (And, Or))
     together = isinstance(expression, And) is not negated

@@ -12,7 +12,7 @@ from redisorm.keys import none_entry
 from .candidates import DUE, Candidates, Known, Walked, due_of
 from .collecting import collect
 from .gathering import gather, sort_source
-from .planning import All, Either, Node, Plan, Term, cover
+from .planning import EVERY, NOTHING, All, Node, Plan, Term, cover
 from .probing import Probe
 from .sources import SMALL, Around, Lexical, Named, Owned, Scored, Source
 from .surveying import Survey, survey
@@ -33,7 +33,7 @@ def search(plan: Plan, *, loosely: bool = False, wanted: int | None = None) -> F
     walks = _one_walk(plan)
     if walks:
         return Walked(plan, walks, None)
-    if plan.root == Either(()):
+    if plan.root == NOTHING:
         return Known(())
     sorts = [sort_source(plan, sort) for sort in plan.sorts if sort.index is not None]
     seen = yield from survey(plan, sorts)
@@ -60,7 +60,7 @@ def _one_walk(plan: Plan) -> list[Scored | Lexical]:
     """What to walk through where the query asks for one set in its own order, or in none."""
     if len(plan.sorts) > 1 or any(sort.index is None for sort in plan.sorts):
         return []
-    if plan.root == All(()):
+    if plan.root == EVERY:
         return _sorted_walks(plan) if plan.sorts else [plan.ledger]
     root = plan.root
     if not isinstance(root, Term) or root.negated or not isinstance(root.source, (Scored, Lexical)):
@@ -105,7 +105,7 @@ def _search_many(plan: Plan, seen: Survey, covering: list[Source], wanted: int |
 
 def count(plan: Plan) -> Flow[int]:
     """Count the rows that fit, and load none. One or two round trips where one field is asked for, else as of a search."""
-    if plan.root == Either(()):
+    if plan.root == NOTHING:
         return 0
     summed = _summed(plan.root)
     if summed is not None:
@@ -121,7 +121,7 @@ def count(plan: Plan) -> Flow[int]:
 
 def _summed(root: Node) -> tuple[list[Scored | Lexical], bool] | None:
     """The sources whose sizes add up to the answer, and whether it is those outside of them that are asked for."""
-    if root == All(()):
+    if root == EVERY:
         return [], True
     terms = [root] if isinstance(root, Term) else [part for part in root.parts if isinstance(part, Term)]
     outside = isinstance(root, All) or (isinstance(root, Term) and root.negated)
@@ -129,9 +129,10 @@ def _summed(root: Node) -> tuple[list[Scored | Lexical], bool] | None:
     if len(sources) < len(terms) or (not isinstance(root, Term) and len(terms) < len(root.parts)):
         return None
     # several values of one field: no row has two
-    asked = {(comparison.subject.name, comparison.operator) for term in terms for comparison in term.comparisons}
-    if len(terms) > 1 and (len(asked) > 1 or next(iter(asked))[1] != "=="):
-        return None
+    if len(terms) > 1:
+        asked = {(comparison.subject.name, comparison.operator) for term in terms for comparison in term.comparisons}
+        if len(asked) > 1 or next(iter(asked))[1] != "==":
+            return None
     return sources, outside
 
 

@@ -92,12 +92,9 @@ class ModelMeta(ModelMetaclass):
     if not TYPE_CHECKING:  # for type checkers `User.age` is what the annotation says
 
         def __getattr__(cls, name: str) -> Any:  # noqa: N805 - of a metaclass
-            try:
-                return super().__getattr__(name)
-            except AttributeError:
-                if name not in cls.__dict__.get("__pydantic_fields__", ()) or _asked_by_pydantic():
-                    raise
-            return column_of(cls, name, mapper_of)
+            if name in cls.__dict__.get("__pydantic_fields__", ()) and not _asked_by_pydantic():
+                return column_of(cls, name, mapper_of)
+            return super().__getattr__(name)
 
 
 class Compiled(BaseModel, metaclass=ModelMeta):

@@ -114,6 +114,8 @@ class Searched:
         answers: frozenset[Operator] = frozenset()
         if index is not None:
             answers = frozenset(("contains",)) if index.companion is not None else _ANSWERS[index.kind]
+            if operator in answers and index.kind != "geo":
+                return
         unique = any([leaf.name for leaf in one.leaves] == [self.name] for one in mapper.uniques)
         if unique or (self.name == mapper.pk_name and value is not None):
             answers |= _EQUALITY

@@ -70,7 +70,11 @@ class RedisModel(MappedModel, abstract=True):
             DecodeError: A stored value does not fit its field.
             ValidationError: The key does not fit its field.
         """
-        return cls.get_many((pk,))[0]
+        session = cls._joined()
+        if session is not None:
+            return session.get(cls, pk)
+        database = cls._database()
+        return database.run(verbs.get(cls, pk, database.namespace))
 
     @classmethod
     def get_one(cls, pk: object) -> Self:

@@ -93,9 +93,10 @@ class Asked(Generic[M]):
 
 def sweep(plan: Plan) -> Flow[None]:
     """Take away what some of the expired rows that a query met have left behind."""
+    if not plan.met:
+        return
     due, plan.met[:] = [member.decode("utf-8", "surrogateescape") for member in plan.met[:SWEPT]], []
-    if due:
-        yield from sweep_met([Due(plan.mapper, plan.keyspace, due)])
+    yield from sweep_met([Due(plan.mapper, plan.keyspace, due)])
 
 
 class Reading(Generic[M]):

@@ -46,6 +46,7 @@ __all__ = [
     "delete",
     "exists",
     "expire",
+    "get",
     "get_many",
     "get_one",
     "increment",
@@ -83,6 +84,12 @@ def get_many(model: type[M], pks: Iterable[object], namespace: str, on_error: On
     keep, mapper = keeps_errors(on_error), mapper_of(model)
     found = yield from loaded_each(mapper, namespace, mapper.pk_texts(list(pks)))
     return found if keep else sound(found)
+
+
+def get(model: type[M], pk: object, namespace: str) -> Flow[M | None]:
+    """Load a row that may be there."""
+    mapper = cast("Mapper[M]", mapper_of(model))
+    return (yield from loaded_rows(mapper, namespace, [mapper.pk_text(pk)]))[0]
 
 
 def get_one(model: type[M], pk: object, namespace: str) -> Flow[M]:
