@@ -18,7 +18,7 @@ from .assuming import Assumption, assume
 from .changes import Change
 from .guarding import Guard, types_of
 from .living import LiveWrite, guards_of
-from .lonerow import lone_row, watch_row, write_row
+from .lonerow import lone_row, watch_row, write_fresh, write_row
 from .newrows import NewRows
 from .persistence import short_lived
 from .plan import Plan, Seen
@@ -241,6 +241,8 @@ def _briefly(
         row = lone_row(changes[0])
         if row is None:
             return None
+        if not changes[0].is_guarded:
+            return (yield from write_fresh(row, tally))
         if look is not None:
             return (yield from watch_row(row, changes[0], look))
         tally.add(1)

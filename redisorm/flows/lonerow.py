@@ -22,9 +22,9 @@ from redisorm.mapping.indexes import Index
 from .changes import KEEP, Change, Former
 from .entries import entry_of
 from .indexing import CHUNK, deadline_score
-from .seeing import Look, refuse_types
+from .seeing import Look, Tally, refuse_types
 
-__all__ = ["SHA", "LoneRow", "lone_row", "watch_row", "write_row"]
+__all__ = ["SHA", "LoneRow", "lone_row", "watch_row", "write_fresh", "write_row"]
 
 _ROW = (files("redisorm.flows") / "lua" / "row.lua").read_text(encoding="utf-8")
 SHA = hashlib.sha1(_ROW.encode(), usedforsecurity=False).hexdigest()
@@ -78,7 +78,7 @@ def lone_row(change: Change) -> LoneRow | None:
     mapper, difference = change.mapper, change.difference
     if not mapper.is_plain or difference is None or change.life is not KEEP or change.increments or change.only_if:
         return None
-    if difference.unsets or not 0 < len(difference.sets) < CHUNK or not change.is_guarded:
+    if difference.unsets or not 0 < len(difference.sets) < CHUNK:
         return None
     try:
         return _new_row(change, difference.sets) if change.is_new else _loaded_row(change, difference.sets)
@@ -174,6 +174,14 @@ def write_row(row: LoneRow) -> Flow[bool]:
             raise
         (answer,) = yield Batch([("EVAL", _ROW, *words)])
     return answer is not None
+
+
+def write_fresh(row: LoneRow, tally: Tally) -> Flow[bool]:
+    """Write a row whose key was just made at random, so that nothing has to be known before, in one round trip."""
+    writes = row.writes()
+    yield Batch(writes, atomic=True)
+    tally.add(len(writes) + 2)
+    return True
 
 
 def watch_row(row: LoneRow, change: Change, look: Look) -> Flow[bool]:
