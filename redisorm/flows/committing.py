@@ -263,9 +263,10 @@ def _at_once(plan: Plan, together: Sequence[NewRows], terms: _Terms, meanwhile: 
     taken = {change.key for change in plan.changes}
     if assumed is None or any(key in taken for one in together for key in one.keys if taken):
         return False
-    spelled = spell(plan, assumed.seen, terms.riders, now_ms, terms.new_version, together)
     for one in together:
+        one.derive()
         assumed.absent += one.absent()
+    spelled = spell(plan, assumed.seen, terms.riders, now_ms, terms.new_version, together)
     script = CommitScript.of(plan.keys(), assumed, spelled.commands, [table for one in together for table in one.tables])
     if not script.fits:
         return False

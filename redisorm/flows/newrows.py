@@ -6,7 +6,7 @@ one go, and the field names are sent once. What needs a closer look row by row i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +15,8 @@ from redisorm.keys import LEDGER, Keyspace, none_entry, value_entry
 from redisorm.mapping.indexes import Index, lex_member
 from redisorm.mapping.layout import Leaf
 from redisorm.mapping.mapper import Mapper
-from redisorm.mapping.scores import EXACT_INTEGER
 
+from .derived import Derived, derive, exact_scores
 from .indexing import Upkeep
 
 __all__ = ["NewRows", "Table"]
@@ -27,14 +27,25 @@ _TOLD_BY_VALUE = frozenset((str, int, bool, UUID))
 
 
 class Table:
-    """Rows of the same fields: their keys, and their values row by row."""
+    """Rows of the same fields: their keys, and their values row by row.
 
-    __slots__ = ("fields", "keys", "values")
+    Attributes:
+        member: The place of the field by which the rows stand in indexes, from 1; 0 where it is not told.
+        derived: The indexes that a script enters the rows into by their values.
+    """
+
+    __slots__ = ("derived", "fields", "keys", "member", "values")
 
     def __init__(self, fields: tuple[Argument, ...], keys: list[str], values: list[Any]) -> None:
         self.fields = fields
         self.keys = keys
         self.values = values
+        self.member = 0
+        self.derived: list[Derived] = []
+
+    def column(self, place: int) -> list[Any]:
+        """The values of one field."""
+        return self.values[place :: len(self.fields)]
 
     def commands(self) -> list[Command]:
         """One HSET for each row."""
@@ -58,7 +69,7 @@ class NewRows:
         tables: What to write.
     """
 
-    __slots__ = ("keys", "keyspace", "mapper", "pk_texts", "tables", "values")
+    __slots__ = ("_derived", "keys", "keyspace", "mapper", "pk_texts", "tables", "values")
 
     def __init__(self, mapper: Mapper[Any], keyspace: Keyspace, values: list[tuple[Any, ...]]) -> None:
         self.mapper = mapper
@@ -67,6 +78,7 @@ class NewRows:
         self.pk_texts: list[str] = []
         self.keys: list[str] = []
         self.tables: list[Table] = []
+        self._derived: Mapping[str, Derived] = {}
 
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
@@ -115,8 +127,23 @@ class NewRows:
         """The keys that must be absent, beside those of the tables: what is remembered of a former life of a row."""
         return [Keyspace.memo(key) for key in self.keys] if self.mapper.indexed else []
 
+    def derive(self) -> None:
+        """Leave to a script what it can work out: where all rows have one shape, and stand in indexes by the text of a field.
+
+        Raises:
+            IndexValueError: An index cannot hold a value.
+        """
+        (table, *others) = self.tables
+        pk_name = self.mapper.pk_name
+        if others or not self.mapper.indexed or table.column(table.fields.index(pk_name)) != self.pk_texts:
+            return
+        texts = {str(name): table.column(place) for place, name in enumerate(table.fields)}
+        self._derived = derive(self.mapper, self.keyspace, self.keys, list(zip(*self.values, strict=True)), texts)
+        table.member = 1 + table.fields.index(pk_name)
+        table.derived = list(self._derived.values())
+
     def enter(self, upkeep: Upkeep) -> None:
-        """Put the rows into the indexes of their class.
+        """Put the rows into the indexes of their class that a script does not work out.
 
         Raises:
             IndexValueError: An index cannot hold a value.
@@ -124,23 +151,20 @@ class NewRows:
         if not self.mapper.indexed:
             return
         own = self.keyspace.own
-        upkeep.score(own(LEDGER), "inf", self.pk_texts)
+        if LEDGER not in self._derived:
+            upkeep.score(own(LEDGER), "inf", self.pk_texts)
         for index in self.mapper.indexes.values():
+            if index.name in self._derived:
+                continue
             assert index.place is not None
             column = [values[index.place] for values in self.values]
             kinds = set(map(type, column))
             if index.kind == "order" and kinds == {int}:
-                self._enter_integers(index, column, upkeep)
+                upkeep.scores(own(index.name), exact_scores(index, column, self.keys), self.pk_texts)
             elif index.kind == "equality" and len(kinds) == 1 and kinds <= _TOLD_BY_VALUE:
                 self._enter_by_value(index, column, upkeep)
             else:
                 self._enter(index, column, upkeep)
-
-    def _enter_integers(self, index: Index, column: list[int], upkeep: Upkeep) -> None:
-        if min(column) < -EXACT_INTEGER or max(column) > EXACT_INTEGER:
-            for key, value in zip(self.keys, column, strict=True):
-                index.checked_score(value, key)
-        upkeep.scores(self.keyspace.own(index.name), column, self.pk_texts)
 
     def _enter_by_value(self, index: Index, column: list[Any], upkeep: Upkeep) -> None:
         grouped: dict[Any, list[str]] = {}

@@ -98,7 +98,8 @@ class CommitScript:
         missing = len(every)
         commands = (*(command for command, _ in assumed.reads), *(command for _, command in rest))
         named = (key for command in commands for key in keys_of(command))
-        every.update(dict.fromkeys(chain(keys, named)))
+        derived = (key for table in tables for one in table.derived for key in one.keys)
+        every.update(dict.fromkeys(chain(keys, named, derived)))
         words: list[Any] = [len(every), *every, missing, len(assumed.types)]
         for key, kind in assumed.types.items():
             words += (key, kind)
@@ -106,7 +107,9 @@ class CommitScript:
         words.append(len(tables))
         first = 1
         for table in tables:
-            words += (len(table.fields), *table.fields, first, len(table.keys))
+            words += (len(table.fields), *table.fields, first, len(table.keys), table.member, len(table.derived))
+            for how, place, under in table.derived:
+                words += (how, place, len(under), *under)
             words += table.values
             first += len(table.keys)
         words.append(len(rest))

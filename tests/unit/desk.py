@@ -74,6 +74,7 @@ class ScriptCall(NamedTuple):
         reads: Other reads, with the replies they must have, spelled.
         tables: New rows: fields, keys and the values row by row.
         writes: The other writes.
+        entered: The index entries it works out by itself: key, score and member.
         entry: The stream, group, consumer and id of the entry that must be pending, where a call for few commands says so.
     """
 
@@ -85,6 +86,7 @@ class ScriptCall(NamedTuple):
     tables: list[tuple[list[Any], list[str], list[Any]]]
     writes: list[Command]
     entry: tuple[str, ...] = ()
+    entered: list[tuple[Any, Any, Any]] = []
 
 
 def script_call(request: Batch | Watch) -> ScriptCall:
@@ -101,15 +103,23 @@ def script_call(request: Batch | Watch) -> ScriptCall:
 
     keys = take(next(words))
     absent = keys[: next(words)]
-    call = ScriptCall(keys, absent, dict(take(2) for _ in range(next(words))), [], [], [], [])
+    call = ScriptCall(keys, absent, dict(take(2) for _ in range(next(words))), [], [], [], [], entered=[])
     for _ in range(next(words)):
         count = next(words)
         call.rows.append((tuple(take(count + 2)), take(count)))
     call.reads.extend((tuple(take(next(words))), next(words)) for _ in range(next(words)))
     for _ in range(next(words)):
         fields = take(next(words))
-        first, count = take(2)
-        call.tables.append((fields, keys[first - 1 : first - 1 + count], take(len(fields) * count)))
+        first, count, member, indexes = take(4)
+        derived = [(*take(2), take(next(words))) for _ in range(indexes)]
+        values = take(len(fields) * count)
+        call.tables.append((fields, keys[first - 1 : first - 1 + count], values))
+        for how, place, named in derived:
+            rows = [values[start : start + len(fields)] for start in range(0, len(values), len(fields))]
+            under = dict(zip(named[::2], named[1::2], strict=True)) if how == "value" else {}
+            for row in rows:
+                text = row[place - 1] if place else None
+                call.entered.append((under[text] if how == "value" else named[0], text if how == "score" else "inf", row[member - 1]))
     call.writes.extend(tuple(take(next(words))) for _ in range(next(words)))
     assert list(words) == []
     return call

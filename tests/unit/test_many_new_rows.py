@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from datetime import date
 from typing import Any
 
 import pytest
@@ -27,6 +28,21 @@ class Plain(RedisModel, prefix="plain"):
     rank: int | None = Field(default=None, index=True)
     place: GeoPoint | None = Field(default=None, index="geo")
     ratio: float = Field(default=0.0, index=True)
+
+
+class Raw(RedisModel, prefix="raw"):
+    """A key of bytes."""
+
+    id: bytes
+    age: int = Field(default=0, index=True)
+
+
+class Dated(RedisModel, prefix="dated"):
+    """A day is stored as text, and stands in its index at a number."""
+
+    id: int
+    day: date = Field(index=True)
+    city: str = Field(index=True)
 
 
 class Name(str):
@@ -77,6 +93,8 @@ def test_rows_stand_in_their_indexes_as_if_each_had_been_spelled_by_itself() -> 
         {"name": "d", "city": None, "age": 3, "rank": 3, "ratio": 0.0},
     ]
 
+    original = list(values)
+
     def entered(count: int) -> dict[tuple[Any, ...], dict[Any, Any]]:
         """Members and scores by command and key; `count` objects at a time."""
         found: dict[tuple[Any, ...], dict[Any, Any]] = {}
@@ -85,11 +103,16 @@ def test_rows_stand_in_their_indexes_as_if_each_had_been_spelled_by_itself() -> 
             session = session_on(desk)
             session.add_all([Plain(id=start + place, **row) for place, row in enumerate(values[start : start + count])])
             session.commit()
-            for name, key, *words in script_call(talk(desk)[0]).writes:
+            call = script_call(talk(desk)[0])
+            for name, key, *words in [*call.writes, *(("ZADD", *one) for one in call.entered)]:
                 found.setdefault((name, key), {}).update(zip(map(str, words[1::2]), map(str, words[::2]), strict=True))
         return found
 
     assert entered(4) == entered(1)
+    alike: list[dict[str, Any]] = [{**row, "rank": None, "city": row["city"] or "Rome"} for row in values]
+    values[:] = alike
+    assert entered(4) == entered(1)
+    values[:] = original
     assert entered(4)["ZADD", "plain::rank"] == {"0": "1", "2": "2", "3": "3"}
     assert entered(4)["ZADD", "plain::rank:"] == {"1": "inf"}
     assert entered(4)["ZADD", "plain::name"] == {"a\0000": "0", "b\0001": "0", "c\1\1\0002": "0", "d\0003": "0"}
@@ -103,8 +126,35 @@ def test_whole_numbers_enter_their_index_in_one_go_and_memos_of_former_lives_mus
     session.commit()
     call = script_call(talk(desk)[0])
     assert call.absent == [*(f"plain:{pk}" for pk in range(4)), *(f"plain:{pk}::memo" for pk in range(4))]
-    assert ("ZADD", "plain::age", 0, "0", 10, "1", 20, "2", 30, "3") in call.writes
-    assert ("ZADD", "plain::all", "inf", "0", "inf", "1", "inf", "2", "inf", "3") in call.writes
+    assert [("plain::age", str(pk * 10), str(pk)) for pk in range(4)] == [one for one in call.entered if one[0] == "plain::age"]
+    assert [("plain::all", "inf", str(pk)) for pk in range(4)] == [one for one in call.entered if one[0] == "plain::all"]
+    assert {name for name, *_ in call.entered} <= set(call.keys)
+    assert [command[1] for command in call.writes] == ["plain::name"], "no text of another field is sent twice"
+
+
+def test_what_does_not_follow_from_the_texts_is_spelled_out() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    session.add_all([Dated(id=pk, day=date(2026, 1, 1 + pk), city="Oslo" if pk % 2 else "Lima") for pk in range(4)])
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert [command[1] for command in call.writes] == ["dated::day"]
+    assert [one for one in call.entered if one[0].startswith("dated::city")] == [
+        ("dated::city:Lima", "inf", "0"),
+        ("dated::city:Oslo", "inf", "1"),
+        ("dated::city:Lima", "inf", "2"),
+        ("dated::city:Oslo", "inf", "3"),
+    ]
+
+
+def test_rows_whose_key_is_another_text_in_the_row_are_entered_in_words() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    session.add_all([Raw(id=bytes([pk, 255]), age=pk) for pk in range(4)])
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert call.entered == []
+    assert {command[1] for command in call.writes} == {"raw::all", "raw::age"}
 
 
 def test_value_that_an_index_cannot_hold_is_refused_with_its_key_and_nothing_is_sent() -> None:

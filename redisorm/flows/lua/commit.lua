@@ -5,10 +5,12 @@
 --       count of typed keys, then for each: key, the type it must have, if it is there
 --       count of rows,   then for each: count of fields, HMGET, key, fields …, their texts, each after '=', or '-' for none
 --       count of reads,  then for each: count of words, words …, the reply it must have
---       count of tables, then for each: count of fields, fields …, place of its first key, count of rows, values row by row …
+--       count of tables, then for each: count of fields, fields …, place of its first key, count of rows, place of the field by which
+--           its rows stand in indexes, count of indexes, then for each: how, place of a field, count of words, words …; values row by row …
 --       count of writes, then for each: count of words, words …
 --
--- A table is new rows of the same fields under consecutive keys: one HSET each.
+-- A table is new rows of the same fields under consecutive keys: one HSET each. They enter an index 'all' under its key, by 'score' at the value of
+-- the field, or by 'value' under the key that comes behind that value.
 -- Returns the replies of the writes, or false where something is not as expected and nothing was written.
 -- A script does not roll back, so a command this user may not run is refused before the first write too.
 
@@ -74,14 +76,33 @@ end
 -- What a user may do with these, if they have many words, hangs on the first few.
 local one_key = {ZADD = true, ZREM = true, SADD = true, SREM = true, HSET = true, HDEL = true, RPUSH = true}
 
+local function table_of_rows()
+  local fields = number()
+  local names = take(fields)
+  local key, rows, member = number(), number(), number()
+  local indexes = {}
+  for i = 1, number() do
+    local index = {how = ARGV[at], place = tonumber(ARGV[at + 1])}
+    take(2)
+    index.first, index.last = take(number())
+    indexes[i] = index
+  end
+  return fields, names, key, rows, member, indexes
+end
+
 local start = at
 for _ = 1, number() do
-  local fields = number()
-  take(fields)
-  local key, rows = number(), number()
+  local fields, _, key, rows, _, indexes = table_of_rows()
   for row = key, key + rows - 1 do
     local fine, refusal = allowed('HSET', KEYS[row], '', '')
     if not fine then return refusal end
+  end
+  for _, index in ipairs(indexes) do
+    local value = index.how == 'value'
+    for i = value and index.first + 1 or index.first, index.last, value and 2 or 1 do
+      local fine, refusal = allowed('ZADD', ARGV[i], '0', '')
+      if not fine then return refusal end
+    end
   end
   take(fields * rows)
 end
@@ -92,12 +113,34 @@ for _ = 1, number() do
   if not fine then return refusal end
 end
 
+local function add(entries)
+  if entries.size > 0 then call('ZADD', entries.key, unpack(entries, 1, entries.size)) end
+  entries.size = 0
+end
+local function enter(index, values, fields, rows, member)
+  local how, place, under, one = index.how, index.place, {}, nil
+  if how == 'value' then
+    for i = index.first, index.last, 2 do under[ARGV[i]] = {key = ARGV[i + 1], size = 0} end
+  else
+    one = {key = ARGV[index.first], size = 0}
+  end
+  for value = values - 1, values - 1 + (rows - 1) * fields, fields do
+    local text = place > 0 and ARGV[value + place]
+    local entries = one or under[text]
+    local size = entries.size
+    entries[size + 1] = how == 'score' and text or 'inf'
+    entries[size + 2] = ARGV[value + member]
+    entries.size = size + 2
+    if size == 6000 then add(entries) end
+  end
+  if one then return add(one) end
+  for i = index.first, index.last, 2 do add(under[ARGV[i]]) end
+end
+
 at = start
 for _ = 1, number() do
-  local fields = number()
-  local names = take(fields)
-  local key, rows = number(), number()
-  local words = {}
+  local fields, names, key, rows, member, indexes = table_of_rows()
+  local words, values = {}, at
   for i = 1, fields do words[2 * i] = ARGV[names + i - 1] end
   local size = 2 * fields + 1
   for row = key, key + rows - 1 do
@@ -106,6 +149,7 @@ for _ = 1, number() do
     for i = 1, fields do words[2 * i + 1] = ARGV[value + i - 1] end
     call('HSET', unpack(words, 1, size))
   end
+  for _, index in ipairs(indexes) do enter(index, values, fields, rows, member) end
 end
 local replies = {}
 for i = 1, number() do

@@ -1,0 +1,126 @@
+"""Many new rows leave the same behind as each by itself: entered into indexes by the script, in words under WATCH, or one by one."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+import redis
+
+from redisorm import Database, Field, IndexValueError, RedisModel, Session
+from tests.faults.users import allow_all, as_user
+from tests.property.test_every_way_of_a_commit import CHOICES, Colour, content
+from tests.servers import Server
+
+COMMITS = int(os.environ.get("REDISORM_HISTORIES", "3")) * 8
+
+
+class Scalars(RedisModel, prefix="scalars"):
+    """An index of every kind on a row that is its hash alone."""
+
+    id: int
+    name: str = Field(default="", index="lex")
+    city: str | None = Field(default=None, index=True)
+    age: int = Field(default=0, index=True)
+    size: float = Field(default=0.0, index=True)
+    price: Decimal | None = Field(default=None, index=True)
+    seen: datetime | None = Field(default=None, index=True)
+    born: date = Field(default=date(2000, 1, 1), index=True)
+    at: time = Field(default=time(), index=True)
+    took: timedelta = Field(default=timedelta(), index=True)
+    good: bool = Field(default=False, index=True)
+    colour: Colour = Field(default=Colour.RED, index=True)
+    token: UUID = Field(default=UUID(int=0), index=True)
+    raw: bytes = Field(default=b"", index=True)
+    rank: int | None = Field(default=7, index=True)
+    note: str = ""
+
+
+class Named(RedisModel, prefix="named"):
+    """A key that is text, and may need escaping in the keys of rows."""
+
+    id: str
+    city: str = Field(default="", index=True)
+    age: int = Field(default=0, index=True)
+
+
+def scalars(chance: random.Random, count: int) -> list[dict[str, Any]]:
+    """Rows of few shapes: mostly whole columns of one type."""
+    names = [name for name in Scalars.model_fields if name in CHOICES]
+    loose = set(chance.sample(names, chance.choice((0, 0, 1, 3))))
+    columns: dict[str, list[Any]] = {}
+    good = chance.random() < 0.8
+    for name in names:
+        choices = [value for value in CHOICES[name] if not good or (value == value and value != 2**53 + 1)]  # noqa: PLR0124 - NaN
+        first = chance.choice(choices)
+        alike = [value for value in choices if name in loose or type(value) is type(first)]
+        columns[name] = [chance.choice(alike) for _ in range(count)]
+    return [{"id": pk, **{name: column[pk] for name, column in columns.items()}} for pk in range(count)]
+
+
+def named(chance: random.Random, count: int) -> list[dict[str, Any]]:
+    marks = chance.choice(("", "", ":", "%", "é", "\0", "{}"))
+    return [{"id": f"{marks}{pk}", "city": chance.choice(("Oslo", "a:b", "")), "age": chance.randrange(9)} for pk in range(count)]
+
+
+@contextmanager
+def ways(server: Server) -> Iterator[list[tuple[Database, redis.Redis, bool]]]:
+    """Databases to fill together by the script, together under WATCH, and one by one."""
+    allow_all(server)
+    urls = [server.url.removesuffix("/0") + f"/{number}" for number in range(3)]
+    databases = [Database(urls[0]), Database(as_user(urls[1], "watching")), Database(urls[2])]
+    stores = [redis.Redis.from_url(url) for url in urls]
+    try:
+        yield list(zip(databases, stores, (True, True, False), strict=True))
+    finally:
+        for database, one in zip(databases, stores, strict=True):
+            database.close()
+            one.close()
+
+
+def store(database: Database, model: type[RedisModel], rows: list[dict[str, Any]], together: bool) -> str:
+    parts = [rows] if together else [[row] for row in rows]
+    try:
+        for part in parts:
+            with Session(database) as session:
+                session.add_all([model.model_validate(row) for row in part])
+                session.commit()
+    except IndexValueError:
+        return "refused"  # together the first column that has a bad value is told, one by one the first row
+    return "written"
+
+
+@pytest.mark.parametrize(("model", "rows_of"), [(Scalars, scalars), (Named, named)])
+def test_many_rows_leave_behind_what_each_by_itself_does(
+    server: Server, model: type[RedisModel], rows_of: Callable[[random.Random, int], list[dict[str, Any]]]
+) -> None:
+    written = 0
+    with ways(server) as databases:
+        for number in range(COMMITS):
+            server.ask("FLUSHALL")
+            chance = random.Random(number)
+            rows = rows_of(chance, chance.choice((4, 5, 30)))
+            came_to = [store(database, model, rows, together) for database, _, together in databases]
+            assert len(set(came_to)) == 1
+            if came_to[0] != "written":
+                assert [one.dbsize() for _, one, together in databases if together] == [0, 0]
+                continue
+            written += 1
+            first, *others = (content(one) for _, one, _ in databases)
+            assert first == others[0] == others[1]
+            assert databases[0][0].check(model).problems == []
+    assert written > COMMITS / 2
+
+
+def test_more_rows_than_one_command_of_a_script_takes(server: Server) -> None:
+    with Database(server.url) as db, Session(db) as session:
+        session.add_all([Named(id=str(pk), city="Oslo", age=pk % 7) for pk in range(9000)])
+        assert session.commit().round_trips == 1
+        assert db.client.zcard("named::city:Oslo") == db.client.zcard("named::age") == db.client.zcard("named::all") == 9000
