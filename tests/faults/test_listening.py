@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+import redis
 
 from redisorm import AsyncChannel, Channel, Database, Message
 from redisorm.drivers import subscription
@@ -135,3 +136,41 @@ def test_server_that_drops_a_slow_subscriber_is_subscribed_to_again(redis7: Serv
             assert got.text == "after"
     finally:
         redis7.ask("CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60")
+
+
+# ---- what a listener is for --------------------------------------------------------------------------------------------------
+
+
+def run_by_redis_py(server: Server, handler: Any) -> tuple[Any, threading.Thread]:
+    """Listen as redis-py does it; its client, and the thread."""
+    client: Any = redis.Redis.from_url(server.url)
+    listener = client.pubsub()
+    listener.subscribe(tick=handler)
+    thread: threading.Thread = listener.run_in_thread(sleep_time=0.1, daemon=True)
+    return client, thread
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_thread_of_redis_py_ends_with_the_first_error_of_a_handler(server: Server) -> None:
+    def fail(message: Any) -> None:
+        raise ValueError(message)
+
+    client, thread = run_by_redis_py(server, fail)
+    with Database(server.url) as db:
+        soon(lambda: subscribers(db, "tick") == 1)
+        Channel(db, Tick).publish(Tick(n=1))
+        thread.join(5)
+        assert not thread.is_alive()
+    client.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_thread_of_redis_py_ends_while_the_server_is_down(server: Server) -> None:
+    client, thread = run_by_redis_py(server, lambda message: None)
+    with Database(server.url) as db:
+        soon(lambda: subscribers(db, "tick") == 1)
+    server.kill()
+    thread.join(20)
+    assert not thread.is_alive()
+    client.close()
+    server.start()
