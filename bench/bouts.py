@@ -13,16 +13,12 @@ import gc
 import importlib
 import inspect
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
 __all__ = ["Jobs", "Times", "Way", "each", "each_awaited", "one_round"]
-
-CALLS = 3
-"""How often a peer does a job in one process, after once that does not count."""
 
 
 class Way(NamedTuple):
@@ -91,12 +87,12 @@ def one_round(jobs: Jobs, times: int, loop: asyncio.AbstractEventLoop, clock: st
 
 
 def main(module: str, url: str, times: int, clock: str) -> None:
-    """Do the jobs of a peer and print what each took."""
+    """Do the jobs of a peer, once to warm up and once more, and print what each took then."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     jobs: Jobs = importlib.import_module(f"bench.peers.{module}").jobs(url, loop)
-    seen = [one_round(jobs, times, loop, clock, backwards=False) for _ in range(CALLS + 1)][1:]
-    print(json.dumps({job: {side: statistics.median(took[job][side] for took in seen) for side in jobs[job]} for job in jobs}))
+    one_round(jobs, times, loop, clock, backwards=False)
+    print(json.dumps(one_round(jobs, times, loop, clock, backwards=False)))
 
 
 if __name__ == "__main__":

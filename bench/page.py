@@ -87,7 +87,7 @@ def others(kind: str, *, quick: bool) -> str:
 def patterns(kind: str, *, quick: bool) -> str:
     shown = []
     for one in (PATTERNS, EVENTS):
-        times, rounds = (contest.QUICK, 1) if quick else (one.times, 7)
+        times, rounds = (contest.QUICK, 1) if quick else (one.times, 5)
         results, where = contest.measured(one, kind, rounds, times)
         shown += contest.tables(results, f"medians of {rounds} rounds of {times}, {where}; {one.versions}.")
     return "\n\n".join(table.markdown() for table in shown)
