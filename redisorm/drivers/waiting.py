@@ -10,6 +10,7 @@ from typing import cast
 import redis
 import redis.asyncio
 
+from redisorm.drivers.awaiting_pool import ReadyPool
 from redisorm.drivers.wire import AsyncPool, Pool
 
 __all__ = ["async_waiting_pool", "waiting_pool"]
@@ -31,5 +32,5 @@ def async_waiting_pool(client: redis.asyncio.Redis) -> AsyncPool:
     pool = client.connection_pool
     return cast(
         "AsyncPool",
-        redis.asyncio.ConnectionPool(connection_class=pool.connection_class, max_connections=_AS_MANY_AS_NEEDED, **pool.connection_kwargs),
+        ReadyPool(connection_class=pool.connection_class, max_connections=_AS_MANY_AS_NEEDED, **pool.connection_kwargs),
     )

@@ -121,18 +121,16 @@ def count(plan: Plan) -> Flow[int]:
 
 def _summed(root: Node) -> tuple[list[Scored | Lexical], bool] | None:
     """The sources whose sizes add up to the answer, and whether it is those outside of them that are asked for."""
-    if root == EVERY:
-        return [], True
-    terms = [root] if isinstance(root, Term) else [part for part in root.parts if isinstance(part, Term)]
-    outside = isinstance(root, All) or (isinstance(root, Term) and root.negated)
+    if isinstance(root, Term):
+        return ([root.source], root.negated) if isinstance(root.source, (Scored, Lexical)) else None
+    terms, outside = [part for part in root.parts if isinstance(part, Term)], isinstance(root, All)
     sources = [term.source for term in terms if isinstance(term.source, (Scored, Lexical)) and term.negated is outside]
-    if len(sources) < len(terms) or (not isinstance(root, Term) and len(terms) < len(root.parts)):
+    if len(sources) < len(root.parts):
         return None
     # several values of one field: no row has two
-    if len(terms) > 1:
-        asked = {(comparison.subject.name, comparison.operator) for term in terms for comparison in term.comparisons}
-        if len(asked) > 1 or next(iter(asked))[1] != "==":
-            return None
+    asked = {(comparison.subject.name, comparison.operator) for term in terms for comparison in term.comparisons}
+    if len(terms) > 1 and (len(asked) > 1 or next(iter(asked))[1] != "=="):
+        return None
     return sources, outside
 
 

@@ -6,7 +6,6 @@ planning. Members are primary keys as bytes, as they stand in Redis.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
@@ -130,7 +129,8 @@ def sources_of(mapper: Mapper[Any], keyspace: Keyspace, comparison: Comparison, 
     name = comparison.subject.name
     index = mapper.indexes.get(name)
     if operator == "==":
-        return list(_equal(mapper, keyspace, name, index, wanted, now_ms))
+        source = _equal(mapper, keyspace, name, index, wanted, now_ms)
+        return [] if source is None else [source]
     assert index is not None
     key = keyspace.own(name)
     if operator == "contains":
@@ -148,24 +148,21 @@ def sources_of(mapper: Mapper[Any], keyspace: Keyspace, comparison: Comparison, 
     return [Scored(key, _low(low, open_end=operator == ">"), _high(high, open_end=operator == "<"), mortal=False)]
 
 
-def _equal(mapper: Mapper[Any], keyspace: Keyspace, name: str, index: Index | None, value: Any, now_ms: int) -> Iterator[Source]:
-    unique = next((one for one in mapper.uniques if [leaf.name for leaf in one.leaves] == [name]), None)
+def _equal(mapper: Mapper[Any], keyspace: Keyspace, name: str, index: Index | None, value: Any, now_ms: int) -> Source | None:
     if name == mapper.pk_name:
-        if value is not None:
-            yield Named(mapper.pk_text(value).encode())
-    elif value is None:
-        if index is not None:
-            yield _living(keyspace.own(none_entry(name)), now_ms)
-    elif unique is not None:
-        yield Owned(keyspace.own(unique_entry(name, [Unique.text(unique.leaves[0], value)])))
-    elif index is not None and index.kind == "order":
+        return None if value is None else Named(mapper.pk_text(value).encode())
+    if value is None:
+        return None if index is None else _living(keyspace.own(none_entry(name)), now_ms)
+    for unique in mapper.uniques:
+        if [leaf.name for leaf in unique.leaves] == [name]:
+            return Owned(keyspace.own(unique_entry(name, [Unique.text(unique.leaves[0], value)])))
+    assert index is not None
+    if index.kind == "order":
         score, side = nearest_score(value)
-        if side == 0:
-            yield Scored(keyspace.own(name), score, score, mortal=False)
-    elif index is not None and index.kind == "lex":
-        yield Lexical(keyspace.own(name), *_lex_bounds(index, value, value, open_low=False, open_high=False))
-    elif index is not None:
-        yield _living(keyspace.own(value_entry(name, index.text(value))), now_ms)
+        return Scored(keyspace.own(name), score, score, mortal=False) if side == 0 else None
+    if index.kind == "lex":
+        return Lexical(keyspace.own(name), *_lex_bounds(index, value, value, open_low=False, open_high=False))
+    return _living(keyspace.own(value_entry(name, index.text(value))), now_ms)
 
 
 def _low(value: Any, *, open_end: bool) -> str:

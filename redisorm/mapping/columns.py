@@ -76,8 +76,11 @@ class Searched:
 
     def checked(self, operator: Operator, value: Any) -> Any:
         """The value as the field has it."""
-        part = self._mapper.parts.get(self.name)
-        self._require(operator, part, value)
+        mapper = self._mapper
+        part = mapper.parts.get(self.name)
+        self._require(mapper, operator, part, value)
+        if operator == "==":
+            return None if value is None and isinstance(part, Leaf) else self._value(part, value)
         if operator == "in":
             return tuple(None if one is None else self._value(part, one) for one in value)
         if operator == "between":
@@ -86,11 +89,7 @@ class Searched:
             return self._ordered(part, value)
         if operator == "startswith":
             return self._value(part, value) if isinstance(value, str) else self._misfit(value, "a prefix is text")
-        if operator == "within":
-            return value
-        if value is None and isinstance(part, Leaf):
-            return None
-        return self._value(part, value)
+        return value if operator == "within" else self._value(part, value)
 
     def fitting(self, value: Any) -> Any:
         """A value as the field has it, whatever the field can be asked.
@@ -108,8 +107,7 @@ class Searched:
     def _where(self) -> str:
         return f"{self.model.__name__}.{self.name}"
 
-    def _require(self, operator: Operator, part: Part | None, value: Any) -> None:
-        mapper = self._mapper
+    def _require(self, mapper: Mapper[Any], operator: Operator, part: Part | None, value: Any) -> None:
         index = mapper.indexes.get(self.name)
         answers: frozenset[Operator] = frozenset()
         if index is not None:
@@ -205,7 +203,7 @@ def condition_of(
         QueryError: Something is no condition, or no field of this class.
     """
     expressions = [_bound(as_expression(condition), model, mapper_of) for condition in conditions]
-    known = mapper_of(model).parts
+    known = mapper_of(model).parts if equals else {}
     for name, value in equals.items():
         if name not in known:
             raise QueryError(f"{model.__name__} has no field {name!r}: it has {', '.join(sorted(known))}", model=model, field=name)
