@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import contest, growth, imports, memory, run
+from bench import contest, growth, imports, memory, remains, run
 from bench.events import EVENTS
 from bench.patterns import PATTERNS
 from bench.peers import run as peers
@@ -77,6 +77,13 @@ def hand(kind: str, *, quick: bool) -> str:
     return "\n\n".join([missed(results), "![Time as a part of redis-py by hand](img/by-hand.svg)", *shown])
 
 
+def left(kind: str, *, quick: bool) -> str:
+    size, rounds = (run.QUICK, 1) if quick else (Size(), 7)
+    with Server(kind) as server:
+        where = pin(server)
+        return remains.table(remains.measured(server, size, rounds), f"Medians of {rounds} rounds, blocking, {where}").markdown()
+
+
 def others(kind: str, *, quick: bool) -> str:
     size, rounds = (peers.QUICK, 1) if quick else (Size(), 3)
     results, where = peers.measured(kind, size, rounds, frozenset())
@@ -127,6 +134,7 @@ def imported(kind: str, *, quick: bool) -> str:
 PARTS: dict[str, Callable[..., str]] = {
     "machine": machine,
     "hand": hand,
+    "remains": left,
     "peers": others,
     "patterns": patterns,
     "growth": grown,
