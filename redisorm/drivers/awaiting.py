@@ -174,8 +174,8 @@ class AwaitingDriver:
             if _cancellations() > cancelled:
                 raise asyncio.CancelledError
             streams = streams_of(connection)
-            if streams is not None and streams.are_closed:
-                # redis-py hands these out where the server may announce maintenance.
+            # redis-py hands out what was closed where the server may announce maintenance. Its can_read() tells no end from a message.
+            if await connection.can_read() if streams is None else streams.are_closed:
                 await connection.disconnect(nowait=True)
                 await connection.connect()
         except BaseException:

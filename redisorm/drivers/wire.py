@@ -74,6 +74,10 @@ class AsyncConnection(Protocol):
     async def connect(self) -> None:
         """Connect as often as the retry policy says, unless connected."""
 
+    async def can_read(self) -> bool:
+        """Whether something waits to be read, be it the end of a connection that was closed."""
+        ...
+
     async def connect_check_health(self, *, retry_socket_connect: bool = ...) -> None:
         """Connect, unless connected; once where it is not to try again."""
 

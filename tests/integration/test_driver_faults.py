@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 import time
@@ -281,6 +282,7 @@ def test_silent_server_times_out_a_read_as_such(server: Server) -> None:
             server.resume()
 
 
+@pytest.mark.skipif(os.environ.get("REDISORM_READ_BY_REDIS_PY") == "1", reason="redis-py closes gently: what is under way still leaves")
 def test_server_that_does_not_take_a_packet_times_out(server: Server) -> None:
     async def main() -> None:
         async with Database(server.url, timeout=0.2, retry=Retry(NoBackoff(), 0)) as db:
