@@ -31,8 +31,9 @@ class Default(Generic[D]):
 
     def get(self) -> D:
         """Return it."""
-        if self._one is not None:
-            return self._one
+        one = self._one
+        if one is not None:
+            return one
         with self._lock:
             if self._one is None:
                 self._one = self._opening()
