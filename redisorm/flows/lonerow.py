@@ -18,6 +18,7 @@ from redisorm.keys import LEDGER, LIFE, Keyspace
 from redisorm.mapping.codec import Text
 from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.indexes import Index
+from redisorm.mapping.snapshot import Difference
 
 from .changes import KEEP, Change, Former
 from .entries import entry_of
@@ -44,6 +45,7 @@ class LoneRow(NamedTuple):
         keys: The sorted set of each move.
         moves: Of each the score, or an empty word where the row leaves, and the member.
         sets: `field, text, field, text, …`
+        unsets: The hash fields to remove.
     """
 
     key: str
@@ -53,24 +55,29 @@ class LoneRow(NamedTuple):
     keys: Sequence[str]
     moves: Sequence[str]
     sets: Sequence[Text]
+    unsets: Sequence[str] = ()
 
     def words(self) -> Command:
         """The call of the script, after its name: the count of keys, the keys and the arguments."""
-        held = (str(len(self.fields)), *self.fields, *map(_held, self.texts)) if self.fields else ("0",)
+        held: Command = ("0", "0")
+        if self.fields:
+            held = (str(len(self.fields)), str(len(self.unsets)), *self.fields, *map(_held, self.texts), *self.unsets)
         if not self.memo:
             return ("1", self.key, *held, *self.sets)
         return (str(2 + len(self.keys)), self.key, self.memo, *self.keys, *held, *self.moves, *self.sets)
 
     def writes(self) -> list[Command]:
         """The same as commands."""
-        commands: list[Command] = [("HSET", self.key, *self.sets)]
+        commands: list[Command] = [("HSET", self.key, *self.sets)] if self.sets else []
+        if self.unsets:
+            commands.append(("HDEL", self.key, *self.unsets))
         for key, score, member in zip(self.keys, self.moves[::2], self.moves[1::2], strict=True):
             commands.append(("ZADD", key, score, member) if score else ("ZREM", key, member))
         return commands
 
 
 def lone_row(change: Change) -> LoneRow | None:
-    """Spell a change that only sets fields of one hash, and tells by itself whether they may be set; else `None`.
+    """Spell a change that only sets and removes fields of one hash, and tells by itself whether they may be set; else `None`.
 
     A new row is taken to be absent, a loaded one to be there, to have no life of its own, which a write would restart, and to hold in the
     indexed fields that change what was loaded.
@@ -78,10 +85,10 @@ def lone_row(change: Change) -> LoneRow | None:
     mapper, difference = change.mapper, change.difference
     if not mapper.is_plain or difference is None or change.life is not KEEP or change.increments or change.only_if:
         return None
-    if difference.unsets or not 0 < len(difference.sets) < CHUNK:
+    if not 0 < len(difference.sets) + len(difference.unsets) < CHUNK:
         return None
     try:
-        return _new_row(change, difference.sets) if change.is_new else _loaded_row(change, difference.sets)
+        return _new_row(change, difference.sets) if change.is_new else _loaded_row(change, difference)
     except ValueError:  # of a value that an index cannot hold, or that is checked first, the general way tells
         return None
 
@@ -104,20 +111,20 @@ def _new_row(change: Change, sets: Sequence[Text]) -> LoneRow | None:
     return LoneRow(change.key, Keyspace.memo(change.key), (), (), keys, moves, sets)
 
 
-def _loaded_row(change: Change, sets: Sequence[Text]) -> LoneRow | None:
-    mapper = change.mapper
-    names = sets[::2]
+def _loaded_row(change: Change, difference: Difference) -> LoneRow | None:
+    mapper, sets, unsets = change.mapper, difference.sets, difference.unsets
+    names = [*sets[::2], *unsets] if unsets else sets[::2]
     touched = [name for name in mapper.index_fields if name in names] if mapper.indexed else []
     former = None if change.former is None else change.former(touched)
     if former is None or former.life is not None:
         return None
     pk = mapper.pk_leaf.codec.spell(change.pk)
     if not touched:
-        return LoneRow(change.key, "", (mapper.pk_name, LIFE), (pk, None), (), (), sets)
+        return LoneRow(change.key, "", (mapper.pk_name, LIFE), (pk, None), (), (), sets, unsets)
     if not mapper.entered_by_values:
         return None
     fields, texts = (mapper.pk_name, LIFE, *touched), (pk, None, *map(former.texts.__getitem__, touched))
-    return LoneRow(change.key, Keyspace.memo(change.key), fields, texts, *_moves(change, touched, former), sets)
+    return LoneRow(change.key, Keyspace.memo(change.key), fields, texts, *_moves(change, touched, former), sets, unsets)
 
 
 def _held(text: Text | None) -> Text:

@@ -129,15 +129,18 @@ def _lone_row(words: list[Any]) -> ScriptCall:
     key_count = int(words[0])
     keys, rest = words[1 : 1 + key_count], words[1 + key_count :]
     row, *memo = keys[:2]
-    count, rest = int(rest[0]), rest[1:]
+    count, gone, rest = int(rest[0]), int(rest[1]), rest[2:]
     names, texts, rest = rest[:count], [str(text).encode() for text in rest[count : 2 * count]], rest[2 * count :]
+    unsets, rest = rest[:gone], rest[gone:]
     moves, sets = rest[: 2 * len(keys[2:])], rest[2 * len(keys[2:]) :]
     entries = zip(keys[2:], moves[::2], moves[1::2], strict=True)
     writes: list[Command] = [("ZREM", key, member) if score == "" else ("ZADD", key, score, member) for key, score, member in entries]
     if not count:
         return ScriptCall(keys, [row, *memo], {}, [], [], [(list(sets[::2]), [row], list(sets[1::2]))], writes)
     reads: list[tuple[Command, bytes]] = [(("EXISTS", key), b":0") for key in memo]
-    return ScriptCall(keys, [], {}, [(("HMGET", row, *names), texts)], reads, [], [("HSET", row, *sets), *writes])
+    writes[:0] = [("HDEL", row, *unsets)] if unsets else []
+    writes[:0] = [("HSET", row, *sets)] if sets else []
+    return ScriptCall(keys, [], {}, [(("HMGET", row, *names), texts)], reads, [], writes)
 
 
 def _few_commands(words: list[Any]) -> ScriptCall:

@@ -42,7 +42,7 @@ def test_new_row_that_is_its_hash_alone_is_one_short_script_that_writes_where_no
     (request,) = talk(driver)
     assert isinstance(request, Batch)
     assert (request.atomic, request.resend) == (False, False)
-    assert words(driver) == ["1", "user:1", "0", "id", 1, "name", "Ann", "age", 30]
+    assert words(driver) == ["1", "user:1", "0", "0", "id", 1, "name", "Ann", "age", 30]
 
 
 def test_update_of_such_a_row_expects_its_key_and_no_life_of_its_own() -> None:
@@ -50,7 +50,7 @@ def test_update_of_such_a_row_expects_its_key_and_no_life_of_its_own() -> None:
     user.age = 31
     driver = scripting([0])
     driver.run(verbs.save(user, None, ""))
-    assert words(driver) == ["1", "user:1", "2", "id", ":ttl", "=1", "-", "age", 31]
+    assert words(driver) == ["1", "user:1", "2", "0", "id", ":ttl", "=1", "-", "age", 31]
 
 
 def test_update_that_touches_no_index_is_as_short() -> None:
@@ -58,14 +58,14 @@ def test_update_that_touches_no_index_is_as_short() -> None:
     barometer.note = "moved"
     driver = scripting([1])
     driver.run(verbs.save(barometer, None, ""))
-    assert words(driver) == ["1", "barometer:1", "2", "id", ":ttl", "=1", "-", "note", "moved"]
+    assert words(driver) == ["1", "barometer:1", "2", "0", "id", ":ttl", "=1", "-", "note", "moved"]
 
 
 def test_new_row_with_indexes_enters_them_in_the_same_script() -> None:
     driver = scripting([3])
     driver.run(verbs.save(Barometer(id=1, site="Oslo"), None, ""))
     keys = ["barometer:1", "barometer:1::memo", "barometer::all", "barometer::site:Oslo"]
-    assert words(driver) == ["4", *keys, "0", "inf", "1", "inf", "1", "id", 1, "site", "Oslo", "note", ""]
+    assert words(driver) == ["4", *keys, "0", "0", "inf", "1", "inf", "1", "id", 1, "site", "Oslo", "note", ""]
 
 
 def test_update_that_touches_an_index_expects_what_was_loaded_and_moves() -> None:
@@ -75,7 +75,7 @@ def test_update_that_touches_an_index_expects_what_was_loaded_and_moves() -> Non
     driver.run(verbs.save(barometer, None, ""))
     keys = ["barometer:1", "barometer:1::memo", "barometer::site:Oslo", "barometer::site:Bergen"]
     held = ["id", ":ttl", "site", "=1", "-", "=Oslo"]
-    assert words(driver) == ["4", *keys, "3", *held, "", "1", "inf", "1", "site", "Bergen"]
+    assert words(driver) == ["4", *keys, "3", "0", *held, "", "1", "inf", "1", "site", "Bergen"]
 
 
 def test_without_scripts_the_same_is_watched_and_written() -> None:
@@ -99,14 +99,33 @@ def test_field_that_was_absent_is_expected_to_be_so_still() -> None:
     driver = scripting([1])
     driver.run(verbs.save(gauge, None, ""))
     keys = ["gauge:1", "gauge:1::memo", "gauge::unit:", "gauge::unit"]
-    assert words(driver) == ["4", *keys, "3", "id", ":ttl", "unit", "=1", "-", "-", "", "1", "0", "bar\x001", "unit", "bar"]
+    assert words(driver) == ["4", *keys, "3", "0", "id", ":ttl", "unit", "=1", "-", "-", "", "1", "0", "bar\x001", "unit", "bar"]
+
+
+def test_field_that_becomes_none_is_removed_by_the_same_script() -> None:
+    gauge = stored(Gauge, {"id": 1, "level": 3, "unit": "bar"})
+    gauge.unit = None
+    driver = scripting([0])
+    driver.run(verbs.save(gauge, None, ""))
+    keys = ["gauge:1", "gauge:1::memo", "gauge::unit", "gauge::unit:"]
+    member = "bar" + chr(0) + "1"
+    assert words(driver) == ["4", *keys, "3", "1", "id", ":ttl", "unit", "=1", "-", "=bar", "unit", "", member, "inf", "1"]
+
+
+def test_field_that_becomes_none_is_removed_without_a_script() -> None:
+    gauge = stored(Gauge, {"id": 1, "level": 3, "unit": "bar"})
+    gauge.unit = None
+    driver = ScriptedDriver([[[b"1", None, b"3", b"bar"], -1, []], [1, 1, 1]])
+    driver.run(verbs.save(gauge, None, ""))
+    writes = [("HDEL", "gauge:1", "unit"), ("ZREM", "gauge::unit", "bar" + chr(0) + "1"), ("ZADD", "gauge::unit:", "inf", "1")]
+    assert talk(driver)[1] == atomic(*writes)
 
 
 def test_new_row_with_a_counted_key_is_a_number_and_a_script() -> None:
     driver = scripting([7], [2])
     driver.run(verbs.save(Ticket(title="a"), None, ""))
     assert talk(driver)[0].commands == [("INCRBY", "ticket::id:next", 1)]
-    assert words(driver, 1) == ["1", "ticket:7", "0", "id", 7, "title", "a"]
+    assert words(driver, 1) == ["1", "ticket:7", "0", "0", "id", 7, "title", "a"]
 
 
 def test_value_that_an_index_cannot_hold_is_told_and_nothing_is_sent() -> None:
