@@ -1,6 +1,6 @@
 """Many new rows of one class, spelled column by column rather than object by object.
 
-The common case of a bulk save: rows that are their hash alone, with whatever indexes. All values of a field are spelled in
+The common case of a bulk save: rows that are a hash, with whatever indexes, and collections beside it. All values of a field are spelled in
 one go, and the field names are sent once. What needs a closer look row by row is left to `changes`.
 """
 
@@ -15,9 +15,11 @@ from redisorm.keys import LEDGER, Keyspace, none_entry, value_entry
 from redisorm.mapping.indexes import Index, lex_member
 from redisorm.mapping.layout import Leaf
 from redisorm.mapping.mapper import Mapper
+from redisorm.mapping.snapshot import Snapshot
 
 from .derived import Derived, derive, exact_scores
 from .indexing import Upkeep
+from .persistence import filled
 
 __all__ = ["NewRows", "Table"]
 
@@ -64,17 +66,27 @@ class NewRows:
         mapper: The mapper of the class.
         keyspace: Its keys.
         values: The values of each row, in the order of the slots.
+        elements: For each companion the elements of each row.
         keys: The keys of the rows.
         pk_texts: Their primary keys.
         tables: What to write.
     """
 
-    __slots__ = ("_derived", "keys", "keyspace", "mapper", "pk_texts", "tables", "values")
+    __slots__ = ("_collections", "_derived", "elements", "keys", "keyspace", "mapper", "pk_texts", "tables", "values")
 
-    def __init__(self, mapper: Mapper[Any], keyspace: Keyspace, values: list[tuple[Any, ...]]) -> None:
+    def __init__(
+        self, mapper: Mapper[Any], keyspace: Keyspace, values: list[tuple[Any, ...]], collections: Sequence[Sequence[Any]] = ()
+    ) -> None:
+        """Take in rows.
+
+        Args:
+            collections: For each companion of the class the collection of each row.
+        """
         self.mapper = mapper
         self.keyspace = keyspace
         self.values = values
+        self._collections = collections
+        self.elements: list[list[Any]] = []
         self.pk_texts: list[str] = []
         self.keys: list[str] = []
         self.tables: list[Table] = []
@@ -82,9 +94,11 @@ class NewRows:
 
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
-        """Whether rows of a class can be spelled so: the hash is all there is to a row, and nothing in it is looked at twice."""
-        plain = mapper.is_plain and not (mapper.uniques or mapper.open or mapper.automatic or mapper.generated or mapper.slots.computed)
-        return plain and all(isinstance(slot, Leaf) and not slot.checked for slot in mapper.slots.order)
+        """Whether rows of a class can be spelled so: hashes of which nothing is looked at twice, and collections beside them."""
+        if mapper.uniques or mapper.open or mapper.automatic or mapper.generated or mapper.slots.computed:
+            return False
+        kept = mapper.is_kept_simply and all(index.place is not None for index in mapper.indexes.values())
+        return kept and all(isinstance(slot, Leaf) and not slot.checked for slot in mapper.slots.order)
 
     def spell(self) -> bool:
         """Spell keys and columns; `False` where a row has to be looked at by itself. Nothing was sent.
@@ -98,6 +112,9 @@ class NewRows:
         self.keys = self.keyspace.rows(self.pk_texts)
         if len(set(self.keys)) < len(self.keys):
             return False
+        for companion, collections in zip(mapper.companions, self._collections, strict=True):
+            of = mapper.encoder.companion
+            self.elements.append([of(companion, one, key) for one, key in zip(collections, self.keys, strict=True)])
         columns = list(zip(*self.values, strict=True))
         if all(len(set(map(type, column))) == 1 for column in columns):
             return self._spell_shape(range(len(self.values)), columns)
@@ -124,8 +141,24 @@ class NewRows:
         return True
 
     def absent(self) -> list[str]:
-        """The keys that must be absent, beside those of the tables: what is remembered of a former life of a row."""
-        return [Keyspace.memo(key) for key in self.keys] if self.mapper.indexed else []
+        """The keys that must be absent, beside those of the tables: what is left, or remembered, of a former life of a row."""
+        memos = [Keyspace.memo(key) for key in self.keys] if self.mapper.indexed else []
+        return [*memos, *(Keyspace.companion(key, one.name) for one in self.mapper.companions for key in self.keys)]
+
+    def fill(self) -> list[Command]:
+        """The commands that fill the collections."""
+        return [
+            command
+            for companion, elements in zip(self.mapper.companions, self.elements, strict=True)
+            for key, one in zip(self.keys, elements, strict=True)
+            for command in filled(companion, Keyspace.companion(key, companion.name), one)
+        ]
+
+    def snapshots(self) -> list[Snapshot]:
+        """The rows as the server will have them."""
+        if not self.elements:
+            return list(map(Snapshot, self.values))
+        return [Snapshot(values, companions=list(each)) for values, each in zip(self.values, zip(*self.elements, strict=True), strict=True)]
 
     def derive(self) -> None:
         """Leave to a script what it can work out: where all rows have one shape, and stand in indexes by the text of a field.

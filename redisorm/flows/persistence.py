@@ -12,6 +12,7 @@ from typing import Any
 from redisorm.commands import Command
 from redisorm.keys import LIFE, VERSION
 from redisorm.mapping.codec import Text
+from redisorm.mapping.layout import Companion
 from redisorm.mapping.snapshot import CompanionChange
 
 from .changes import KEEP, Change, Keep, Kind, life_text
@@ -19,7 +20,7 @@ from .fate import Fate
 from .guards import Observed
 from .indexing import CHUNK
 
-__all__ = ["merged", "short_lived", "writes"]
+__all__ = ["filled", "merged", "short_lived", "writes"]
 
 
 def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fate, *, now_ms: int, version: int) -> list[Command]:
@@ -100,6 +101,11 @@ def _field_deadlines(change: Change, now_ms: int) -> Iterator[Command]:
 
 
 # ---- companions ---------------------------------------------------------------------------------------------------------
+
+
+def filled(companion: Companion, key: str, elements: Any) -> list[Command]:
+    """Spell how a companion that is not there gets its elements, if it has any."""
+    return _companion(key, CompanionChange(companion, (), elements)) if elements else []
 
 
 def _companion(key: str, change: CompanionChange) -> list[Command]:

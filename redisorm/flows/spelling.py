@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 from redisorm.commands import Command, Reply
@@ -94,6 +95,7 @@ def spell(
     for rows in together:
         rows.enter(making.upkeep)
     spelled = making.spelled
+    spelled.commands += chain.from_iterable(rows.fill() for rows in together)
     spelled.commands += making.upkeep.commands()
     spelled.commands += live_commands(lives, making.made, plan.guards)
     spelled.ask_for_due(making.mortals, now_ms)

@@ -71,7 +71,8 @@ class Together:
         """Spell them; empty where one of them has to be looked at by itself."""
         for model, group in self.objects.items():
             mapper = mapper_of(model)
-            rows = NewRows(mapper, mapper.keyspace(self._namespace), list(mapper.values_of(group)))
+            collections = [[obj.__dict__[one.name] for obj in group] for one in mapper.companions]
+            rows = NewRows(mapper, mapper.keyspace(self._namespace), list(mapper.values_of(group)), collections)
             if not rows.spell():
                 self.rows = []
                 return ()
@@ -88,7 +89,7 @@ class Together:
     def get_ready(self) -> None:
         """Prepare the states of what was spelled together for the success of the commit."""
         self._ready = [
-            Ready(rows.mapper, rows.keys, objects, list(map(known_state, objects)), list(map(Snapshot, rows.values)))
+            Ready(rows.mapper, rows.keys, objects, list(map(known_state, objects)), rows.snapshots())
             for rows, objects in zip(self.rows, self.objects.values(), strict=True)
         ]
 

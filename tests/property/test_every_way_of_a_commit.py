@@ -158,7 +158,13 @@ def content(store: redis.Redis) -> dict[bytes, Any]:
     def scores(key: bytes) -> list[tuple[bytes, float]]:
         return [(member, LATER if LATER < score < float("inf") else score) for member, score in client.zrange(key, 0, -1, withscores=True)]
 
-    readers: dict[bytes, Callable[[bytes], Any]] = {b"hash": client.hgetall, b"zset": scores, b"string": client.get}
+    readers: dict[bytes, Callable[[bytes], Any]] = {
+        b"hash": client.hgetall,
+        b"zset": scores,
+        b"string": client.get,
+        b"set": client.smembers,
+        b"list": lambda key: client.lrange(key, 0, -1),
+    }
     return {key: (client.pttl(key) >= 0, readers[client.type(key)](key)) for key in sorted(client.keys())}
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 import redis
 
-from redisorm import Database, Field, IndexValueError, RedisModel, Session
+from redisorm import Database, Field, IndexValueError, RedisModel, Session, SortedSet
 from tests.faults.users import allow_all, as_user
 from tests.property.test_every_way_of_a_commit import CHOICES, Colour, content
 from tests.servers import Server
@@ -51,6 +51,16 @@ class Named(RedisModel, prefix="named"):
     age: int = Field(default=0, index=True)
 
 
+class Boxed(RedisModel, prefix="boxed"):
+    """Collections beside the hash."""
+
+    id: int
+    city: str = Field(default="", index=True)
+    tags: set[str] = set()
+    jobs: list[int] = []
+    scores: SortedSet[str] = SortedSet()
+
+
 def scalars(chance: random.Random, count: int) -> list[dict[str, Any]]:
     """Rows of few shapes: mostly whole columns of one type."""
     names = [name for name in Scalars.model_fields if name in CHOICES]
@@ -68,6 +78,22 @@ def scalars(chance: random.Random, count: int) -> list[dict[str, Any]]:
 def named(chance: random.Random, count: int) -> list[dict[str, Any]]:
     marks = chance.choice(("", "", ":", "%", "é", "\0", "{}"))
     return [{"id": f"{marks}{pk}", "city": chance.choice(("Oslo", "a:b", "")), "age": chance.randrange(9)} for pk in range(count)]
+
+
+def boxed(chance: random.Random, count: int) -> list[dict[str, Any]]:
+    def some() -> list[int]:
+        return [chance.randrange(5) for _ in range(chance.randrange(4))]
+
+    return [
+        {
+            "id": pk,
+            "city": chance.choice(("Oslo", "")),
+            "tags": set(map(str, some())),
+            "jobs": some(),
+            "scores": {str(one): chance.choice((0.5, -1, float("inf"))) for one in some()},
+        }
+        for pk in range(count)
+    ]
 
 
 @contextmanager
@@ -97,7 +123,7 @@ def store(database: Database, model: type[RedisModel], rows: list[dict[str, Any]
     return "written"
 
 
-@pytest.mark.parametrize(("model", "rows_of"), [(Scalars, scalars), (Named, named)])
+@pytest.mark.parametrize(("model", "rows_of"), [(Scalars, scalars), (Named, named), (Boxed, boxed)])
 def test_many_rows_leave_behind_what_each_by_itself_does(
     server: Server, model: type[RedisModel], rows_of: Callable[[random.Random, int], list[dict[str, Any]]]
 ) -> None:

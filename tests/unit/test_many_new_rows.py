@@ -5,17 +5,18 @@ from __future__ import annotations
 import gc
 import weakref
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 
-from redisorm import AlreadyExistsError, Field, GeoPoint, IndexValueError, RedisModel, SessionError, UnsupportedServerError
+from redisorm import AlreadyExistsError, Field, GeoPoint, IndexValueError, RedisModel, SessionError, SortedSet, UnsupportedServerError
 from redisorm.commands import Watch
 from redisorm.flows.committing import CommitResult
 from redisorm.unitofwork.state import Phase, state_of
 from tests.unit.desk import Desk, agreeing, answering, atomic, row_of, script_call, session_on, stored, talk
 from tests.zoo.indexed import Citizen, Member
-from tests.zoo.models import AsyncUser, Customer, Lease, Memo, Ticket, User
+from tests.zoo.models import AsyncUser, Board, Customer, Lease, Memo, Ticket, User
 
 
 class Plain(RedisModel, prefix="plain"):
@@ -296,6 +297,63 @@ def test_key_of_a_row_deleted_in_the_same_commit_is_looked_at() -> None:
     watch, _, write = talk(desk)
     assert isinstance(watch, Watch)
     assert write.commands[:2] == [("UNLINK", "user:1"), ("HSET", "user:1", "id", 1, "name", "n1", "age", 0)]
+
+
+# ---- with collections -----------------------------------------------------------------------------------------------
+
+
+def boards() -> list[Board]:
+    return [
+        Board(id=1, name="a", tags={"t"}, jobs=["x", "y"], scores=SortedSet({"m": 1.5})),
+        Board(id=2, name="b", jobs=["z"]),
+        Board(id=3, name="c"),
+        Board(id=4, name="d", tags={"u"}),
+    ]
+
+
+def test_collections_of_new_rows_are_filled_beside_their_table_and_must_be_absent() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    added = boards()
+    session.add_all(added)
+    session.commit()
+    call = script_call(talk(desk)[0])
+    rows = [f"board:{pk}" for pk in (1, 2, 3, 4)]
+    assert call.absent == [*rows, *(f"{row}:{name}" for name in ("tags", "jobs", "scores") for row in rows)]
+    assert call.tables == [(["id", "name"], rows, ["1", "a", "2", "b", "3", "c", "4", "d"])]
+    assert sorted(map(tuple, call.writes)) == [
+        ("RPUSH", "board:1:jobs", b"x", b"y"),
+        ("RPUSH", "board:2:jobs", b"z"),
+        ("SADD", "board:1:tags", b"t"),
+        ("SADD", "board:4:tags", b"u"),
+        ("ZADD", "board:1:scores", b"1.5", b"m"),
+    ]
+    assert session.dirty == []
+    added[2].jobs.append("later")
+    added[0].tags.discard("t")
+    assert session.dirty == [added[0], added[2]]
+
+
+def test_collection_that_does_not_fit_is_refused_before_anything_is_sent() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    added = boards()
+    session.add_all(added)
+    added[3].tags.add(cast("Any", 5))
+    with pytest.raises(ValidationError, match="tags"):
+        session.commit()
+    assert desk.round_trips == 0
+
+
+def test_without_scripts_collections_are_filled_behind_the_rows() -> None:
+    desk = Desk(answering([0]))
+    session = session_on(desk)
+    session.add_all(boards())
+    session.commit()
+    watch, write = talk(desk)
+    assert isinstance(watch, Watch)
+    assert len(watch.keys) == 16
+    assert [command[0] for command in write.commands] == ["HSET"] * 4 + ["SADD", "SADD", "RPUSH", "RPUSH", "ZADD"]
 
 
 # ---- without scripts ------------------------------------------------------------------------------------------------
