@@ -21,9 +21,11 @@ from redis.exceptions import RedisError
 
 from redisorm.commands import Batch, Clock, Collect, Flow, Post, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
+from redisorm.drivers import questions
 from redisorm.drivers.arrived import streams_of
 from redisorm.drivers.awaiting_wire import Wire
-from redisorm.drivers.exchange import SCRIPTING, Exchange, Pin
+from redisorm.drivers.exchange import Exchange
+from redisorm.drivers.pin import Pin
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.waiting import async_waiting_pool
 from redisorm.drivers.wire import AsyncConnection, AsyncPool
@@ -306,7 +308,7 @@ class AwaitingDriver:
     async def _unpin(self, pin: Pin[AsyncConnection]) -> None:
         """Give the connection back without its watches: with them, EXEC of its next user would do nothing."""
         try:
-            await self._exchange_pinned(make.unwatch(), pin)
+            await self._exchange_pinned(questions.unwatch(), pin)
         except RedisormError:
             return  # the connection was closed and given back: nothing is watched any more
         await self._release(pin)
@@ -332,31 +334,31 @@ class AwaitingDriver:
 
     async def _greet(self) -> None:
         # Tasks that come at once each ask: behind a lock they would wait out one another's timeouts where no server answers.
-        greeting = make.greeting()
-        if not make.introduce(self._server, greeting, await self._exchange(greeting)):
-            self._server.introduce_by_info((await self._exchange(make.info()))[0])
+        greeting = questions.greeting()
+        if not questions.introduce(self._server, greeting, await self._exchange(greeting)):
+            self._server.introduce_by_info((await self._exchange(questions.info()))[0])
         self._greeted = True
 
     async def _now_ms(self, pin: Pin[AsyncConnection]) -> int:
         now = self._server.clock.now_ms(time.monotonic())
         if now is not None:
             return now
-        question = make.time_of()
+        question = questions.time_of()
         # A flow that waited for a second connection while it holds one could wait for others that do the same.
         asked = self._exchange(question) if pin.connection is None else self._exchange_pinned(question, pin)
-        make.learn_time(self._server, question, (await asked)[0])
+        questions.learn_time(self._server, question, (await asked)[0])
         return self._server.clock.at_ms(time.monotonic())
 
     def _question(self, command: str) -> Exchange:
-        return make.known(command)
+        return questions.known(command)
 
     async def _supports(self, command: str) -> bool:
         known = self._server.commands.get(command)
         if known is None:
             # COMMAND INFO says what the server has, not what this user may run.
-            question = make.probe(command) if command in SCRIPTING else self._question(command)
-            known = make.is_known(await self._exchange(question))
+            question = questions.probe(command) if command in questions.SCRIPTING else self._question(command)
+            known = questions.is_known(await self._exchange(question))
             if known is None:
-                known = bool(make.is_known(await self._exchange(make.probe(command))))
+                known = bool(questions.is_known(await self._exchange(questions.probe(command))))
             self._server.commands[command] = known
         return known

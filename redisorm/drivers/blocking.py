@@ -20,8 +20,10 @@ from redis.exceptions import RedisError, ResponseError
 
 from redisorm.commands import Batch, Clock, Collect, Flow, Post, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
+from redisorm.drivers import questions
 from redisorm.drivers.arrived import parser_of, reading_parser, receive, take_arrived
-from redisorm.drivers.exchange import SCRIPTING, Exchange, Pin
+from redisorm.drivers.exchange import Exchange
+from redisorm.drivers.pin import Pin
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.waiting import waiting_pool
 from redisorm.drivers.wire import Connection, Pool
@@ -308,7 +310,7 @@ class BlockingDriver:
     def _unpin(self, pin: Pin[Connection]) -> None:
         """Give the connection back without its watches: with them, EXEC of its next user would do nothing."""
         try:
-            self._exchange_pinned(make.unwatch(), pin)
+            self._exchange_pinned(questions.unwatch(), pin)
         except RedisormError:
             return  # the connection was closed and given back: nothing is watched any more
         self._release(pin)
@@ -325,31 +327,31 @@ class BlockingDriver:
 
     def _greet(self) -> None:
         # Threads that come at once each ask: behind a lock they would wait out one another's timeouts where no server answers.
-        greeting = make.greeting()
-        if not make.introduce(self._server, greeting, self._exchange(greeting)):
-            self._server.introduce_by_info(self._exchange(make.info())[0])
+        greeting = questions.greeting()
+        if not questions.introduce(self._server, greeting, self._exchange(greeting)):
+            self._server.introduce_by_info(self._exchange(questions.info())[0])
         self._greeted = True
 
     def _now_ms(self, pin: Pin[Connection]) -> int:
         now = self._server.clock.now_ms(time.monotonic())
         if now is not None:
             return now
-        question = make.time_of()
+        question = questions.time_of()
         # A flow that waited for a second connection while it holds one could wait for others that do the same.
         asked = self._exchange(question) if pin.connection is None else self._exchange_pinned(question, pin)
-        make.learn_time(self._server, question, asked[0])
+        questions.learn_time(self._server, question, asked[0])
         return self._server.clock.at_ms(time.monotonic())
 
     def _question(self, command: str) -> Exchange:
-        return make.known(command)
+        return questions.known(command)
 
     def _supports(self, command: str) -> bool:
         known = self._server.commands.get(command)
         if known is None:
             # COMMAND INFO says what the server has, not what this user may run.
-            question = make.probe(command) if command in SCRIPTING else self._question(command)
-            known = make.is_known(self._exchange(question))
+            question = questions.probe(command) if command in questions.SCRIPTING else self._question(command)
+            known = questions.is_known(self._exchange(question))
             if known is None:
-                known = bool(make.is_known(self._exchange(make.probe(command))))
+                known = bool(questions.is_known(self._exchange(questions.probe(command))))
             self._server.commands[command] = known
         return known

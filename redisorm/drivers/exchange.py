@@ -5,92 +5,22 @@ It knows commands, bytes and errors; sockets, pools and waiting belong to `block
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from redisorm.commands import Batch, Command, Watch
 from redisorm.drivers.packing import Long, packed_each
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.translate import code_of, key_of, said, translate, where
-from redisorm.errors import BackendError, CommitUnknownError, ConnectionFailedError, RedisormError, UnsupportedServerError
+from redisorm.errors import BackendError, CommitUnknownError, RedisormError
 
-__all__ = [
-    "SCRIPTING",
-    "Exchange",
-    "Pin",
-    "batch",
-    "greeting",
-    "info",
-    "introduce",
-    "is_known",
-    "known",
-    "learn_time",
-    "probe",
-    "time_of",
-    "unwatch",
-    "waiting_time",
-    "watch",
-]
-
-C = TypeVar("C")
+__all__ = ["Exchange", "batch", "waiting_time", "watch"]
 
 _MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 _EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 _QUEUED = b"QUEUED"
-SCRIPTING = frozenset({"EVAL", "EVALSHA"})
-"""The commands that a user may be denied while everything else works."""
-
 _NOTHING = "nothing was executed"
-
-
-class Pin(Generic[C]):
-    """The connections that a flow keeps: one while it watches keys, and one while it has posted batches.
-
-    Attributes:
-        connection: The connection that watches, or `None` while there is none.
-        watches: What the next atomic batch depends on. Without a connection it broke, and that batch must not be sent.
-        line: The connection on which answers are under way, or `None`.
-        posted: The batches that are not collected yet, the oldest first.
-        answered: Whether one was collected since the last one was posted.
-    """
-
-    __slots__ = ("answered", "connection", "line", "posted", "watches")
-
-    def __init__(self) -> None:
-        self.connection: C | None = None
-        self.watches: list[Watch] = []
-        self.line: C | None = None
-        self.posted: deque[Exchange] = deque()
-        self.answered: bool = True
-
-    def post(self, exchange: Exchange) -> bool:
-        """Note that a batch is posted, and tell whether a round trip begins with it."""
-        self.posted.append(exchange)
-        begins, self.answered = self.answered, False
-        return begins
-
-    def collect(self) -> Exchange:
-        """Take the oldest of the posted batches."""
-        self.answered = True
-        return self.posted.popleft()
-
-    def broke(self, error: Exception) -> None:
-        """Note that the line broke, of which everything on the way depends. Once it is, what was not sent waits until it is collected."""
-        self.line = None
-        for exchange in self.posted:
-            if exchange.sent_at:
-                exchange.broken_by = error
-
-    def broken(self) -> ConnectionFailedError:
-        """Return the error of a commit whose watching connection broke before."""
-        keys = [key for watch in self.watches for key in watch.keys]
-        return ConnectionFailedError(
-            f"the connection that watched {len(keys)} keys broke before EXEC; nothing was executed; read again and commit again",
-            command="EXEC",
-            key=keys[0] if keys else None,
-        )
 
 
 _TIMEOUT_LAST = frozenset({"BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX"})
@@ -311,87 +241,3 @@ def batch(request: Batch, server: KnownServer) -> Exchange:
 def watch(request: Watch) -> Exchange:
     """Pack WATCH and its reads."""
     return Watching(request.keys, request.commands)
-
-
-class Answers(Exchange):
-    """Commands whose refusals are answers too: the driver's own questions."""
-
-    __slots__ = ()
-
-    def failure(self, error: Exception) -> RedisormError:
-        """Return the error of the connection itself: no user asked these questions."""
-        return translate(error)
-
-    def answer(self, replies: list[Any]) -> list[Any]:
-        """Return the replies, errors among them."""
-        return replies
-
-
-def greeting() -> Exchange:
-    """Ask who the server is and what time it is there, and whether this user may use transactions."""
-    return Answers((("HELLO",), ("TIME",), ("MULTI",), ("EXEC",)), resend=True)
-
-
-def introduce(server: KnownServer, asked: Exchange, replies: list[Any]) -> bool:
-    """Take in the replies to `greeting`; `False` where HELLO was refused and INFO must tell.
-
-    Raises:
-        UnsupportedServerError: The server is too old.
-    """
-    hello, now, multi, _ = replies
-    if not isinstance(now, Exception):
-        learn_time(server, asked, now)
-    # Refused, the commands after MULTI would run one by one: so it is found out while nothing hangs on it.
-    server.denies_transactions = multi if isinstance(multi, Exception) else None
-    if isinstance(hello, Exception):
-        return False
-    server.introduce(hello)
-    return True
-
-
-def learn_time(server: KnownServer, asked: Exchange, now: Sequence[bytes]) -> None:
-    """Take in the reply to TIME."""
-    server.clock.learn(asked.sent_at, asked.received_at, int(now[0]) + int(now[1]) / 1_000_000)
-
-
-def info() -> Exchange:
-    """Ask who the server is where HELLO is denied."""
-    return Exchange((("INFO", "server"),), resend=True)
-
-
-def time_of() -> Exchange:
-    """Ask for the server's time."""
-    return Exchange((("TIME",),), resend=True)
-
-
-def unwatch() -> Exchange:
-    """Forget all watched keys."""
-    return Exchange((("UNWATCH",),), resend=False)
-
-
-def known(command: str) -> Exchange:
-    """Ask whether the server knows a command."""
-    return Answers((("COMMAND", "INFO", command),), resend=True)
-
-
-_RIGHTS = {"EVALSHA": (("EVALSHA", "0" * 40, 0), ("EVAL", "return", 0)), "EVAL": (("EVAL", "return", 0),)}
-"""Commands as one would send them. Where the number of words is wrong, a server says that before it looks at the user's rights."""
-
-
-def probe(command: str) -> Exchange:
-    """Ask the same by queueing the command and dropping it, for users who may not send COMMAND, and for what a user may be denied.
-
-    Scripts take two commands: a server that has lost its scripts is sent them again by EVAL.
-    """
-    queued = _RIGHTS.get(command, (tuple(command.replace("|", " ").split()),))
-    return Answers((("MULTI",), *queued, ("DISCARD",)), resend=True)
-
-
-def is_known(replies: list[Any]) -> bool | None:
-    """Read the replies to `known` or `probe`; `None` where COMMAND INFO was refused."""
-    if len(replies) == 1:
-        return None if isinstance(replies[0], Exception) else bool(replies[0]) and replies[0][0] is not None
-    return not any(
-        isinstance(reply, Exception) and (code_of(reply) == "NOPERM" or isinstance(translate(reply, ("",)), UnsupportedServerError))
-        for reply in replies[1:-1]
-    )

@@ -23,9 +23,11 @@ from redis.exceptions import ResponseError
 
 from redisorm.commands import Batch, Command, Watch
 from redisorm.drivers import exchange as make
+from redisorm.drivers import questions
 from redisorm.drivers.awaiting import AwaitingDriver
 from redisorm.drivers.blocking import BlockingDriver
-from redisorm.drivers.exchange import Exchange, Pin
+from redisorm.drivers.exchange import Exchange
+from redisorm.drivers.pin import Pin
 from redisorm.drivers.places import Place, Places
 from redisorm.drivers.pool import SteadyPool
 from redisorm.drivers.server import KnownServer
@@ -266,7 +268,7 @@ class BlockingMemoryDriver(BlockingDriver):
         return map(bytes, exchange.chunks)  # fakeredis takes a long packet apart in quadratic time
 
     def _question(self, command: str) -> Exchange:
-        return make.probe(command)  # fakeredis tells nothing of itself
+        return questions.probe(command)  # fakeredis tells nothing of itself
 
     def _now_ms(self, pin: Pin[Connection]) -> int:
         return time.time_ns() // 1_000_000
@@ -349,7 +351,7 @@ class AwaitingMemoryDriver(AwaitingDriver):
         return map(bytes, exchange.chunks)  # fakeredis takes a long packet apart in quadratic time
 
     def _question(self, command: str) -> Exchange:
-        return make.probe(command)  # fakeredis tells nothing of itself
+        return questions.probe(command)  # fakeredis tells nothing of itself
 
     async def _now_ms(self, pin: Pin[AsyncConnection]) -> int:
         return time.time_ns() // 1_000_000

@@ -12,6 +12,7 @@ from redis.connection import DefaultParser
 
 from redisorm.commands import Batch, Command, ForEach, Watch
 from redisorm.drivers import exchange as make
+from redisorm.drivers import questions
 from redisorm.drivers.packing import packed
 from redisorm.drivers.server import KnownServer
 from redisorm.errors import (
@@ -214,9 +215,9 @@ def hello(name: str, version: str) -> dict[bytes, bytes]:
 
 @pytest.mark.parametrize("reply", [hello("redis", "6.2.14"), [b"server", b"redis", b"version", b"6.2.14"], {}])
 def test_old_redis_is_refused_by_its_version(reply: Any) -> None:
-    asked = make.greeting()
+    asked = questions.greeting()
     with pytest.raises(UnsupportedServerError, match=r"6\.2\.14|unknown"):
-        make.introduce(KnownServer(), asked, [reply, [b"1700000000", b"500000"], b"OK", []])
+        questions.introduce(KnownServer(), asked, [reply, [b"1700000000", b"500000"], b"OK", []])
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_old_redis_is_refused_by_its_version(reply: Any) -> None:
 )
 def test_introduction_tells_name_version_and_watch_limit(reply: Any, limit: int | None) -> None:
     server = KnownServer()
-    assert make.introduce(server, make.greeting(), [reply, [b"1700000000", b"500000"], b"OK", []])
+    assert questions.introduce(server, questions.greeting(), [reply, [b"1700000000", b"500000"], b"OK", []])
     assert server.version == reply[b"version"].decode()
     assert server.watch_limit == limit
     assert server.denies_transactions is None
@@ -239,7 +240,7 @@ def test_introduction_tells_name_version_and_watch_limit(reply: Any, limit: int 
 def test_denied_hello_is_made_up_for_by_info() -> None:
     server = KnownServer()
     no = refusal("NOPERM no")
-    assert not make.introduce(server, make.greeting(), [no, no, no, no])
+    assert not questions.introduce(server, questions.greeting(), [no, no, no, no])
     assert server.denies_transactions is no
     server.introduce_by_info(b"# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n")
     assert (server.name, server.version) == ("valkey", "9.1.2")
@@ -261,4 +262,4 @@ def test_denied_hello_is_made_up_for_by_info() -> None:
     ],
 )
 def test_whether_a_command_is_known(replies: list[Any], known: bool | None) -> None:
-    assert make.is_known(replies) is known
+    assert questions.is_known(replies) is known
