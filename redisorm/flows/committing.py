@@ -93,6 +93,7 @@ def commit(
     due: list[Due] | None = None,
     guards: Sequence[Guard] = (),
     lives: Sequence[LiveWrite] = (),
+    framed: bool = False,
 ) -> Flow[CommitResult]:
     """Write all changes in one transaction, or nothing, and fill in their outcomes.
 
@@ -104,6 +105,7 @@ def commit(
         due: Is given the expired rows of the same classes that were met and may be swept.
         guards: What must hold beside. That the keys of the riders have the types they need is seen to here.
         lives: What to write to live structures of rows.
+        framed: Whether the transaction is MULTI and EXEC also where one script does it all by itself.
 
     Raises:
         ConflictError: The server holds something else than a change relies on, or a guard does not hold.
@@ -118,7 +120,7 @@ def commit(
         riders = sorted(riders, key=_publishes)
     look = None if scripts else Look(tally, watching=True)
     if rows is None and not lives and len(changes) < 2:
-        done = yield from _briefly(changes, riders, guards, tally, look)
+        done = yield from _briefly(changes, riders, guards, tally, look, framed=framed)
         if done:
             return CommitResult(tally.commands, tally.round_trips, len(changes))
         scripts = scripts and done is None  # it is otherwise: taken for granted once more, it would be so once more
@@ -225,7 +227,7 @@ def _give_key(change: Change, number: int) -> None:
 
 
 def _briefly(
-    changes: Sequence[Change], riders: Sequence[Command], guards: Sequence[Guard], tally: Tally, look: Look | None
+    changes: Sequence[Change], riders: Sequence[Command], guards: Sequence[Guard], tally: Tally, look: Look | None, *, framed: bool
 ) -> Flow[bool | None]:
     """Verify and write one row at most, and by script what rides along, in few steps.
 
@@ -245,8 +247,8 @@ def _briefly(
             return (yield from write_fresh(row, tally))
         if look is not None:
             return (yield from watch_row(row, changes[0], look))
-        tally.add(1)
-        return (yield from write_row(row))
+        tally.add(3 if framed else 1)
+        return (yield from write_row(row, framed=framed))
     words = ridden(changes, riders, guards) if look is None else None
     if words is None:
         return None

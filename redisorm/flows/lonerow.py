@@ -171,15 +171,19 @@ def _entry(index: Index, values: Sequence[Any], key: str, pk_text: str) -> tuple
     return name, member, _FOR_EVER if score is None else score
 
 
-def write_row(row: LoneRow) -> Flow[bool]:
-    """Write a lone row by script, in one round trip; `False` where it is not as expected and nothing was written."""
+def write_row(row: LoneRow, *, framed: bool) -> Flow[bool]:
+    """Write a lone row by script, in one round trip; `False` where it is not as expected and nothing was written.
+
+    Args:
+        framed: Whether MULTI and EXEC stand round the script, which is as atomic without.
+    """
     words = row.words()
     try:
-        (answer,) = yield Batch([("EVALSHA", SHA, *words)])  # by itself: a script is as atomic as MULTI and EXEC round it would be
+        (answer,) = yield Batch([("EVALSHA", SHA, *words)], atomic=framed)
     except BackendError as error:
         if error.code != "NOSCRIPT":
             raise
-        (answer,) = yield Batch([("EVAL", _ROW, *words)])
+        (answer,) = yield Batch([("EVAL", _ROW, *words)], atomic=framed)
     return answer is not None
 
 

@@ -162,7 +162,14 @@ class BaseSession(UnitOfWork):
         work += [(obj, self._new_change(keys, obj)) for obj in rest]
         try:
             done = yield from commit(
-                [change for _, change in work], riders, new_version=new_version, rows=together, due=met, lives=lives, guards=guards
+                [change for _, change in work],
+                riders,
+                new_version=new_version,
+                rows=together,
+                due=met,
+                lives=lives,
+                guards=guards,
+                framed=True,
             )
         except CommitUnknownError:
             for obj, change in work:

@@ -126,7 +126,7 @@ class Ways:
         self.told: list[bool] = []
         self._way = ""
         monkeypatch.setattr(committing, "lone_row", lambda change: lone_row(change) if "short" in self._way else None)
-        monkeypatch.setattr(committing, "write_row", lambda row: self._noted(write_row(row)))
+        monkeypatch.setattr(committing, "write_row", lambda row, framed: self._noted(write_row(row, framed=framed)))
         monkeypatch.setattr(committing, "watch_row", lambda *arguments: self._noted(watch_row(*arguments)))
 
     def _noted(self, written: Flow[bool]) -> Flow[bool]:

@@ -9,6 +9,7 @@ import pytest
 from redisorm import BackendError, Field, IndexValueError, RedisModel, StaleObjectError
 from redisorm.commands import Batch, Watch
 from redisorm.drivers.scripted import ScriptedDriver
+from redisorm.flows.committing import CommitResult
 from redisorm.unitofwork import verbs
 from tests.unit.desk import Desk, atomic, script_call, session_on, stored, talk
 from tests.zoo.models import Board, Ticket, User
@@ -228,3 +229,17 @@ def test_command_that_rides_along_needs_a_key_of_its_type() -> None:
     assert call.types == {"queue": "list"}
     assert call.writes == [("RPUSH", "queue", "a"), ("EXPIRE", "other", 60)]
     assert call.keys == ["user:1", "user:2", "queue", "other"]
+
+
+def test_commit_of_a_session_is_a_transaction_however_small_it_is_and_a_verb_is_its_script_alone() -> None:
+    user = stored(User, {"id": 1, "name": "Ann"})
+    desk = Desk([[1]], supports={"EVALSHA": True})
+    with session_on(desk) as session:
+        session.add(user)
+        user.age = 31
+        assert session.commit() == CommitResult(commands=3, round_trips=1, objects=1)
+    other = stored(User, {"id": 2, "name": "Bea"})
+    other.age = 32
+    driver = scripting([1])
+    driver.run(verbs.save(other, None, ""))
+    assert [request.atomic for request in (*talk(desk), *talk(driver)) if isinstance(request, Batch)] == [True, False]
