@@ -1,7 +1,7 @@
 """Real servers that tests, benchmarks and examples of failure start themselves, on free loopback ports, and stop again.
 
-This room knows processes and sockets, and just enough of the protocol to ask for PING and FLUSHALL; it knows nothing of
-redisorm and nothing of redis-py, so that what it reports about a server never comes from the code under test.
+This room knows processes and sockets, and just enough of the protocol to ask for PING, FLUSHALL and a cluster of one node; it
+knows nothing of redisorm and nothing of redis-py, so that what it reports about a server never comes from the code under test.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["KINDS", "Server", "ServerMissingError", "server_binary", "start_all"]
+__all__ = ["KINDS", "Server", "ServerMissingError", "free_port", "server_binary", "start_all"]
 
 _INSTALL = {
     "redis7": "apt-get install redis-server (7.0 or newer, on PATH)",
@@ -61,7 +61,8 @@ def server_binary(kind: str) -> str:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -118,7 +119,7 @@ class Server:
             return self
         if self.port == 0:
             self.directory = Path(tempfile.mkdtemp(prefix=f"redisorm-test-{self.kind}-"))
-            self.port = _free_port()
+            self.port = free_port()
             atexit.register(self.stop)
         command = [
             *(self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)),
@@ -152,6 +153,17 @@ class Server:
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
             connection.sendall(packet)
             return connection.recv(65536)
+
+    def become_cluster(self) -> Server:
+        """Make a server started with `--cluster-enabled yes` a cluster of one node that serves all slots; return when it is whole."""
+        if (answer := self.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")) != b"+OK\r\n":
+            raise RuntimeError(f"{self.kind}: CLUSTER ADDSLOTSRANGE answered {answer!r}")
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while b"cluster_state:ok" not in (told := self.ask("CLUSTER", "INFO")):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.kind}: the cluster of one node is not whole: {told!r}")
+            time.sleep(0.005)
+        return self
 
     def flush(self) -> Server:
         """Empty the server, cached scripts included, and start it where a test left it dead."""

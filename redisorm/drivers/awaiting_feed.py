@@ -37,14 +37,14 @@ class AwaitingFeed(Generic[R]):
 
     Args:
         name: The channel, or the pattern of channels.
-        pattern: Whether it is a pattern.
+        command: The command that subscribes to it.
         read: Makes of a delivery what the feed hands out; `None` is passed over.
     """
 
-    def __init__(self, database: Database, name: str, pattern: bool, read: Callable[[Delivery], R | None]) -> None:
+    def __init__(self, database: Database, name: str, command: str, read: Callable[[Delivery], R | None]) -> None:
         self._database = database
         self._read_delivery = read
-        self._subscription = Subscription(name, pattern)
+        self._subscription = Subscription(name, command)
         self._connection: AsyncConnection | None = None
         self._release: Callable[[AsyncConnection], Awaitable[None]] | None = None
         self._closed = False
@@ -125,6 +125,7 @@ class AwaitingFeed(Generic[R]):
         reading = connection.read_response(disable_decoding=True, timeout=inf, disconnect_on_error=False, push_request=True)
         reply = await self._within(wait_s, reading)
         if reply is not None:
+            self._subscription.require_kept(reply)
             self._pulse.heard(time.monotonic())
             return reply
         question = self._pulse.question(time.monotonic())
@@ -164,8 +165,8 @@ class AwaitingFeed(Generic[R]):
 class AwaitingListener:
     """A task that reads a feed into a bounded buffer, and one that hands the messages to a handler, one after the other."""
 
-    def __init__(self, database: Database, name: str, pattern: bool, handle: Callable[[Delivery], Awaitable[object]], buffer: int) -> None:
-        self._feed: AwaitingFeed[Delivery] = AwaitingFeed(database, name, pattern, lambda delivery: delivery)
+    def __init__(self, database: Database, name: str, command: str, handle: Callable[[Delivery], Awaitable[object]], buffer: int) -> None:
+        self._feed: AwaitingFeed[Delivery] = AwaitingFeed(database, name, command, lambda delivery: delivery)
         self._handle = handle
         self._name = name
         self._mailbox = Mailbox(name, buffer)

@@ -34,14 +34,14 @@ class BlockingFeed(Generic[R]):
 
     Args:
         name: The channel, or the pattern of channels.
-        pattern: Whether it is a pattern.
+        command: The command that subscribes to it.
         read: Makes of a delivery what the feed hands out; `None` is passed over.
     """
 
-    def __init__(self, database: Database, name: str, pattern: bool, read: Callable[[Delivery], R | None]) -> None:
+    def __init__(self, database: Database, name: str, command: str, read: Callable[[Delivery], R | None]) -> None:
         self._database = database
         self._read_delivery = read
-        self._subscription = Subscription(name, pattern)
+        self._subscription = Subscription(name, command)
         self._connection: Connection | None = None
         self._release: Callable[[Connection], None] | None = None
         self._closed = False
@@ -122,6 +122,7 @@ class BlockingFeed(Generic[R]):
                 connection.send_packed_command(question, check_health=False)
             return None
         reply = connection.read_response(disable_decoding=True, push_request=True)
+        self._subscription.require_kept(reply)
         self._pulse.heard(time.monotonic())
         return reply
 
@@ -149,8 +150,8 @@ class BlockingFeed(Generic[R]):
 class BlockingListener:
     """A thread that reads a feed into a bounded buffer, and one that hands the messages to a handler, one after the other."""
 
-    def __init__(self, database: Database, name: str, pattern: bool, handle: Callable[[Delivery], object], buffer: int) -> None:
-        self._feed: BlockingFeed[Delivery] = BlockingFeed(database, name, pattern, lambda delivery: delivery)
+    def __init__(self, database: Database, name: str, command: str, handle: Callable[[Delivery], object], buffer: int) -> None:
+        self._feed: BlockingFeed[Delivery] = BlockingFeed(database, name, command, lambda delivery: delivery)
         self._handle = handle
         self._mailbox = Mailbox(name, buffer)
         self._change = threading.Condition()

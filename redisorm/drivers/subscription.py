@@ -1,7 +1,7 @@
 """One subscription of one connection, without its waiting: the packets it sends, what its replies mean, when it counts as broken.
 
-Shared by `blocking_feed` and `awaiting_feed`. It knows the protocol of PUBLISH and SUBSCRIBE; what a message says is its
-reader's business.
+Shared by `blocking_feed` and `awaiting_feed`. It knows the protocol of SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE; what a
+message says is its reader's business.
 """
 
 from __future__ import annotations
@@ -44,16 +44,11 @@ class Subscription(NamedTuple):
 
     Attributes:
         name: The channel or pattern.
-        pattern: Whether it is a pattern.
+        command: The command that subscribes to it.
     """
 
     name: str
-    pattern: bool
-
-    @property
-    def command(self) -> str:
-        """The command that subscribes."""
-        return "PSUBSCRIBE" if self.pattern else "SUBSCRIBE"
+    command: str
 
     def packet(self) -> list[bytes]:
         """Pack the command."""
@@ -65,9 +60,18 @@ class Subscription(NamedTuple):
 
     def delivery(self, reply: Any) -> Delivery | None:
         """Read a message; `None` for any other reply, as that to PING."""
-        if isinstance(reply, list) and reply and reply[0] in (b"message", b"pmessage"):
+        if isinstance(reply, list) and reply and reply[0] in (b"message", b"pmessage", b"smessage"):
             return Delivery(reply[-2], reply[-1])
         return None
+
+    def require_kept(self, reply: Any) -> None:
+        """Notice that the server ended the subscription, as a node of a cluster does when it gives the channel's slot away.
+
+        Raises:
+            ConnectionResetError: It did.
+        """
+        if isinstance(reply, list) and reply[:2] == [b"sunsubscribe", self.name.encode()]:
+            raise ConnectionResetError("the server ended it: the slot of the channel is no longer served there")
 
     def refused(self, error: Exception) -> RedisormError:
         """The error for a subscription that could not be made."""

@@ -99,7 +99,7 @@ def commit(
 
     Args:
         changes: What to do with rows.
-        riders: Further commands of the same transaction, such as XADD and PUBLISH. They are sent last, and PUBLISH after all others.
+        riders: Further commands of the same transaction, such as XADD and PUBLISH. They are sent last, and messages after all others.
         new_version: Makes the version a row of a versioned class begins with.
         rows: New rows that are spelled together where that goes by one script; else they become changes like the others.
         due: Is given the expired rows of the same classes that were met and may be swept.
@@ -149,7 +149,7 @@ def commit(
 
 
 def _publishes(command: Command) -> bool:
-    return command[0] == "PUBLISH"
+    return command[0] in ("PUBLISH", "SPUBLISH")
 
 
 def _try_again_and_again(changes: Sequence[Change], guards: Sequence[Guard], terms: _Terms) -> Flow[None]:

@@ -182,8 +182,12 @@ def _spell_reads(reads: Sequence[tuple[Command, Reply]], words: list[Any]) -> No
 
 
 def keys_of(command: Command) -> list[str]:
-    """The keys a command names: of all those of a commit only EXISTS and UNLINK take more than one, and only PUBLISH none."""
-    if command[0] in ("PUBLISH", "SPUBLISH"):
+    """The keys a command names: of all those of a commit only EXISTS and UNLINK take more than one, and only PUBLISH none.
+
+    A sharded channel has a slot as a key has. It is named, so that a cluster refuses a script with another slot before it has
+    written anything.
+    """
+    if command[0] == "PUBLISH":
         return []
     return [str(word) for word in (command[1:] if command[0] in _OF_MANY_KEYS else command[1:2])]
 

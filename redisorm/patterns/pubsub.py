@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from string import Formatter
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import ValidationError
 from typing_extensions import Self
@@ -34,12 +34,14 @@ class Topic(Generic[M]):
     Attributes:
         model: The class.
         channel: The template of its channels, as it was given.
+        sharded: Whether they are sharded channels.
         fields: The fields named in the template, in order.
     """
 
-    def __init__(self, model: type[M], channel: str) -> None:
+    def __init__(self, model: type[M], channel: str, sharded: bool) -> None:
         self.model = model
         self.channel = channel
+        self.sharded = sharded
         self._parts = _parts_of(model, channel)
         self.fields: tuple[str, ...] = tuple(field for _, field in self._parts if field is not None)
         self._codecs = {field: _codec_of_field(model, field) for field in self.fields}
@@ -75,7 +77,7 @@ class Topic(Generic[M]):
         """Say what to subscribe to for these values; a field that is missing, or `"*"`, may have any value.
 
         Raises:
-            TypeError: A field is not part of the channel.
+            TypeError: A field is not part of the channel, or a field of a sharded channel is left open.
             ValidationError: A value does not fit its field.
         """
         strange = [field for field in fields if field not in self._codecs]
@@ -85,6 +87,12 @@ class Topic(Generic[M]):
                 f"{'name ' + ' or '.join(self.fields) if self.fields else 'leave it out'}"
             )
         texts = {field: self.text(field, value) for field, value in fields.items() if value != "*"}
+        left_open = [field for field in self.fields if field not in texts]
+        if self.sharded and left_open:
+            raise TypeError(
+                f"{self.model.__name__}: {self.channel!r} is a sharded channel, and those know no patterns: "
+                f"give {' and '.join(left_open)} a value, or leave sharded=True out of the class"
+            )
         return Wanted(self, namespace, texts, on_error)
 
     def read(self, channel: bytes, payload: bytes) -> M:
@@ -128,7 +136,7 @@ class Wanted(Generic[M]):
 
     Attributes:
         name: The channel or pattern to subscribe to.
-        pattern: Whether it is a pattern.
+        command: The command that subscribes to it.
         on_error: Who hears of payloads that do not fit; the log where it is `None`.
     """
 
@@ -137,8 +145,12 @@ class Wanted(Generic[M]):
         self._namespace = namespace
         self._texts = texts
         self.on_error = on_error
-        self.pattern: bool = len(texts) < len(topic.fields)
-        self.name: str = channel_pattern(namespace, topic.parts(texts)) if self.pattern else channel_name(namespace, topic.filled(texts))
+        self.command = "SSUBSCRIBE" if topic.sharded else "SUBSCRIBE"
+        if len(texts) < len(topic.fields):
+            self.command = "PSUBSCRIBE"
+            self.name = channel_pattern(namespace, topic.parts(texts))
+        else:
+            self.name = channel_name(namespace, topic.filled(texts))
 
     def read(self, delivery: tuple[bytes, bytes]) -> M | None:
         """Read a channel and its payload; `None` for a message that was not asked for, and for one that was reported."""
@@ -208,16 +220,21 @@ class Message(Declared, kind="messages"):
             price: Decimal
 
     The class keyword `channel` is the name of the channel, with the names of fields in braces; without one it is the name
-    of the class in snake case. The namespace of the database goes before it.
+    of the class in snake case. The namespace of the database goes before it. With `sharded=True` the channels are sharded ones
+    (SPUBLISH, SSUBSCRIBE), which a cluster keeps at one shard and which know no patterns; derived classes are sharded too.
     """
 
-    def __init_subclass__(cls, *, channel: str | None = None, **options: Any) -> None:
+    __redisorm_sharded__: ClassVar[bool] = False
+
+    def __init_subclass__(cls, *, channel: str | None = None, sharded: bool | None = None, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.__redisorm_name__ = channel
+        if sharded is not None:
+            cls.__redisorm_sharded__ = sharded
 
     @classmethod
     def __redisorm_compile__(cls, name: str) -> Topic[Self]:
-        return Topic(cls, name)
+        return Topic(cls, name, cls.__redisorm_sharded__)
 
 
 def topic_of(model: type[M]) -> Topic[M]:
@@ -232,7 +249,7 @@ def topic_of(model: type[M]) -> Topic[M]:
 def publishing(message: Message, namespace: str) -> Command:
     """Spell the command that publishes a message."""
     topic = topic_of(type(message))
-    return ("PUBLISH", topic.channel_of(message, namespace), topic.payload_of(message))
+    return ("SPUBLISH" if topic.sharded else "PUBLISH", topic.channel_of(message, namespace), topic.payload_of(message))
 
 
 def publish(message: Message, namespace: str) -> Flow[int]:

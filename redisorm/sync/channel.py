@@ -50,10 +50,11 @@ class Channel(Generic[M]):
         Args:
             on_error: Called with the error and the raw payload where that is not the JSON of such a message; the default is a
                 line in the log.
-            **fields: Values of fields named in the channel. One that is missing, or `"*"`, may have any value.
+            **fields: Values of fields named in the channel. One that is missing, or `"*"`, may have any value; sharded channels need
+                all of them.
 
         Raises:
-            TypeError: A field is not part of the channel.
+            TypeError: A field is not part of the channel, or a field of a sharded channel is left open.
             ValidationError: A value does not fit its field.
         """
         return Feed(self._database, self._topic.wanted(fields, self._database.namespace, on_error))
@@ -74,7 +75,7 @@ class Channel(Generic[M]):
             **fields: As of `subscribe`.
 
         Raises:
-            TypeError: A field is not part of the channel.
+            TypeError: A field is not part of the channel, or a field of a sharded channel is left open.
             ValidationError: A value does not fit its field.
         """
         return Listener(self._database, self._topic.wanted(fields, self._database.namespace, on_error), handler, buffer)
@@ -86,7 +87,7 @@ class Feed(Generic[M]):
     def __init__(self, database: Database, wanted: Wanted[M]) -> None:
         from redisorm.drivers.blocking_feed import BlockingFeed
 
-        self._feed: BlockingFeed[M] = BlockingFeed(database, wanted.name, wanted.pattern, wanted.read)
+        self._feed: BlockingFeed[M] = BlockingFeed(database, wanted.name, wanted.command, wanted.read)
 
     def get(self, timeout: float | None = None) -> M | None:
         """Return the next message; `None` where none came within so many seconds, or the feed was closed.
@@ -124,7 +125,7 @@ class Listener(Generic[M]):
 
         self._wanted = wanted
         self._handler = handler
-        self._listener = BlockingListener(database, wanted.name, wanted.pattern, self._handle, buffer)
+        self._listener = BlockingListener(database, wanted.name, wanted.command, self._handle, buffer)
 
     @property
     def dropped(self) -> int:

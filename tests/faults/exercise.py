@@ -95,6 +95,10 @@ class Said(Message, channel="said.{who}"):
     who: str
 
 
+class Whispered(Said, channel="said.{who}", sharded=True):
+    """A message on a sharded channel."""
+
+
 def rows(db: Database) -> None:
     """Commits, loads and lives of rows with every kind of field."""
     with Session.begin(db) as session:
@@ -281,6 +285,9 @@ def _sorted_sets(db: Database) -> None:
 
 def channels(db: Database) -> None:
     """Publish and subscribe."""
+    with Channel(db, Whispered).subscribe(who="ann") as feed:
+        Channel(db, Whispered).publish(Whispered(who="ann"))
+        assert feed.get(timeout=5) == Whispered(who="ann")
     with Channel(db, Said).subscribe(who="ann") as feed, Channel(db, Said).subscribe() as every:
         Channel(db, Said).publish(Said(who="ann"))
         assert feed.get(timeout=5) == every.get(timeout=5) == Said(who="ann")
@@ -300,6 +307,7 @@ def outbox(db: Database) -> None:
         session.add(Plain(id=1))
         session.emit(Placed(number=2))
         session.publish(Said(who="ann"))
+        session.publish(Whispered(who="ann"))
 
 
 def workers(db: Database) -> None:

@@ -17,6 +17,13 @@ from tests.integration.test_channels import Tick, lines_at, soon, soon_async, su
 from tests.servers import Server
 
 
+class ShardedTick(Message, channel="tick", sharded=True):
+    n: int
+
+
+TICKS = pytest.mark.parametrize("kind", [Tick, ShardedTick])
+
+
 def kill_subscribers(db: Database) -> None:
     assert db.client.client_kill_filter(_type="pubsub") > 0
 
@@ -25,24 +32,26 @@ def told(lines: list[str], words: str) -> int:
     return sum(words in line for line in lines)
 
 
-def test_feed_subscribes_again_after_a_cut(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    with Database(server.url) as db, lines_at(logging.WARNING, caplog) as lines, Channel(db, Tick).subscribe() as feed:
+@TICKS
+def test_feed_subscribes_again_after_a_cut(server: Server, caplog: pytest.LogCaptureFixture, kind: Any) -> None:
+    with Database(server.url) as db, lines_at(logging.WARNING, caplog) as lines, Channel(db, kind).subscribe() as feed:
         for n in range(3):
             kill_subscribers(db)
             assert feed.get(timeout=0.3) is None
-            assert Channel(db, Tick).publish(Tick(n=n)) == 1
-            assert feed.get(timeout=2) == Tick(n=n)
+            assert Channel(db, kind).publish(kind(n=n)) == 1
+            assert feed.get(timeout=2) == kind(n=n)
     assert told(lines, "the subscription to 'tick' was lost") == 3
 
 
-def test_feed_subscribes_again_after_a_cut_async(server: Server) -> None:
+@TICKS
+def test_feed_subscribes_again_after_a_cut_async(server: Server, kind: Any) -> None:
     async def main() -> None:
-        async with Database(server.url) as db, AsyncChannel(db, Tick).subscribe() as feed:
+        async with Database(server.url) as db, AsyncChannel(db, kind).subscribe() as feed:
             for n in range(3):
                 await db.async_client.client_kill_filter(_type="pubsub")
                 assert await feed.get(timeout=0.3) is None
-                assert await AsyncChannel(db, Tick).publish(Tick(n=n)) == 1
-                assert await feed.get(timeout=2) == Tick(n=n)
+                assert await AsyncChannel(db, kind).publish(kind(n=n)) == 1
+                assert await feed.get(timeout=2) == kind(n=n)
 
     asyncio.run(main())
 

@@ -70,18 +70,51 @@ def test_publishing_is_one_command_that_is_not_sent_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "name", "pattern"),
+    ("fields", "command", "name"),
     [
-        ({}, "shop:price.*.*", True),
-        ({"sku": "*"}, "shop:price.*.*", True),
-        ({"sku": "a*b"}, "shop:price.a\\*b.*", True),
-        ({"sku": "a*b", "size": "small"}, "shop:price.a*b.small", False),
-        ({"size": Size.SMALL}, "shop:price.*.small", True),
+        ({}, "PSUBSCRIBE", "shop:price.*.*"),
+        ({"sku": "*"}, "PSUBSCRIBE", "shop:price.*.*"),
+        ({"sku": "a*b"}, "PSUBSCRIBE", "shop:price.a\\*b.*"),
+        ({"sku": "a*b", "size": "small"}, "SUBSCRIBE", "shop:price.a*b.small"),
+        ({"size": Size.SMALL}, "PSUBSCRIBE", "shop:price.*.small"),
     ],
 )
-def test_subscription_is_a_pattern_only_where_a_value_is_open(fields: dict[str, Any], name: str, pattern: bool) -> None:
+def test_subscription_is_a_pattern_only_where_a_value_is_open(fields: dict[str, Any], command: str, name: str) -> None:
     wanted = topic_of(PriceChanged).wanted(fields, "shop")
-    assert (wanted.name, wanted.pattern) == (name, pattern)
+    assert (wanted.command, wanted.name) == (command, name)
+
+
+class Quoted(Message, Generic[T], channel="quoted:{{{market}}}:{sku}", sharded=True):
+    market: str
+    sku: str
+    value: T
+
+
+class Resold(Quoted[int], channel="resold"):
+    pass
+
+
+class Told(Quoted[int], channel="told", sharded=False):
+    pass
+
+
+def test_sharded_message_is_published_and_subscribed_to_by_the_commands_of_sharded_channels() -> None:
+    message = Quoted[int](market="xetra", sku="a1", value=9)
+    assert publishing(message, "shop") == ("SPUBLISH", "shop:quoted:{xetra}:a1", b'{"market":"xetra","sku":"a1","value":9}')
+    wanted = topic_of(Quoted[int]).wanted({"market": "xetra", "sku": "a*"}, "shop")
+    assert (wanted.command, wanted.name) == ("SSUBSCRIBE", "shop:quoted:{xetra}:a*")
+
+
+def test_classes_derived_from_a_sharded_one_are_sharded_unless_they_say_otherwise() -> None:
+    commands = [publishing(kind(market="x", sku="a", value=1), "")[:2] for kind in (Resold, Told)]
+    assert commands == [("SPUBLISH", "resold"), ("PUBLISH", "told")]
+    assert [topic_of(kind).wanted({}, "").command for kind in (Resold, Told)] == ["SSUBSCRIBE", "SUBSCRIBE"]
+
+
+@pytest.mark.parametrize(("fields", "names"), [({}, "market and sku"), ({"market": "x"}, "sku"), ({"market": "*", "sku": "a"}, "market")])
+def test_sharded_channel_needs_all_its_values(fields: dict[str, Any], names: str) -> None:
+    with pytest.raises(TypeError, match=f"those know no patterns: give {names} a value, or leave sharded=True out of the class"):
+        topic_of(Quoted[int]).wanted(fields, "")
 
 
 def test_signs_of_patterns_in_a_namespace_are_themselves() -> None:

@@ -22,6 +22,7 @@ from tests.zoo.models import Board, User
 
 XADD = ("XADD", "stream:orders", "*", "id", "1")
 PUBLISH = ("PUBLISH", "price.a1", b"{}")
+SPUBLISH = ("SPUBLISH", "price.a1", b"{}")
 OWNED = Ownership("stream:orders", "billing", "worker-1", "5-0", "stream:orders::billing:claims")
 PENDING = ("XPENDING", "stream:orders", "billing", "5-0", "5-0", 1)
 HELD: list[Any] = [[b"5-0", b"worker-1", 1234, 1]]
@@ -109,6 +110,26 @@ def test_message_needs_no_key_and_so_only_the_row_is_verified() -> None:
     assert (call.keys, call.absent, call.types, call.writes) == (["user:1"], ["user:1"], {}, [PUBLISH])
 
 
+@pytest.mark.parametrize("rows", [1, 2], ids=["short script", "general script"])
+def test_sharded_channel_is_a_key_of_the_script_so_that_a_cluster_refuses_another_slot_before_anything_is_written(rows: int) -> None:
+    desk = Desk(agreeing, supports={"EVALSHA": True})
+    session = session_on(desk)
+    session.add_all([User(id=number, name="Ann") for number in range(rows)])
+    session._ride(SPUBLISH, XADD)
+    session.commit()
+    (request,) = talk(desk)
+    call = script_call(request)
+    assert (request.commands[0][1] == SHA) is (rows == 1)
+    assert {*call.keys} == {*(f"user:{number}" for number in range(rows)), "price.a1", "stream:orders"}
+    assert (call.types, call.writes[-2:]) == ({"stream:orders": "stream"}, [XADD, SPUBLISH])
+
+
+def test_sharded_message_goes_out_in_the_transaction_where_scripts_are_denied() -> None:
+    desk = Desk(answering([[b"1", None]]))
+    riding(desk, SPUBLISH).commit()
+    assert talk(desk) == [Watch(["user:1"], [("HMGET", "user:1", "id", ":ttl")]), atomic(("HSET", "user:1", "name", "Bea"), SPUBLISH)]
+
+
 def test_what_is_otherwise_than_the_short_script_takes_it_for_is_looked_at() -> None:
     look: Any = answering([b"stream", [b"1", b"60"]])
 
@@ -167,8 +188,8 @@ def test_guard_that_the_short_script_does_not_know_is_left_to_the_general_one() 
 
 def test_messages_go_after_everything_that_the_server_might_refuse() -> None:
     driver = scripting()
-    driver.run(commit_of([], [PUBLISH, XADD, ("PUBLISH", "b", "1"), ("UNLINK", "c")]))
-    assert script_call(talk(driver)[0]).writes == [XADD, ("UNLINK", "c"), PUBLISH, ("PUBLISH", "b", "1")]
+    driver.run(commit_of([], [PUBLISH, XADD, SPUBLISH, ("PUBLISH", "b", "1"), ("UNLINK", "c")]))
+    assert script_call(talk(driver)[0]).writes == [XADD, ("UNLINK", "c"), PUBLISH, SPUBLISH, ("PUBLISH", "b", "1")]
 
 
 def test_rollback_drops_riders() -> None:

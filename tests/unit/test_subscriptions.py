@@ -9,10 +9,10 @@ import pytest
 from redisorm.drivers.subscription import IDLE_S, LONGEST_PAUSE_S, Delivery, Mailbox, Outage, Pulse, Subscription
 
 
-@pytest.mark.parametrize("pattern", [False, True])
-def test_subscription_is_confirmed_by_its_own_name(pattern: bool) -> None:
-    kind = b"psubscribe" if pattern else b"subscribe"
-    subscription = Subscription("pr*", pattern)
+@pytest.mark.parametrize("command", ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"])
+def test_subscription_is_confirmed_by_its_own_name(command: str) -> None:
+    kind = command.lower().encode()
+    subscription = Subscription("pr*", command)
     assert subscription.packet() == [b"*2\r\n$%d\r\n%s\r\n$3\r\npr*\r\n" % (len(kind), kind.upper())]
     assert subscription.confirmed([kind, b"pr*", 1])
     assert not subscription.confirmed([kind, b"other", 1])
@@ -20,11 +20,20 @@ def test_subscription_is_confirmed_by_its_own_name(pattern: bool) -> None:
 
 
 def test_only_messages_are_delivered() -> None:
-    subscription = Subscription("p", False)
+    subscription = Subscription("p", "SUBSCRIBE")
     assert subscription.delivery([b"message", b"p", b"x"]) == Delivery(b"p", b"x")
     assert subscription.delivery([b"pmessage", b"p*", b"pq", b"y"]) == Delivery(b"pq", b"y")
+    assert subscription.delivery([b"smessage", b"p", b"z"]) == Delivery(b"p", b"z")
     for reply in (b"PONG", [b"pong", b""], [b"subscribe", b"p", 1], [b"invalidate", [b"k"]], None, []):
         assert subscription.delivery(reply) is None
+
+
+def test_subscription_that_the_server_ends_counts_as_broken() -> None:
+    subscription = Subscription("p", "SSUBSCRIBE")
+    for reply in ([b"smessage", b"p", b"sunsubscribe"], [b"sunsubscribe", b"other", 1], [b"pong", b""], b"PONG", []):
+        subscription.require_kept(reply)
+    with pytest.raises(ConnectionResetError, match="the slot of the channel is no longer served there"):
+        subscription.require_kept([b"sunsubscribe", b"p", 0])
 
 
 def test_silent_connection_is_asked_once_and_then_given_up() -> None:
