@@ -118,8 +118,12 @@ def decode(
     full = [place for place, row in enumerate(texts) if row.count(None) < len(row) or (there and there[place])]
     found: list[T | DecodeError | None] = [None] * len(keys)
     if full:
-        keys, pk_texts, texts, *held = ([column[place] for place in full] for column in (keys, pk_texts, texts, *held))
-        for place, one in zip(full, _made_together(mapper, mapper.columns, make, keys, pk_texts, texts, held), strict=True):
+
+        def pick(column: Sequence[Any]) -> list[Any]:
+            return [column[place] for place in full]
+
+        picked = _made_together(mapper, mapper.columns, make, pick(keys), pick(pk_texts), pick(texts), list(map(pick, held)))
+        for place, one in zip(full, picked, strict=True):
             found[place] = one
     return found
 

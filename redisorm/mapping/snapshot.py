@@ -166,8 +166,9 @@ def _assigned(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, pl
     found = Difference(Snapshot(values))
     for place in places:
         now, was = spell(order[place], values, place, key), spell(order[place], before.values, place, key)
-        if now is None and was is not None:
-            found.unsets.append(names[place])
+        if now is None:
+            if was is not None:
+                found.unsets.append(names[place])
         elif now != was:
             found.sets += (names[place], now)
     return found if found.sets or found.unsets else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from functools import partial
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -55,9 +54,17 @@ def _spell_datetimes(values: Sequence[datetime]) -> list[str]:
     return to_json(values).decode().replace('Z"', '+00:00"')[2:-2].split('","')
 
 
+def _spell_integers(values: Sequence[int]) -> Iterable[str]:
+    return map(str, values)
+
+
+def _spell_floats(values: Sequence[float]) -> Iterable[str]:
+    return map(repr, values)
+
+
 TOGETHER: dict[tuple[type, Any], Callable[[Sequence[Any]], Iterable[Text]]] = {
-    (int, int.__repr__): partial(map, str),
-    (float, float.__repr__): partial(map, repr),
+    (int, int.__repr__): _spell_integers,
+    (float, float.__repr__): _spell_floats,
     (datetime, _spell_datetime): _spell_datetimes,
 }
 """How many values of one type are spelled, where that is faster in one go."""

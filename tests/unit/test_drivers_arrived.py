@@ -116,11 +116,11 @@ class Peer(asyncio.Transport):
         self.sent = b""
         self.closing = False
 
-    def write(self, packet: Any) -> None:
-        self.sent += packet
+    def write(self, data: Any) -> None:
+        self.sent += data
 
-    def writelines(self, packets: Any) -> None:
-        self.sent += b"".join(packets)
+    def writelines(self, list_of_data: Any) -> None:
+        self.sent += b"".join(list_of_data)
 
     def is_closing(self) -> bool:
         return self.closing
