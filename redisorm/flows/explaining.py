@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
-from redisorm.commands import Argument, Batch, Command, Flow, Post, Watch
+from redisorm.commands import Argument, Batch, Command, Flow, Watch
 
 __all__ = ["first_request", "recorded", "shown"]
 
@@ -25,8 +25,6 @@ def recorded(flow: Flow[R], sent: list[Sequence[Command]]) -> Flow[R]:
         except StopIteration as end:
             result: R = end.value
             return result
-        if isinstance(request, Post):
-            sent.append(request.batch.commands)
         if isinstance(request, (Batch, Watch)):
             sent.append(request.commands)
         answer = yield request
@@ -36,9 +34,8 @@ def first_request(flow: Flow[Any]) -> Sequence[Command]:
     """The commands that a flow would send first. It is not performed."""
     request = next(flow)
     flow.close()
-    sent = request.batch if isinstance(request, Post) else request
-    assert isinstance(sent, Batch)
-    return sent.commands
+    assert isinstance(request, Batch)
+    return request.commands
 
 
 def shown(sent: Sequence[Sequence[Command]], more_rows: int) -> str:

@@ -189,5 +189,4 @@ def _write(obj: MappedModel, state: State, change: Change | None) -> Flow[None]:
     settle(obj, state, change)
     if state.snapshot is not None:
         state.phase = Phase.DETACHED
-    if met:
-        yield from sweep_met(met)
+    yield from sweep_met(met)

@@ -10,7 +10,17 @@ from typing import Any, cast
 import pytest
 from pydantic import ValidationError
 
-from redisorm import AlreadyExistsError, Field, GeoPoint, IndexValueError, RedisModel, SessionError, SortedSet, UnsupportedServerError
+from redisorm import (
+    AlreadyExistsError,
+    BackendError,
+    Field,
+    GeoPoint,
+    IndexValueError,
+    RedisModel,
+    SessionError,
+    SortedSet,
+    UnsupportedServerError,
+)
 from redisorm.commands import Watch
 from redisorm.flows.committing import CommitResult
 from redisorm.unitofwork.state import Phase, state_of
@@ -297,6 +307,27 @@ def test_key_of_a_row_deleted_in_the_same_commit_is_looked_at() -> None:
     watch, _, write = talk(desk)
     assert isinstance(watch, Watch)
     assert write.commands[:2] == [("UNLINK", "user:1"), ("HSET", "user:1", "id", 1, "name", "n1", "age", 0)]
+
+
+def test_refusal_of_the_script_is_told_and_the_objects_stay_new() -> None:
+    def refuse(_: Any) -> Any:
+        return BackendError("OOM command not allowed when used memory > 'maxmemory'", code="OOM")
+
+    session = session_on(Desk(refuse, supports={"EVALSHA": True}))
+    session.add_all(users(1, 2, 3, 4))
+    with pytest.raises(BackendError, match="OOM"):
+        session.commit()
+    assert len(session.new) == 4
+
+
+def test_many_created_objects_are_as_stored_as_added_ones() -> None:
+    session = session_on(desk_that_agrees())
+    created = users(1, 2, 3, 4)
+    for one in created:
+        session._add_new(one)
+    session.commit()
+    assert session.new == session.dirty == []
+    assert session._created == set(), "another object may come to have the same id()"
 
 
 # ---- with collections -----------------------------------------------------------------------------------------------
