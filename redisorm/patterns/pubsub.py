@@ -145,12 +145,9 @@ class Wanted(Generic[M]):
         self._namespace = namespace
         self._texts = texts
         self.on_error = on_error
-        self.command = "SSUBSCRIBE" if topic.sharded else "SUBSCRIBE"
-        if len(texts) < len(topic.fields):
-            self.command = "PSUBSCRIBE"
-            self.name = channel_pattern(namespace, topic.parts(texts))
-        else:
-            self.name = channel_name(namespace, topic.filled(texts))
+        is_open = len(texts) < len(topic.fields)
+        self.command: str = "PSUBSCRIBE" if is_open else "SSUBSCRIBE" if topic.sharded else "SUBSCRIBE"
+        self.name: str = channel_pattern(namespace, topic.parts(texts)) if is_open else channel_name(namespace, topic.filled(texts))
 
     def read(self, delivery: tuple[bytes, bytes]) -> M | None:
         """Read a channel and its payload; `None` for a message that was not asked for, and for one that was reported."""
