@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, overload
 
 __all__ = [
+    "LONGEST_PAUSE_S",
     "Argument",
     "Batch",
     "Clock",
@@ -147,11 +148,20 @@ class WatchLimit:
     """Ask how many keys a transaction may watch before that itself blocks the server: an int, or `None` for any number."""
 
 
+LONGEST_PAUSE_S = 0.1
+"""The most that a flow pauses after it has lost a race, in seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
     """Sleep for a random part of `limit_s` seconds; the answer is `None`."""
 
     limit_s: float
+
+    @classmethod
+    def after(cls, lost: int) -> Pause:
+        """Make the pause after a race was lost: up to a millisecond the first time, with 0, twice as long each time."""
+        return cls(min(0.001 * 2**lost, LONGEST_PAUSE_S))
 
 
 Request: TypeAlias = Batch | Post | Collect | Watch | Clock | Supports | WatchLimit | Pause

@@ -32,7 +32,6 @@ __all__ = ["ATTEMPTS", "CommitResult", "NewRowsOf", "commit"]
 
 ATTEMPTS = 64
 """Times a commit is tried again when other writers change what it reads, with a growing random pause between."""
-LONGEST_PAUSE_S = 0.1
 FIELD_LIFE = "HPEXPIREAT"
 SCRIPTS = Supports("EVALSHA")
 
@@ -161,7 +160,7 @@ def _try_again_and_again(changes: Sequence[Change], guards: Sequence[Guard], ter
     limit = yield WatchLimit()
     races = terms.look.races if terms.look is not None else 0
     if races:
-        yield _pause(0)
+        yield Pause.after(0)
     for attempt in range(races, ATTEMPTS):
         plan = Plan.of(changes, guards)
         if plan.is_blind:
@@ -172,17 +171,13 @@ def _try_again_and_again(changes: Sequence[Change], guards: Sequence[Guard], ter
             done = yield from _by_script(plan, limit, terms, skip=2**attempt)
         if done:
             return
-        yield _pause(attempt)
+        yield Pause.after(attempt)
     keys = [change.key for change in changes if change.is_guarded] or [key for guard in guards for key in guard.watched]
     raise ConcurrentUpdateError(
         f"other writers changed what the commit was reading {ATTEMPTS} times in a row "
         f"({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}); nothing was written: try again, or make the commit smaller",
         key=keys[0],
     )
-
-
-def _pause(attempt: int) -> Pause:
-    return Pause(min(0.001 * 2**attempt, LONGEST_PAUSE_S))
 
 
 def _check_server(changes: Sequence[Change]) -> Flow[None]:

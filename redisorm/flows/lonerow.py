@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from redisorm.commands import Batch, Command, Flow, Reply
-from redisorm.errors import BackendError, WrongTypeError
+from redisorm.errors import WrongTypeError
 from redisorm.keys import LEDGER, LIFE, Keyspace
 from redisorm.mapping.codec import Text
 from redisorm.mapping.encoder import as_bytes
@@ -23,6 +23,7 @@ from redisorm.mapping.snapshot import Difference
 from .changes import KEEP, Change, Former
 from .entries import entry_of
 from .indexing import CHUNK, deadline_score
+from .scripts import call_once
 from .seeing import Look, Tally, refuse_types
 
 __all__ = ["SHA", "LoneRow", "lone_row", "watch_row", "write_fresh", "write_row"]
@@ -177,14 +178,7 @@ def write_row(row: LoneRow, *, framed: bool) -> Flow[bool]:
     Args:
         framed: Whether MULTI and EXEC stand round the script, which is as atomic without.
     """
-    words = row.words()
-    try:
-        (answer,) = yield Batch([("EVALSHA", SHA, *words)], atomic=framed)
-    except BackendError as error:
-        if error.code != "NOSCRIPT":
-            raise
-        (answer,) = yield Batch([("EVAL", _ROW, *words)], atomic=framed)
-    return answer is not None
+    return (yield from call_once(SHA, _ROW, row.words(), framed=framed)) is not None
 
 
 def write_fresh(row: LoneRow, tally: Tally) -> Flow[bool]:

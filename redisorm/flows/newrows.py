@@ -72,7 +72,7 @@ class NewRows:
         tables: What to write.
     """
 
-    __slots__ = ("_collections", "_derived", "elements", "keys", "keyspace", "mapper", "pk_texts", "tables", "values")
+    __slots__ = ("_collections", "_columns", "_derived", "elements", "keys", "keyspace", "mapper", "pk_texts", "tables", "values")
 
     def __init__(
         self, mapper: Mapper[Any], keyspace: Keyspace, values: list[tuple[Any, ...]], collections: Sequence[Sequence[Any]] = ()
@@ -86,6 +86,7 @@ class NewRows:
         self.keyspace = keyspace
         self.values = values
         self._collections = collections
+        self._columns: list[tuple[Any, ...]] = []
         self.elements: list[list[Any]] = []
         self.pk_texts: list[str] = []
         self.keys: list[str] = []
@@ -115,7 +116,7 @@ class NewRows:
         for companion, collections in zip(mapper.companions, self._collections, strict=True):
             of = mapper.encoder.companion
             self.elements.append([of(companion, one, key) for one, key in zip(collections, self.keys, strict=True)])
-        columns = list(zip(*self.values, strict=True))
+        self._columns = columns = list(zip(*self.values, strict=True))
         if all(len(set(map(type, column))) == 1 for column in columns):
             return self._spell_shape(range(len(self.values)), columns)
         shapes: dict[tuple[type, ...], list[int]] = {}
@@ -171,7 +172,7 @@ class NewRows:
         if others or not self.mapper.indexed or table.column(table.fields.index(pk_name)) != self.pk_texts:
             return
         texts = {str(name): table.column(place) for place, name in enumerate(table.fields)}
-        self._derived = derive(self.mapper, self.keyspace, self.keys, list(zip(*self.values, strict=True)), texts)
+        self._derived = derive(self.mapper, self.keyspace, self.keys, self._columns, texts)
         table.member = 1 + table.fields.index(pk_name)
         table.derived = list(self._derived.values())
 
@@ -190,7 +191,7 @@ class NewRows:
             if index.name in self._derived:
                 continue
             assert index.place is not None
-            column = [values[index.place] for values in self.values]
+            column = self._columns[index.place]
             kinds = set(map(type, column))
             if index.kind == "order" and kinds == {int}:
                 upkeep.scores(own(index.name), exact_scores(index, column, self.keys), self.pk_texts)
@@ -199,14 +200,14 @@ class NewRows:
             else:
                 self._enter(index, column, upkeep)
 
-    def _enter_by_value(self, index: Index, column: list[Any], upkeep: Upkeep) -> None:
+    def _enter_by_value(self, index: Index, column: Sequence[Any], upkeep: Upkeep) -> None:
         grouped: dict[Any, list[str]] = {}
         for pk_text, value in zip(self.pk_texts, column, strict=True):
             grouped.setdefault(value, []).append(pk_text)
         for value, pk_texts in grouped.items():
             upkeep.score(self.keyspace.own(value_entry(index.name, index.text(value))), "inf", pk_texts)
 
-    def _enter(self, index: Index, column: list[Any], upkeep: Upkeep) -> None:
+    def _enter(self, index: Index, column: Sequence[Any], upkeep: Upkeep) -> None:
         name, own = index.name, self.keyspace.own
         grouped: dict[str, list[str]] = {}
         for key, pk_text, value in zip(self.keys, self.pk_texts, column, strict=True):

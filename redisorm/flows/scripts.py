@@ -44,16 +44,19 @@ def require_scripts(objects: int, watched: int, limit: int) -> Flow[None]:
         )
 
 
-def call_once(sha: str, script: str, words: Sequence[Argument], meanwhile: Callable[[], None] | None = None) -> Flow[Any]:
-    """Call a script that writes, inside MULTI and EXEC as every commit is. A server that does not have it has executed nothing.
+def call_once(
+    sha: str, script: str, words: Sequence[Argument], meanwhile: Callable[[], None] | None = None, *, framed: bool = True
+) -> Flow[Any]:
+    """Call a script that writes. A server that does not have it has executed nothing.
 
     Args:
         sha: The name of the script at the server.
         script: Its text.
         words: The count of its keys, the keys and the arguments.
         meanwhile: What can be done while the server works, if it is worth it.
+        framed: Whether it is called inside MULTI and EXEC, as every commit of a session is.
     """
-    call = Batch([("EVALSHA", sha, *words)], atomic=True)
+    call = Batch([("EVALSHA", sha, *words)], atomic=framed)
     try:
         if meanwhile is None:
             (answer,) = yield call
@@ -64,7 +67,7 @@ def call_once(sha: str, script: str, words: Sequence[Argument], meanwhile: Calla
     except BackendError as error:
         if error.code != "NOSCRIPT":
             raise
-        (answer,) = yield Batch([("EVAL", script, *words)], atomic=True)
+        (answer,) = yield Batch([("EVAL", script, *words)], atomic=framed)
     return answer
 
 

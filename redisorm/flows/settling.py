@@ -16,7 +16,7 @@ from redisorm.keys import Keyspace
 from redisorm.mapping.mapper import Mapper
 
 from .changes import Change, Kind
-from .committing import ATTEMPTS, LONGEST_PAUSE_S
+from .committing import ATTEMPTS
 from .fate import Fate
 from .indexing import Upkeep, memo_of
 from .scope import UNIQUE
@@ -84,7 +84,7 @@ def surely(mapper: Mapper[Any], suspects: Suspects, step: Callable[[Suspects], F
                 "nothing is left half done: run it again when there is less to do",
                 model=mapper.model,
             )
-        yield Pause(min(0.001 * 2**attempt, LONGEST_PAUSE_S))
+        yield Pause.after(attempt)
         waiting += _halves(batch)
     return done
 

@@ -92,7 +92,7 @@ def requeue(group: Group, letter: Letter[Any], lease_ms: int) -> Flow[str]:
         done = yield Batch([again, ("XDEL", keys.dead, place)], atomic=True)
         if done is not None:
             return letter.id if entry else bytes(done[0]).decode()
-        yield Pause(min(0.001 * 2**attempt, 0.1))
+        yield Pause.after(attempt)
     raise ConcurrentUpdateError(
         f"{keys.stream} was changed {ATTEMPTS} times in a row while {letter.id} was being requeued: try again", key=keys.stream
     )

@@ -259,7 +259,7 @@ class Group:
             done = yield Batch(commands, atomic=True)
             if done is not None:
                 return replies, done
-            yield Pause(min(0.001 * 2**attempt, 0.1))
+            yield Pause.after(attempt)
         raise ConcurrentUpdateError(
             f"other workers of {self.name!r} claimed entries of {self.keys.stream} {ATTEMPTS} times in a row; try again",
             key=self.keys.stream,

@@ -53,7 +53,6 @@ BATCH = 1000
 CHUNK = 3000
 """Arguments of one command at most: scripts cannot unpack more than about 8,000."""
 ATTEMPTS = 64
-LONGEST_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +242,7 @@ def _guarded(keys: Sequence[TypedKey[Any]], reads: Sequence[Command], plan: Call
         answer = yield Batch(commands, atomic=True)
         if answer is not None:
             return write.result(answer[: len(write.commands)])
-        yield Pause(min(0.001 * 2**attempt, LONGEST_PAUSE_S))
+        yield Pause.after(attempt)
     raise ConcurrentUpdateError(
         f"{names[0]}: other writers changed it {ATTEMPTS} times in a row while this change was made; nothing was written: try again",
         key=names[0],
