@@ -67,7 +67,11 @@ class CommitResult(NamedTuple):
 
 @dataclass(slots=True)
 class _Terms:
-    """What all attempts of one commit share."""
+    """What all attempts of one commit share.
+
+    Attributes:
+        look: How to look first where no script is run, with what was seen already; else `None`.
+    """
 
     riders: Sequence[Command]
     lives: Sequence[LiveWrite]
@@ -118,33 +122,44 @@ def commit(
         # A full server lets a script publish before it refuses its first write, and refuses none after the first.
         riders = sorted(riders, key=_publishes)
     look = None if scripts else Look(tally, watching=True)
+    terms = _Terms(riders, lives, new_version, [] if due is None else due, tally, look)
     if rows is None and not lives and len(changes) < 2:
-        done = yield from _briefly(changes, riders, guards, tally, look, framed=framed)
+        done = yield from _briefly(changes, guards, terms, framed=framed)
         if done:
             return CommitResult(tally.commands, tally.round_trips, len(changes))
         scripts = scripts and done is None  # it is otherwise: taken for granted once more, it would be so once more
-    terms = _Terms(riders, lives, new_version, [] if due is None else due, tally, look)
+    objects = yield from _generally(changes, rows, guards, terms, scripts=scripts)
+    return CommitResult(tally.commands, tally.round_trips, objects)
+
+
+def _generally(changes: Sequence[Change], rows: NewRowsOf | None, guards: Sequence[Guard], terms: _Terms, *, scripts: bool) -> Flow[int]:
+    """Write any number of rows and all that goes with them; how many rows."""
+    lives = terms.lives
     together: Sequence[NewRows] = ()
     if rows is not None:
         together = rows.spelled() if scripts or not (changes or guards or lives) else ()
         if together and not scripts:
             if (yield from _watch_absent(together, rows.get_ready, terms)):
-                return CommitResult(tally.commands, tally.round_trips, sum(len(one.keys) for one in together))
+                return _count(together)
             together = ()
         if not together:
             changes = [*changes, *rows.changes()]
     yield from _check_server(changes)
     refuse_twins(changes)
-    yield from _number([change for change in changes if change.is_new and change.pk is None], tally)
+    yield from _number([change for change in changes if change.is_new and change.pk is None], terms.tally)
     if lives:
         guards = [*guards, *guards_of(lives, changes)]
     meanwhile = rows.get_ready if rows is not None and together else None
     if scripts and not lives and (yield from _at_once(Plan.of(changes, guards), together, terms, meanwhile)):
-        return CommitResult(tally.commands, tally.round_trips, len(changes) + sum(len(one.keys) for one in together))
+        return len(changes) + _count(together)
     if rows is not None and together:
         changes = [*changes, *rows.changes()]
     yield from _try_again_and_again(changes, guards, terms)
-    return CommitResult(tally.commands, tally.round_trips, len(changes))
+    return len(changes)
+
+
+def _count(together: Sequence[NewRows]) -> int:
+    return sum(len(one.keys) for one in together)
 
 
 def _publishes(command: Command) -> bool:
@@ -221,17 +236,13 @@ def _give_key(change: Change, number: int) -> None:
 # ---- one attempt --------------------------------------------------------------------------------------------------------
 
 
-def _briefly(
-    changes: Sequence[Change], riders: Sequence[Command], guards: Sequence[Guard], tally: Tally, look: Look | None, *, framed: bool
-) -> Flow[bool | None]:
+def _briefly(changes: Sequence[Change], guards: Sequence[Guard], terms: _Terms, *, framed: bool) -> Flow[bool | None]:
     """Verify and write one row at most, and by script what rides along, in few steps.
-
-    Args:
-        look: How to look where no script is run, else `None`.
 
     Returns:
         `None` where that is more than it does, `False` where something was otherwise and nothing was written.
     """
+    riders, tally, look = terms.riders, terms.tally, terms.look
     if changes and changes[0].pk is None and changes[0].mapper.is_plain:
         yield from _number(changes, tally)
     if changes and not (riders or guards):
