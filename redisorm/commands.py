@@ -92,13 +92,15 @@ class Batch:
     executed. Where any command fails, the first failure is raised into the flow as a `BackendError`; with `partial` the
     failures of single commands stand in their places among the replies instead.
     `resend` says that sending the batch twice is harmless, so a driver may repeat it over a new connection. The lost
-    answer of a batch without it is a `CommitUnknownError`.
+    answer of a batch without it is a `CommitUnknownError`. `needs` is what the server has to support, as `Supports` spells it:
+    where it does not, nothing is sent, and the answer is `None`.
     """
 
     commands: Sequence[Command]
     atomic: bool = False
     resend: bool = False
     partial: bool = False
+    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,12 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Supports:
-    """Ask whether the server knows a command: a bool, remembered by the driver after the first time."""
+    """Ask whether the server knows a command: a bool, remembered by the driver after the first time.
+
+    Attributes:
+        command: Its name, or its name and an option of it: `"EVALSHA"`, `"HSETEX XX"`. Of scripts, and of commands with an option, it is
+            asked whether this user may run them, too.
+    """
 
     command: str
 

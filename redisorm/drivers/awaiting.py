@@ -124,6 +124,8 @@ class AwaitingDriver:
         return None
 
     async def _batch(self, request: Batch, pin: Pin[AsyncConnection]) -> Any:
+        if request.needs and not await self._supports(request.needs):
+            return None
         exchange = make.batch(request, self._server)
         if request.atomic and pin.watches:
             return await self._commit(exchange, pin)
@@ -355,10 +357,11 @@ class AwaitingDriver:
     async def _supports(self, command: str) -> bool:
         known = self._server.commands.get(command)
         if known is None:
-            # COMMAND INFO says what the server has, not what this user may run.
-            question = questions.probe(command) if command in questions.SCRIPTING else self._question(command)
-            known = questions.is_known(await self._exchange(question))
-            if known is None:
-                known = bool(questions.is_known(await self._exchange(questions.probe(command))))
-            self._server.commands[command] = known
+            asking = questions.supports(command, self._question)
+            question = next(asking)
+            try:
+                while True:
+                    question = asking.send(await self._exchange(question))
+            except StopIteration as end:
+                known = self._server.commands[command] = bool(end.value)
         return known

@@ -19,6 +19,10 @@ Script: TypeAlias = Iterable[Any] | Callable[[Batch | Watch], Any]
 """The answers to `Batch` and `Watch` in order, or a function that makes each. An exception is thrown into the flow."""
 
 
+_NOT_EVERYWHERE = frozenset({"EVALSHA", "HSETEX XX", "HSETEX FXX"})
+"""What a scripted server does not support unless told."""
+
+
 class ScriptedDriver:
     """Runs flows against prepared answers.
 
@@ -29,9 +33,8 @@ class ScriptedDriver:
         assert driver.commands == [("HGET", "user:1", "name")]
         driver.done()
 
-    `Clock` is answered with `now_ms`, `Supports` from `supports` (where that says nothing, `True`, and `False` for EVALSHA),
-    `WatchLimit` with `watch_limit`,
-    `Pause` at once.
+    `Clock` is answered with `now_ms`, `Supports` from `supports` (where that says nothing, `True`, and `False` for EVALSHA and the
+    conditions of HSETEX), `WatchLimit` with `watch_limit`, `Pause` at once.
 
     Attributes:
         requests: Everything that was asked, in order; what was posted stands there as its batch.
@@ -111,16 +114,21 @@ class ScriptedDriver:
         if isinstance(request, Collect):
             self._answered = True
             return self._told(self._posted.popleft())
+        if isinstance(request, Batch) and request.needs and not self._supports(request.needs):
+            return None
         self.requests.append(request)
         if isinstance(request, Clock):
             return self.now_ms
         if isinstance(request, Supports):
-            return self.supports.get(request.command.upper(), request.command.upper() != "EVALSHA")
+            return self._supports(request.command.upper())
         if isinstance(request, WatchLimit):
             return self.watch_limit
         if isinstance(request, Pause):
             return None
         return self._told(request)
+
+    def _supports(self, command: str) -> bool:
+        return self.supports.get(command, command not in _NOT_EVERYWHERE)
 
     def _told(self, request: Batch | Watch) -> Any:
         if self._answer_of is not None:

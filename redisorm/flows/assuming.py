@@ -69,13 +69,13 @@ def _take_for_granted(change: Change, assumed: Assumption, now_ms: int) -> bool:
     former = None if recall is None else recall(counted)
     if recall is None or former is None:
         return False
-    row = Observed(exists=True, version=change.version, life=former.life)
+    row = Observed(exists=True, version=change.version, life=change.former_life)
     fate = fate_of(change, row, now_ms)
-    mortal = former.life not in (None, PERMANENT) or (former.life is None and options.ttl_ms is not None)
+    mortal = change.former_life not in (None, PERMANENT) or (change.former_life is None and options.ttl_ms is not None)
     touched = change.difference.companions if change.difference else []
     if mortal and not fate.moved and (touched or mapper.indexed) and change.kind is not Kind.DELETE:
         return False  # the deadline it keeps would have to be read
-    life = None if former.life is None else life_text(former.life).encode()
+    life = None if change.former_life is None else life_text(change.former_life).encode()
     fields: list[str] = [mapper.pk_name, LIFE]
     wanted: list[Reply] = [as_bytes(mapper.pk_leaf.codec.spell(change.pk)), life]
     if options.versioned:

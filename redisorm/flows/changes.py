@@ -95,13 +95,11 @@ class Former(NamedTuple):
 
     Attributes:
         values: The values of the slots.
-        life: The life of its own of the row, in milliseconds, `PERMANENT`, or `None`.
         texts: The hash fields that were asked for; one that nobody knows is left out.
         elements: The elements of companions.
     """
 
     values: tuple[Any, ...]
-    life: int | None
     texts: Mapping[str, Text | None]
     elements: Mapping[str, Sequence[bytes]]
 
@@ -143,9 +141,8 @@ class Change:
         touch: Only restart the life, as a read does: no new version.
         only_if: What must hold of the row, or the change is skipped.
         former: Tells what the object was loaded with, of the hash fields asked for; `None` where nobody knows.
+        former_life: The life of its own it was loaded with, in milliseconds, `PERMANENT`, or `None` for none.
         numbered: The primary key came from the counter of the class in this commit.
-        is_new: The whole object is written.
-        is_guarded: The change depends on what the server holds.
     """
 
     mapper: Mapper[Any]
@@ -162,16 +159,20 @@ class Change:
     increments: Sequence[Increment] = ()
     only_if: Condition | None = None
     former: Callable[[Collection[str]], Former | None] | None = None
+    former_life: int | None = None
     outcome: Outcome = UNTOLD
-    is_new: bool = field(init=False)
-    is_guarded: bool = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.is_new = self.kind in (Kind.INSERT, Kind.CREATE)
+    @property
+    def is_new(self) -> bool:
+        """Whether the whole object is written."""
+        return self.kind is Kind.INSERT or self.kind is Kind.CREATE
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether the change depends on what the server holds."""
         if self.kind is Kind.DELETE:
-            self.is_guarded = self.mapper.options.versioned or self.mapper.indexed or self.only_if is not None
-        else:
-            self.is_guarded = not (self.fresh and self.kind is Kind.INSERT)
+            return self.mapper.options.versioned or self.mapper.indexed or self.only_if is not None
+        return not (self.fresh and self.kind is Kind.INSERT)
 
     def companion_keys(self) -> list[str]:
         """The keys of all companions and live structures of the row."""

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from redisorm.commands import Batch, Clock, Command, Flow, Pause, Reply, Supports, Watch, WatchLimit
-from redisorm.errors import ConcurrentUpdateError, UnsupportedServerError
+from redisorm.errors import ConcurrentUpdateError, StaleObjectError, UnsupportedServerError
 
 from .assuming import Assumption, assume
-from .changes import Change
+from .changes import Change, Kind
+from .conditional import sets_alone, write_conditionally
 from .guarding import Guard, types_of
 from .living import LiveWrite, guards_of
 from .lonerow import lone_row, watch_row, write_fresh, write_row
 from .newrows import NewRows
+from .numbering import number, taken
 from .persistence import short_lived
 from .plan import Plan, Seen
 from .riding import ridden, write_ridden
@@ -115,19 +117,24 @@ def commit(
         ConcurrentUpdateError: Other writers won the race every time.
         UnsupportedServerError: The server lacks a command that a change needs.
     """
-    scripts = yield SCRIPTS
     tally = Tally()
+    done: bool | None = None
+    if len(changes) == 1 and rows is None and not (riders or guards or lives) and sets_alone(changes[0]):
+        done = yield from _alone(changes[0], tally, new_version, framed=framed)
+        if done:
+            return CommitResult(tally.commands, tally.round_trips, 1)
+    scripts = yield SCRIPTS
     if riders:
         guards = [*guards, *types_of(riders)]
         # A full server lets a script publish before it refuses its first write, and refuses none after the first.
         riders = sorted(riders, key=_publishes)
     look = None if scripts else Look(tally, watching=True)
     terms = _Terms(riders, lives, new_version, [] if due is None else due, tally, look)
-    if rows is None and not lives and len(changes) < 2:
+    if done is None and rows is None and not lives and len(changes) < 2:
         done = yield from _briefly(changes, guards, terms, framed=framed)
         if done:
             return CommitResult(tally.commands, tally.round_trips, len(changes))
-        scripts = scripts and done is None  # it is otherwise: taken for granted once more, it would be so once more
+    scripts = scripts and done is None  # it is otherwise: taken for granted once more, it would be so once more
     objects = yield from _generally(changes, rows, guards, terms, scripts=scripts)
     return CommitResult(tally.commands, tally.round_trips, objects)
 
@@ -146,7 +153,7 @@ def _generally(changes: Sequence[Change], rows: NewRowsOf | None, guards: Sequen
             changes = [*changes, *rows.changes()]
     yield from _check_server(changes)
     refuse_twins(changes)
-    yield from _number([change for change in changes if change.is_new and change.pk is None], terms.tally)
+    yield from number([change for change in changes if change.is_new and change.pk is None], terms.tally)
     if lives:
         guards = [*guards, *guards_of(lives, changes)]
     meanwhile = rows.get_ready if rows is not None and together else None
@@ -205,35 +212,27 @@ def _check_server(changes: Sequence[Change]) -> Flow[None]:
         )
 
 
-# ---- automatic primary keys ---------------------------------------------------------------------------------------------
-
-
-def _number(changes: Sequence[Change], tally: Tally, *, skip: int = 0) -> Flow[None]:
-    """Give automatic primary keys their numbers: one INCRBY a class. `skip` leaves numbers out, after a counter was lost."""
-    waiting: dict[str, list[Change]] = {}
-    for change in changes:
-        waiting.setdefault(change.keyspace.counter, []).append(change)
-    if not waiting:
-        return
-    commands: list[Command] = [("INCRBY", counter, len(group) + skip) for counter, group in waiting.items()]
-    replies = yield Batch(commands)
-    tally.add(len(commands))
-    for group, last in zip(waiting.values(), replies, strict=True):
-        for number, change in enumerate(group, last - len(group) + 1):
-            _give_key(change, number)
-
-
-def _give_key(change: Change, number: int) -> None:
-    mapper, difference = change.mapper, change.difference
-    assert difference is not None
-    if change.numbered:  # the number before this one turned out to be taken
-        del difference.sets[:2]
-    difference.sets[:0] = (mapper.pk_name, number)
-    difference.after = difference.after.with_value(mapper.slots.place(mapper.pk_name), number)
-    change.pk, change.key, change.numbered = number, change.keyspace.row(mapper.pk_text(number)), True
-
-
 # ---- one attempt --------------------------------------------------------------------------------------------------------
+
+
+def _alone(change: Change, tally: Tally, new_version: Callable[[], int], *, framed: bool) -> Flow[bool | None]:
+    """Set fields of one row by a command that has the condition in it.
+
+    Returns:
+        `None` where this server has no such command, `False` where something was otherwise and nothing was written.
+    """
+    if change.pk is None:
+        yield from number([change], tally)
+    done = yield from write_conditionally(change, tally, framed=framed)
+    if done and change.outcome.life is not None:  # somebody gave it a life after it was loaded: every write restarts that
+        touch = Change(change.mapper, change.keyspace, Kind.UPDATE, change.pk, change.key)
+        try:
+            sent = yield from commit([touch], new_version=new_version)
+        except StaleObjectError:
+            return True  # it was written, and is gone since
+        tally.commands, tally.round_trips = tally.commands + sent.commands, tally.round_trips + sent.round_trips
+        change.outcome = touch.outcome
+    return done
 
 
 def _briefly(changes: Sequence[Change], guards: Sequence[Guard], terms: _Terms, *, framed: bool) -> Flow[bool | None]:
@@ -244,7 +243,7 @@ def _briefly(changes: Sequence[Change], guards: Sequence[Guard], terms: _Terms, 
     """
     riders, tally, look = terms.riders, terms.tally, terms.look
     if changes and changes[0].pk is None and changes[0].mapper.is_plain:
-        yield from _number(changes, tally)
+        yield from number(changes, tally)
     if changes and not (riders or guards):
         row = lone_row(changes[0])
         if row is None:
@@ -268,8 +267,8 @@ def _at_once(plan: Plan, together: Sequence[NewRows], terms: _Terms, meanwhile: 
         return False
     now_ms = yield Clock()
     assumed = assume(plan, now_ms)
-    taken = {change.key for change in plan.changes}
-    if assumed is None or any(key in taken for one in together for key in one.keys if taken):
+    changed = {change.key for change in plan.changes}
+    if assumed is None or any(key in changed for one in together for key in one.keys if changed):
         return False
     for one in together:
         one.derive()
@@ -304,8 +303,8 @@ def _watch_absent(together: Sequence[NewRows], get_ready: Callable[[], None], te
 def _by_watch(plan: Plan, terms: _Terms, *, skip: int) -> Flow[bool]:
     look, terms.look = terms.look or Look(terms.tally, watching=True), None
     seen = yield from see(plan, look)
-    if taken := _taken(plan, seen):
-        yield from _number(taken, terms.tally, skip=skip)
+    if lost := taken(plan, seen):
+        yield from number(lost, terms.tally, skip=skip)
         return False
     return (yield from _write(plan, seen, terms))
 
@@ -315,8 +314,8 @@ def _by_script(plan: Plan, limit: int, terms: _Terms, *, skip: int) -> Flow[bool
     yield from require_scripts(len(plan.changes), len(plan.watched), limit)
     look = Look(terms.tally, watching=False)
     seen = yield from see(plan, look)
-    if taken := _taken(plan, seen):
-        yield from _number(taken, terms.tally, skip=skip)
+    if lost := taken(plan, seen):
+        yield from number(lost, terms.tally, skip=skip)
         return False
     spelled = spell(plan, seen, terms.riders, (yield Clock()), terms.new_version, lives=terms.lives)
     script = CommitScript.of([*plan.keys(), *look.watched], Assumption(reads=look.log), spelled.commands)
@@ -324,11 +323,6 @@ def _by_script(plan: Plan, limit: int, terms: _Terms, *, skip: int) -> Flow[bool
     answers = yield from script.run()
     terms.tally.add(3)
     return terms.settle(spelled, answers)
-
-
-def _taken(plan: Plan, seen: Seen) -> list[Change]:
-    """The new objects whose number from the counter belongs to a row already."""
-    return [change for change in plan.changes if change.numbered and seen.of(change).exists]
 
 
 def _write(plan: Plan, seen: Seen, terms: _Terms) -> Flow[bool]:

@@ -117,7 +117,7 @@ def _loaded_row(change: Change, difference: Difference) -> LoneRow | None:
     names = [*sets[::2], *unsets] if unsets else sets[::2]
     touched = [name for name in mapper.index_fields if name in names] if mapper.indexed else []
     former = None if change.former is None else change.former(touched)
-    if former is None or former.life is not None:
+    if former is None or change.former_life is not None:
         return None
     pk = mapper.pk_leaf.codec.spell(change.pk)
     if not touched:

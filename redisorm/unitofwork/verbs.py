@@ -173,8 +173,9 @@ def _bare_update(obj: MappedModel, namespace: str) -> Change:
     """An update that writes nothing of what changed in the object."""
     mapper = mapper_of(type(obj))
     state = state_of(obj)
-    former = partial(former_of, mapper, state)
-    return Change(mapper, mapper.keyspace(namespace), Kind.UPDATE, obj.pk, _key(obj, namespace), version=state.version, former=former)
+    key, former = _key(obj, namespace), partial(former_of, mapper, state)
+    keyspace = mapper.keyspace(namespace)
+    return Change(mapper, keyspace, Kind.UPDATE, obj.pk, key, version=state.version, former=former, former_life=state.life)
 
 
 def _write(obj: MappedModel, state: State, change: Change | None) -> Flow[None]:

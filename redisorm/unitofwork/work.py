@@ -92,6 +92,7 @@ def change_of(obj: MappedModel, state: State, namespace: str, kind: Kind | None 
         life=life,
         increments=state.increments,
         former=partial(former_of, mapper, state),
+        former_life=state.life,
     )
 
 
@@ -108,7 +109,7 @@ def former_of(mapper: Mapper[Any], state: State, fields: Collection[str]) -> For
     elements: dict[str, Any] = {}
     if mapper.companions:
         elements = {one.name: list(stored) for one, stored in zip(mapper.companions, snapshot.companions, strict=True)}
-    return Former(snapshot.values, state.life, texts, elements)
+    return Former(snapshot.values, texts, elements)
 
 
 def deletion_of(obj: MappedModel, namespace: str) -> Change:
@@ -119,8 +120,8 @@ def deletion_of(obj: MappedModel, namespace: str) -> Change:
     key = state.key or key_of(mapper, keyspace, obj)
     if not key:
         raise SessionError(f"this {type(obj).__name__} has no primary key yet, so there is no row to delete", model=type(obj))
-    former = partial(former_of, mapper, state)
-    return Change(mapper, keyspace, Kind.DELETE, obj.__dict__[mapper.pk_name], key, version=state.version, former=former)
+    pk, former = obj.__dict__[mapper.pk_name], partial(former_of, mapper, state)
+    return Change(mapper, keyspace, Kind.DELETE, pk, key, version=state.version, former=former, former_life=state.life)
 
 
 def increment_of(obj: MappedModel, field: str, by: Any) -> Increment:

@@ -1,4 +1,4 @@
-"""A commit of one row leaves the same behind whichever way it goes: in few steps or in general, by a script or under WATCH."""
+"""A commit of one row leaves the same behind whichever way it goes: one command, few steps, the general way; by script or WATCH."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import redis
 from redisorm import BackendError, ConflictError, Database, Field, IndexValueError, RedisModel, Session, StaleObjectError
 from redisorm.commands import Flow
 from redisorm.flows import committing
+from redisorm.flows.conditional import sets_alone, write_conditionally
 from redisorm.flows.lonerow import lone_row, watch_row, write_row
 from tests.faults.users import USERS, allow_all, as_user
 from tests.servers import Server
@@ -111,7 +112,7 @@ def some_values(chance: random.Random, model: type[RedisModel], most: int) -> di
 
 
 class Ways:
-    """Four databases, one for each way.
+    """Five databases, one for each way.
 
     Attributes:
         told: What the few steps came to, each time they were tried.
@@ -119,19 +120,26 @@ class Ways:
 
     def __init__(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         allow_all(server)
-        urls = [server.url.removesuffix("/0") + f"/{number}" for number in range(4)]
-        mine = [url if number < 2 else as_user(url, "watching") for number, url in enumerate(urls)]
-        self.databases = dict(zip(("short script", "script", "short watch", "watch"), map(Database, mine), strict=True))
+        urls = [server.url.removesuffix("/0") + f"/{number}" for number in range(5)]
+        mine = [url if number < 3 else as_user(url, "watching") for number, url in enumerate(urls)]
+        ways = ("short command", "short script", "script", "short watch", "watch")
+        self.databases = dict(zip(ways, map(Database, mine), strict=True))
         self.stores = [redis.Redis.from_url(url) for url in urls]
         self.told: list[bool] = []
         self._way = ""
         monkeypatch.setattr(committing, "lone_row", lambda change: lone_row(change) if "short" in self._way else None)
+        monkeypatch.setattr(committing, "sets_alone", lambda change: "command" in self._way and sets_alone(change))
+        monkeypatch.setattr(
+            committing, "write_conditionally", lambda *given, framed: self._noted(write_conditionally(*given, framed=framed))
+        )
         monkeypatch.setattr(committing, "write_row", lambda row, framed: self._noted(write_row(row, framed=framed)))
         monkeypatch.setattr(committing, "watch_row", lambda *arguments: self._noted(watch_row(*arguments)))
 
-    def _noted(self, written: Flow[bool]) -> Flow[bool]:
-        self.told.append((yield from written))
-        return self.told[-1]
+    def _noted(self, writing: Flow[bool | None]) -> Flow[bool | None]:
+        written = yield from writing
+        if written is not None:
+            self.told.append(written)
+        return written
 
     def each(self, work: Callable[[Database], str]) -> None:
         """Do the same in each, and compare what became of it and all that lies there."""
@@ -140,7 +148,7 @@ class Ways:
             self._way = way
             came_to.append(work(database))
             left.append(content(store))
-        assert came_to == came_to[:1] * 4
+        assert came_to == came_to[:1] * 5
         for other in left[1:]:
             assert {key: value for key, value in other.items() if left[0].get(key) != value} == {}
             assert {key: value for key, value in left[0].items() if other.get(key) != value} == {}

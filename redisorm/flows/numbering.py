@@ -1,0 +1,43 @@
+"""Automatic primary keys: numbers that a counter of the class at the server gives out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redisorm.commands import Batch, Command, Flow
+
+from .changes import Change
+from .plan import Plan, Seen
+from .seeing import Tally
+
+__all__ = ["number", "taken"]
+
+
+def number(changes: Sequence[Change], tally: Tally, *, skip: int = 0) -> Flow[None]:
+    """Give automatic primary keys their numbers: one INCRBY a class. `skip` leaves numbers out, after a counter was lost."""
+    waiting: dict[str, list[Change]] = {}
+    for change in changes:
+        waiting.setdefault(change.keyspace.counter, []).append(change)
+    if not waiting:
+        return
+    commands: list[Command] = [("INCRBY", counter, len(group) + skip) for counter, group in waiting.items()]
+    replies = yield Batch(commands)
+    tally.add(len(commands))
+    for group, last in zip(waiting.values(), replies, strict=True):
+        for value, change in enumerate(group, last - len(group) + 1):
+            _give_key(change, value)
+
+
+def _give_key(change: Change, value: int) -> None:
+    mapper, difference = change.mapper, change.difference
+    assert difference is not None
+    if change.numbered:  # the number before this one turned out to be taken
+        del difference.sets[:2]
+    difference.sets[:0] = (mapper.pk_name, value)
+    difference.after = difference.after.with_value(mapper.slots.place(mapper.pk_name), value)
+    change.pk, change.key, change.numbered = value, change.keyspace.row(mapper.pk_text(value)), True
+
+
+def taken(plan: Plan, seen: Seen) -> list[Change]:
+    """The new objects whose number from the counter belongs to a row already."""
+    return [change for change in plan.changes if change.numbered and seen.of(change).exists]
