@@ -32,9 +32,10 @@ def sets_alone(change: Change) -> bool:
         return False
     if change.increments or change.only_if or not 0 < len(difference.sets) < CHUNK:
         return False
-    if not mapper.indexed:
-        return True
-    return change.kind is Kind.UPDATE and not any(name in mapper.index_fields for name in difference.sets[::2])
+    if change.kind is not Kind.UPDATE:
+        counts = mapper.automatic and change.pk is not None and not change.numbered  # the counter follows a number given by hand
+        return not (counts or mapper.indexed)
+    return not mapper.indexed or not any(name in mapper.index_fields for name in difference.sets[::2])
 
 
 def write_conditionally(change: Change, tally: Tally, *, framed: bool) -> Flow[bool | None]:
