@@ -12,7 +12,9 @@ from __future__ import annotations
 import select
 import socket
 from asyncio import StreamReader, StreamWriter
+from functools import partial
 from importlib import import_module
+from itertools import islice
 from types import NoneType
 from typing import Any, NamedTuple, Protocol
 
@@ -21,7 +23,7 @@ from hiredis import PushNotification, Reader
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["KNOWN_MAJOR", "Parser", "Streams", "is_quiet", "parser_of", "reading_parser", "receive", "streams_of", "take_arrived"]
+__all__ = ["KNOWN_MAJOR", "Parser", "Streams", "is_quiet", "parser_of", "receive", "streams_of", "take_arrived"]
 
 KNOWN_MAJOR = "8"
 """The major version of redis-py whose private names these are."""
@@ -60,38 +62,37 @@ def parser_of(connection: Any) -> Parser | None:
     return parser if type(parser) in _PARSERS and type(getattr(parser, "_reader", None)) is Reader else None
 
 
-def reading_parser(connection: Any) -> Any:
-    """The parser of a connected blocking connection, where it reads a socket of the operating system; `None` for all others."""
-    try:
-        parser = connection._parser
-        known = type(parser) in _PARSERS and type(parser._reader) is Reader and isinstance(parser._sock, socket.socket)
-    except AttributeError:
-        return None
-    return parser if known else None
-
-
 def is_quiet(connection: Any) -> bool:
     """Whether a blocking connection is surely connected, with neither replies nor an end to read; `False` calls for a closer look."""
-    parser = reading_parser(connection)
-    # What a TLS connection has decrypted already is not to be seen at its socket, and not every system has poll().
-    if parser is None or type(parser._sock) is not socket.socket or _poll is None or parser._reader.has_data():
+    try:
+        parser, sock = connection._parser, connection._parser._sock
+        # What a TLS connection has decrypted already is not to be seen at its socket, and not every system has poll().
+        if type(sock) is not socket.socket or type(parser) not in _PARSERS or _poll is None or parser._reader.has_data():
+            return False
+    except AttributeError:
         return False
     poller = _poll()
-    poller.register(parser._sock, _POLLIN)
+    poller.register(sock, _POLLIN)
     return not poller.poll(0)
 
 
-def receive(parser: Any, replies: list[Any], count: int) -> None:
+def receive(connection: Any, replies: list[Any], count: int) -> bool:
     """Wait for the replies of a blocking connection and append them, refusals among them, until there are `count`.
 
-    Args:
-        parser: As `reading_parser` has it.
+    Returns:
+        `False` where that is left to redis-py, and nothing was read.
 
     Raises:
         redis.ConnectionError: The connection was closed, or a reply says that it is of no use.
         redis.TimeoutError: Nothing came in the usual time.
     """
-    sock, buffer, reader = parser._sock, parser._buffer, parser._reader
+    try:
+        parser = connection._parser
+        sock, buffer, reader = parser._sock, parser._buffer, parser._reader
+    except AttributeError:
+        return False
+    if type(parser) not in _PARSERS or type(reader) is not Reader or not isinstance(sock, socket.socket):
+        return False
     has_some = reader.has_data()  # of an answer that came along with the one before
     try:
         while len(replies) < count:
@@ -103,6 +104,7 @@ def receive(parser: Any, replies: list[Any], count: int) -> None:
             has_some = False
             for pushed in take_arrived(parser, replies, count):
                 parser.handle_push_response(pushed)
+        return True
     except TimeoutError as error:
         raise RedisTimeoutError("Timeout reading from socket") from error
     except OSError as error:
@@ -115,15 +117,11 @@ def take_arrived(parser: Parser, replies: list[Any], count: int) -> list[Any]:
     Raises:
         redis.ConnectionError: A reply says that the connection is of no use.
     """
-    gets = parser._reader.gets
     messages: list[Any] = []
+    whole = iter(partial(parser._reader.gets, False), _NOT_ENOUGH)
     while True:
         have = len(replies)
-        for _ in range(count - have):
-            reply = gets(False)
-            if reply is _NOT_ENOUGH:
-                break
-            replies.append(reply)
+        replies.extend(islice(whole, count - have))
         if _PLAIN.issuperset(map(type, replies[have:])):
             return messages
         for reply in replies[have:]:

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError, ResponseError
 from redisorm.commands import Batch, Clock, Collect, Flow, Post, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
 from redisorm.drivers import questions
-from redisorm.drivers.arrived import parser_of, reading_parser, receive, take_arrived
+from redisorm.drivers.arrived import parser_of, receive, take_arrived
 from redisorm.drivers.exchange import Exchange
 from redisorm.drivers.pin import Pin
 from redisorm.drivers.server import KnownServer
@@ -209,7 +209,7 @@ class BlockingDriver:
     def _converse(self, connection: Connection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
         """Send the packet once and read all its replies, errors among them. The connection is closed where that breaks off."""
         try:
-            if check_health:
+            if check_health and connection.health_check_interval:
                 connection.check_health()
             self._send(connection, exchange)
             replies = self._receive(connection, exchange)
@@ -236,9 +236,7 @@ class BlockingDriver:
 
     def _read(self, connection: Connection, exchange: Exchange, replies: list[Any]) -> None:
         count = len(exchange.chunks)
-        parser = reading_parser(connection)
-        if parser is not None and not (exchange.waits_s or connection.health_check_interval):
-            receive(parser, replies, count)
+        if not (exchange.waits_s or connection.health_check_interval) and receive(connection, replies, count):
             return
         parser, read = parser_of(connection), connection.read_response
         if exchange.waits_s:

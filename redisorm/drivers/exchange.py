@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
+from types import NoneType
 from typing import Any
 
 from redisorm.commands import Batch, Command, Watch
@@ -21,6 +22,8 @@ _MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 _EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 _QUEUED = b"QUEUED"
 _NOTHING = "nothing was executed"
+_ANSWERS = frozenset({bytes, int, float, bool, NoneType, list, dict, set})
+"""What a reply is that refuses nothing."""
 
 
 _TIMEOUT_LAST = frozenset({"BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX"})
@@ -61,18 +64,20 @@ class Exchange:
         received_at: When the last reply had come, likewise.
     """
 
-    __slots__ = ("_commands", "broken_by", "chunks", "maybe_executed", "partial", "received_at", "resend", "sent_at", "waits_s")
+    partial: bool = False
+    maybe_executed: bool = False
+    broken_by: Exception | None = None
+    waits_s: float = 0.0
+    sent_at: float = 0.0
+    received_at: float = 0.0
 
     def __init__(self, commands: Sequence[Command], *, resend: bool) -> None:
         self._commands = commands
         self.chunks = packed_each(commands)
         self.resend = resend
-        self.partial = False
-        self.maybe_executed = False
-        self.broken_by: Exception | None = None
-        self.sent_at = self.received_at = 0.0
         # Many commands in one packet that wait one after the other make no sense, and looking at each would cost.
-        self.waits_s = waiting_time(commands[0]) if len(commands) == 1 and commands[0][0] in _WAITING else 0.0
+        if len(commands) == 1 and commands[0][0] in _WAITING:
+            self.waits_s = waiting_time(commands[0])
 
     def packet(self) -> Iterable[bytes]:
         """Everything in order: in one piece, or in several where a command is long.
@@ -118,13 +123,15 @@ class Exchange:
         Raises:
             BackendError: A command was refused; the first of them is told.
         """
-        return self._told(replies, "the other commands sent with it were executed" if len(replies) > 1 else "")
+        return self._told(replies, "the other commands sent with it were executed")
 
     def _told(self, replies: list[Any], outcome: str) -> list[Any]:
         """Return the replies of the commands, with refusals in their places or raised."""
+        if _ANSWERS.issuperset(map(type, replies)):
+            return replies
         for place, reply in enumerate(replies):
             if isinstance(reply, Exception):
-                refusal = translate(reply, self._commands[place], "" if self.partial else outcome)
+                refusal = translate(reply, self._commands[place], "" if self.partial or len(replies) == 1 else outcome)
                 if not self.partial:
                     raise refusal
                 replies[place] = refusal
@@ -161,8 +168,6 @@ class Exchange:
 class Transaction(Exchange):
     """Commands inside MULTI and EXEC."""
 
-    __slots__ = ()
-
     def __init__(self, commands: Sequence[Command], *, resend: bool) -> None:
         super().__init__(commands, resend=resend)
         self.chunks.insert(0, _MULTI)
@@ -184,7 +189,7 @@ class Transaction(Exchange):
             raise self._refused(replies)
         if result is None:
             return None
-        return self._told(result, "the other commands of the transaction were applied" if len(result) > 1 else "")
+        return self._told(result, "the other commands of the transaction were applied")
 
     def _refused(self, replies: list[Any]) -> RedisormError:
         multi, result = replies[0], replies[-1]
@@ -209,8 +214,6 @@ class Transaction(Exchange):
 class Watching(Exchange):
     """WATCH of keys, and reads after it."""
 
-    __slots__ = ("_reads",)
-
     def __init__(self, keys: Sequence[str], commands: Sequence[Command]) -> None:
         # WATCH without a key is an error of the server; a flow whose keys turned out to be none still wants its reads.
         words: list[Command] = [("WATCH", *keys), *commands] if keys else list(commands)
@@ -234,7 +237,8 @@ def batch(request: Batch, server: KnownServer) -> Exchange:
     if request.atomic and server.denies_transactions is not None:
         raise translate(server.denies_transactions, ("MULTI",), _NOTHING)
     exchange = (Transaction if request.atomic else Exchange)(request.commands, resend=request.resend)
-    exchange.partial = request.partial
+    if request.partial:
+        exchange.partial = True
     return exchange
 
 

@@ -29,9 +29,8 @@ def packed(command: Command) -> bytes:
         TypeError: A word is no str, bytes or int.
         UnicodeEncodeError: A str has no UTF-8 form.
     """
-    kinds = list(map(type, command))
-    if int in kinds:
-        command, place = list(command), -1
+    if int in map(type, command):
+        command, kinds, place = list(command), list(map(type, command)), -1
         for _ in range(kinds.count(int)):
             place = kinds.index(int, place + 1)
             command[place] = str(command[place])
@@ -59,6 +58,8 @@ class Long:
 def packed_each(commands: Sequence[Command]) -> list[bytes | Long]:
     """Spell many commands, as `packed` does each; long ones when their turn to be sent comes."""
     if type(commands) is not ForEach or not commands:
+        if max(map(len, commands), default=0) < LONG:
+            return list(map(packed, commands))
         return [packed(command) if len(command) < LONG else Long(command) for command in commands]
     head, tail = _mould(commands.name, tuple(commands.words))
     return [b"%b%d\r\n%b%b" % (head, len(key), key, tail) for key in map(str.encode, commands.keys)]

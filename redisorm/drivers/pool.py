@@ -91,9 +91,7 @@ class SteadyPool(redis.ConnectionPool):
             raise RedisConnectionError("a new connection has something to read before anything was asked")
 
     def release(self, connection: Any) -> None:
-        """Take a connection back, once; one from before a fork is only closed."""
-        if self.pid != os.getpid():
-            self._checkpid()
+        """Take a connection back, once; one from before a fork is only closed, here or when the pool begins anew."""
         if connection.pid != self.pid:
             connection.disconnect()
             return

@@ -20,8 +20,6 @@ _OPTIONAL = frozenset({"EVAL", "EVALSHA", "HSETEX"})
 class Answers(Exchange):
     """Commands whose refusals are answers too: the driver's own questions."""
 
-    __slots__ = ()
-
     def failure(self, error: Exception) -> RedisormError:
         """Return the error of the connection itself: no user asked these questions."""
         return translate(error)

@@ -53,7 +53,7 @@ def write_conditionally(change: Change, tally: Tally, *, framed: bool) -> Flow[b
     is_new, count = change.kind is not Kind.UPDATE, str(len(sets) // 2)
     commands: list[Command] = [("HSETEX", change.key, "NX" if is_new else "XX", "FIELDS", count, *sets)]
     if not is_new:
-        commands.append(("HGET", change.key, LIFE))
+        commands.append(("HMGET", change.key, LIFE))
     try:
         replies = yield Batch(commands, framed, needs=_OF_THE_ROW)
         if replies is None and not is_new and _had_texts(change, sets[::2]):
@@ -66,8 +66,8 @@ def write_conditionally(change: Change, tally: Tally, *, framed: bool) -> Flow[b
     tally.add(len(commands) + 2 * framed)
     if not replies[0]:
         return False
-    if not is_new and replies[1] is not None:
-        change.outcome = Outcome(life=life_ms(replies[1]))
+    if not is_new and replies[1] != [None]:
+        change.outcome = Outcome(life=life_ms(replies[1][0]))
     return True
 
 

@@ -195,14 +195,7 @@ class MappedModel(Compiled):
 
     def __setattr__(self, name: str, value: Any) -> None:
         mapper = type(self).__redisorm_mapper__
-        state = linked_state(self)
-        if (
-            state is not None
-            and mapper is not None
-            and name == mapper.pk_name
-            and state.snapshot is not None
-            and value != self.__dict__[name]
-        ):
+        if mapper is not None and name == mapper.pk_name and _is_stored(self) and value != self.__dict__[name]:
             raise SessionError(
                 f"{type(self).__name__}.{name} is the primary key of a stored object and cannot be assigned: "
                 "make a model_copy(update=...) with the new key, save it, and delete this one",
@@ -289,6 +282,11 @@ def linked_state(obj: MappedModel) -> Any:
         state = state[ARGUMENTS + 1]  # of several threads that ask at once, all take what the first has made
         link_state(obj, state)
     return state
+
+
+def _is_stored(obj: MappedModel) -> bool:
+    state = linked_state(obj)
+    return state is not None and state.snapshot is not None
 
 
 def any_linked(objects: Sequence[MappedModel], state: type) -> bool:

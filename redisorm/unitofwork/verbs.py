@@ -116,7 +116,10 @@ def create(obj: MappedModel, namespace: str) -> Flow[None]:
 def save(obj: MappedModel, ttl: float | timedelta | None, namespace: str) -> Flow[None]:
     """Insert an object, or update what changed; no round trip where nothing did."""
     state = state_of(obj)
-    state.wanted_life = None if ttl is None else wanted_life(ttl, type(obj).__name__)
+    if ttl is None:
+        yield from _write(obj, state, change_of(obj, state, namespace))
+        return
+    state.wanted_life = wanted_life(ttl, type(obj).__name__)
     try:
         yield from _write(obj, state, change_of(obj, state, namespace))
     finally:
@@ -188,6 +191,7 @@ def _write(obj: MappedModel, state: State, change: Change | None) -> Flow[None]:
         remember_number(obj, change)
         raise
     settle(obj, state, change)
-    if state.snapshot is not None:
+    if state.snapshot is not None and state.held_phase is not Phase.DETACHED:
         state.phase = Phase.DETACHED
-    yield from sweep_met(met)
+    if met:
+        yield from sweep_met(met)

@@ -62,6 +62,13 @@ class Plain(RedisModel, prefix="plain", versioned=True):
     jobs: list[str] = []
 
 
+class Bare(RedisModel, prefix="bare"):
+    """A row that is its hash alone."""
+
+    id: int
+    text: str
+
+
 class Brief(RedisModel, prefix="brief"):
     """A field with a life of its own."""
 
@@ -105,6 +112,12 @@ def rows(db: Database) -> None:
         session.add_all(Shop(name=f"n{n}", city="Oslo", stock=n, email=f"{n}@x", tags={"a"}, jobs=["x", "y"]) for n in range(5))
         session.add_all([Plain(id=1, text="a", jobs=["a", "b"]), Fresh(id=1)])
         session.add(Shop(id=50, name="explicit"), ttl=5000)
+    with Session(db) as session:
+        bare = Bare(id=1, text="a")
+        session.add(bare)
+        session.commit()
+        bare.text = "b"
+        session.commit()
     with Session(db) as session, suppress(UnsupportedServerError):  # of Redis 7.0
         session.add(Brief(id=1, code="x"))
         session.commit()

@@ -48,14 +48,14 @@ def test_new_row_is_written_where_none_is() -> None:
 
 def test_loaded_row_is_written_where_it_is() -> None:
     user = renamed(ann())
-    desk = save(user, [[1, None]], **ROWS)
-    commands: list[Command] = [("HSETEX", "user:1", "XX", "FIELDS", "1", "name", "Bea"), ("HGET", "user:1", ":ttl")]
+    desk = save(user, [[1, [None]]], **ROWS)
+    commands: list[Command] = [("HSETEX", "user:1", "XX", "FIELDS", "1", "name", "Bea"), ("HMGET", "user:1", ":ttl")]
     assert talk(desk) == [Batch(commands, needs="HSETEX XX")]
     assert change_to(user) is None
 
 
 def test_commit_of_a_session_is_one_transaction() -> None:
-    desk = Desk([[1, None]], supports=ROWS)
+    desk = Desk([[1, [None]]], supports=ROWS)
     session = session_on(desk)
     user = ann()
     session.add(user)
@@ -64,12 +64,12 @@ def test_commit_of_a_session_is_one_transaction() -> None:
     (batch,) = talk(desk)
     assert isinstance(batch, Batch)
     assert batch.atomic
-    assert [command[0] for command in batch.commands] == ["HSETEX", "HGET"]
+    assert [command[0] for command in batch.commands] == ["HSETEX", "HMGET"]
 
 
 def test_fields_that_had_texts_are_replaced_where_the_server_knows_no_condition_on_rows() -> None:
-    desk = save(renamed(ann()), [[1, None]], **FIELDS)
-    commands: list[Command] = [("HSETEX", "user:1", "FXX", "FIELDS", "1", "name", "Bea"), ("HGET", "user:1", ":ttl")]
+    desk = save(renamed(ann()), [[1, [None]]], **FIELDS)
+    commands: list[Command] = [("HSETEX", "user:1", "FXX", "FIELDS", "1", "name", "Bea"), ("HMGET", "user:1", ":ttl")]
     assert talk(desk) == [Batch(commands, needs="HSETEX FXX")]
 
 
@@ -96,7 +96,7 @@ def test_field_of_an_index_takes_more_than_one_command(name: str) -> None:
 def test_other_field_of_an_indexed_row_takes_one() -> None:
     placed = stored(Placed, {"id": 1, "name": "Ann", "city": "Oslo"})
     placed.nick = "A"
-    assert [command[0] for command in save(placed, [[1, None]], **ROWS).commands] == ["HSETEX", "HGET"]
+    assert [command[0] for command in save(placed, [[1, [None]]], **ROWS).commands] == ["HSETEX", "HMGET"]
 
 
 def test_removed_field_takes_more() -> None:
@@ -112,7 +112,7 @@ def test_row_with_a_life_of_its_own_takes_more() -> None:
 
 def test_row_that_is_gone_is_looked_for_and_not_brought_back() -> None:
     def answer(request: Batch | Watch) -> Any:
-        return [0, None] if request.commands[0][0] == "HSETEX" else [[None, None]] if request.commands[0][0] == "HMGET" else [b"none"]
+        return [0, [None]] if request.commands[0][0] == "HSETEX" else [[None, None]] if request.commands[0][0] == "HMGET" else [b"none"]
 
     with pytest.raises(StaleObjectError, match="user:1"):
         save(renamed(ann()), answer, **ROWS)
@@ -149,7 +149,7 @@ def test_key_of_another_type_is_named() -> None:
 
 
 def test_life_that_somebody_gave_the_row_meanwhile_is_restarted() -> None:
-    answers = {"HSETEX": [1, b"60"], "HMGET": [[b"1", b"60"]], "PEXPIREAT": [1]}
+    answers = {"HSETEX": [1, [b"60"]], "HMGET": [[b"1", b"60"]], "PEXPIREAT": [1]}
     user = renamed(ann())
     desk = save(user, lambda request: answers[str(request.commands[0][0])], **ROWS)
     assert talk(desk)[1:] == [
@@ -160,14 +160,14 @@ def test_life_that_somebody_gave_the_row_meanwhile_is_restarted() -> None:
 
 
 def test_row_that_dies_before_its_life_is_restarted_was_written_all_the_same() -> None:
-    answers = {"HSETEX": [1, b"60"], "HMGET": [[None, None]], "TYPE": [b"none"]}
+    answers = {"HSETEX": [1, [b"60"]], "HMGET": [[None, None]], "TYPE": [b"none"]}
     user = renamed(ann())
     save(user, lambda request: answers[str(request.commands[0][0])], **ROWS)
     assert change_to(user) is None
 
 
 def test_life_that_cannot_be_read_is_none() -> None:
-    desk = save(renamed(ann()), [[1, b"soon"]], **ROWS)
+    desk = save(renamed(ann()), [[1, [b"soon"]]], **ROWS)
     assert desk.round_trips == 1
 
 

@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redisorm.drivers import arrived
-from redisorm.drivers.arrived import KNOWN_MAJOR, Streams, is_quiet, parser_of, reading_parser, receive, streams_of, take_arrived
+from redisorm.drivers.arrived import KNOWN_MAJOR, Streams, is_quiet, parser_of, receive, streams_of, take_arrived
 
 
 @pytest.fixture(params=[_HiredisParser, _AsyncHiredisParser], ids=["blocking", "awaiting"])
@@ -288,9 +288,9 @@ def test_connection_is_quiet_while_nothing_has_come(line: tuple[Any, socket.sock
     far.sendall(b":1\r\n:2\r\n")
     assert not is_quiet(connection)
     replies: list[Any] = []
-    receive(reading_parser(connection), replies, 1)
+    receive(connection, replies, 1)
     assert not is_quiet(connection)  # the second one waits in the parser's buffer
-    receive(reading_parser(connection), replies, 2)
+    receive(connection, replies, 2)
     assert replies == [1, 2]
     assert is_quiet(connection)
     far.close()
@@ -300,9 +300,10 @@ def test_connection_is_quiet_while_nothing_has_come(line: tuple[Any, socket.sock
 def test_connection_that_is_none_yet_or_not_one_of_the_system_is_looked_at_closer(line: tuple[Any, socket.socket]) -> None:
     connection, _ = line
     connection._parser._sock = object()
-    assert reading_parser(connection) is None
+    assert not receive(connection, [], 1)
     connection._parser.on_disconnect()
     assert not is_quiet(connection)
+    assert not receive(SimpleNamespace(), [], 1)
     assert not is_quiet(SimpleNamespace(_parser=type(connection._parser)(65536)))
     assert not is_quiet(SimpleNamespace())
 
@@ -312,8 +313,8 @@ def test_reply_that_does_not_come_and_an_end_are_errors_of_redis_py(line: tuple[
     far.sendall(b":1\r\n:")
     replies: list[Any] = []
     with pytest.raises(RedisTimeoutError):
-        receive(reading_parser(connection), replies, 2)
+        receive(connection, replies, 2)
     assert replies == [1]
     far.close()
     with pytest.raises(RedisConnectionError, match="closed"):
-        receive(reading_parser(connection), replies, 2)
+        receive(connection, replies, 2)
