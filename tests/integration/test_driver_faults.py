@@ -481,6 +481,40 @@ def test_supports_is_found_out_without_command_info(server: Server, perform: Per
         assert server.ask("DBSIZE") == b":0\r\n"
 
 
+@pytest.mark.parametrize(
+    ("rights", "can"),
+    [
+        (("+@all",), True),
+        (("+@all", "resetkeys", "~mine:*"), True),
+        (("+@all", "-hsetex"), False),
+        (("+@all", "-command"), False),
+    ],
+    ids=["all", "some keys", "not this", "may not ask"],
+)
+def test_command_with_an_option_has_to_be_known_and_allowed(server: Server, perform: Perform, rights: tuple[str, ...], can: bool) -> None:
+    server.ask(
+        "ACL",
+        "SETUSER",
+        "chooser",
+        "reset",
+        "on",
+        ">secret",
+        "~*",
+        *(right for right in rights if server.kind != "redis7" or right != "-hsetex"),
+    )
+    newer, newest = server.kind != "redis7", server.kind == "valkey"
+    with Database(server.url.replace("redis://", "redis://chooser:secret@")) as db:
+        assert perform(db, asking(Supports("HSETEX FXX"))) is (can and newer)
+        assert perform(db, asking(Supports("HSETEX XX"))) is (can and newest)
+        assert perform(db, asking(Supports("HSETEX NOSUCH"))) is False
+        assert perform(db, one(Batch([("SET", "n", 1)], needs="HSETEX NOSUCH"))) is None
+    assert server.ask("DBSIZE") == b":0\r\n"
+
+
+def one(request: Batch) -> Flow[Any]:
+    return (yield request)
+
+
 def test_wrong_password_is_told_and_not_shown(server: Server, perform: Perform) -> None:
     url = server.url.replace("redis://", "redis://nobody:hunter2@")
     with Database(url, retry=Retry(NoBackoff(), 0)) as db, pytest.raises(BackendError) as caught:
