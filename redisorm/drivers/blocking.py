@@ -227,7 +227,8 @@ class BlockingDriver:
 
     def _receive(self, connection: Connection, exchange: Exchange) -> list[Any]:
         replies: list[Any] = []
-        self._read(connection, exchange, replies)
+        if exchange.waits_s or connection.health_check_interval or not receive(connection, replies, len(exchange.chunks)):
+            self._read(connection, exchange, replies)
         exchange.received_at = time.monotonic()
         if exchange.unfinished(replies):
             connection.disconnect()
@@ -235,9 +236,8 @@ class BlockingDriver:
         return replies
 
     def _read(self, connection: Connection, exchange: Exchange, replies: list[Any]) -> None:
+        """Read as redis-py does."""
         count = len(exchange.chunks)
-        if not (exchange.waits_s or connection.health_check_interval) and receive(connection, replies, count):
-            return
         parser, read = parser_of(connection), connection.read_response
         if exchange.waits_s:
             read = partial(read, timeout=exchange.patience(connection.socket_timeout))

@@ -92,8 +92,10 @@ class Encoder:
     def spell(self, slot: Leaf | Branch, values: tuple[Any, ...], place: int, key: str) -> Any:
         """Spell one value that must be checked first; `None` where nothing is stored for it."""
         value = values[place]
-        if value is not None and isinstance(slot, Leaf) and type(value) in slot.codec.exact and not slot.checked:
-            return value if slot.codec.encode is None else slot.codec.encode(value)
+        if value is not None and type(slot) is Leaf and not slot.checked:
+            codec = slot.codec
+            if type(value) in codec.exact:
+                return value if codec.encode is None else codec.encode(value)
         if isinstance(slot, Branch):
             return self._mark(slot, values, place)
         if value is ABSENT or (value is None and slot.optional):

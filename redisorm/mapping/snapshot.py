@@ -163,15 +163,16 @@ def difference(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, key: str) 
 def _assigned(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, places: Sequence[int], key: str) -> Difference | None:
     """The difference where only an assignment makes one, and nothing but its own text follows from a value."""
     spell, order, names = mapper.encoder.spell, mapper.slots.order, mapper.slots.names
-    found = Difference(Snapshot(values))
+    sets: list[Text] = []
+    unsets: list[str] = []
     for place in places:
         now, was = spell(order[place], values, place, key), spell(order[place], before.values, place, key)
         if now is None:
             if was is not None:
-                found.unsets.append(names[place])
+                unsets.append(names[place])
         elif now != was:
-            found.sets += (names[place], now)
-    return found if found.sets or found.unsets else None
+            sets += (names[place], now)
+    return Difference(Snapshot(values), sets, unsets) if sets or unsets else None
 
 
 def _compare(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, place: int, found: Difference, key: str) -> None:

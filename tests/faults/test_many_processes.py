@@ -32,7 +32,7 @@ def server(request: pytest.FixtureRequest) -> Server:
 @pytest.fixture
 def url(server: Server) -> str:
     """By script, and on one of the servers by WATCH."""
-    return as_user(server.url, "watching" if server.kind == "redis8" else "scripting")
+    return as_user(server.url, {"redis7": "scripting", "redis8": "watching", "valkey": "commanding"}[server.kind])
 
 
 def at_once(url: str, *jobs: str, count: int) -> list[Counter[str]]:

@@ -21,7 +21,7 @@ from redisorm.commands import Flow
 from redisorm.flows import committing
 from redisorm.flows.conditional import sets_alone, write_conditionally
 from redisorm.flows.lonerow import lone_row, watch_row, write_row
-from tests.faults.users import USERS, allow_all, as_user
+from tests.faults.users import EVERY_USER, allow_all, as_user
 from tests.servers import Server
 
 HISTORIES = int(os.environ.get("REDISORM_HISTORIES", "3"))
@@ -238,7 +238,7 @@ def test_every_way_leaves_the_same_behind(server: Server, model: type[RedisModel
     assert ways.told.count(False) > 2 * HISTORIES
 
 
-@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("user", EVERY_USER)
 def test_threads_that_fight_for_rows_leave_indexes_exact(server: Server, user: str) -> None:
     """Each takes the row to be as it loaded it; who was slower looks, and no entry of what another wrote in between stays."""
 
