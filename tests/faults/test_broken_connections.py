@@ -108,7 +108,9 @@ def test_lost_answer_to_the_write_of_one_row_is_unknown_and_it_is_not_sent_again
         colour.run(db, verbs.save(one, None, db.namespace))
 
     save(User(id=1, name="Ann"))
-    save(two := User(id=2, name="Ann"))
+    save(two := User(id=2, name="Cid"))
+    two.name = "Ann"
+    save(two)  # by now it is known what the server can do
     sent = proxy.delivered[WRITING[user]]
     proxy.arm(Fault(kind, WRITING[user], times=5, seconds=2 * TIMEOUT))
     two.name = "Bea"
