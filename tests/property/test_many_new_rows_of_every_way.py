@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 import redis
+from pydantic import create_model
 
 from redisorm import Database, Field, IndexValueError, RedisModel, Session, SortedSet
 from tests.faults.users import allow_all, as_user
@@ -59,6 +60,15 @@ class Boxed(RedisModel, prefix="boxed"):
     tags: set[str] = set()
     jobs: list[int] = []
     scores: SortedSet[str] = SortedSet()
+
+
+WIDE: dict[str, Any] = {"id": (int, ...), **{f"f{number}": (int, 0) for number in range(80)}}
+Wide = create_model("Wide", __base__=RedisModel, __cls_kwargs__={"prefix": "wide"}, **WIDE)
+"""More fields than a script writes out in one call."""
+
+
+def wide(chance: random.Random, count: int) -> list[dict[str, Any]]:
+    return [{"id": pk, **{f"f{number}": chance.randrange(100) for number in range(80)}} for pk in range(count)]
 
 
 def scalars(chance: random.Random, count: int) -> list[dict[str, Any]]:
@@ -123,7 +133,7 @@ def store(database: Database, model: type[RedisModel], rows: list[dict[str, Any]
     return "written"
 
 
-@pytest.mark.parametrize(("model", "rows_of"), [(Scalars, scalars), (Named, named), (Boxed, boxed)])
+@pytest.mark.parametrize(("model", "rows_of"), [(Scalars, scalars), (Named, named), (Boxed, boxed), (Wide, wide)])
 def test_many_rows_leave_behind_what_each_by_itself_does(
     server: Server, model: type[RedisModel], rows_of: Callable[[random.Random, int], list[dict[str, Any]]]
 ) -> None:
