@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -23,8 +24,28 @@ if TYPE_CHECKING:
     from redisorm import Database
 
 
+TESTS = Path(__file__).parent
+ON_MEMORY = ("stdlib", "integration", "property")
+"""The rooms whose tests run the logic on `memory://` in their own process, uninterrupted."""
+
 # python -m pytest --hypothesis-profile=long tests/property
 settings.register_profile("long", max_examples=3_000, deadline=None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Run single files or tests, or with `-s`, in this process alone: it begins at once, and is seen as it goes."""
+    single = all(Path(one.partition("::")[0]).is_file() for one in config.args)
+    return 0 if single or config.option.capture == "no" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let coverage count what tests without a server run, and nothing else: those of `unit`, and others on `memory://`."""
+    for item in items:
+        room = item.path.relative_to(TESTS).parts[0]
+        if room != "unit" and (room not in ON_MEMORY or "memory" not in item.name):
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(autouse=os.environ.get("REDISORM_READ_BY_REDIS_PY") == "1")
