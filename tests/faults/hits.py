@@ -10,19 +10,26 @@ from typing import Any
 import redis
 
 from redisorm import Database, Limit, RateLimiter
+from tests.faults.processes import tell
 
 __all__ = ["by_own_clock", "for_ever", "hammer", "tutorial"]
 
 
-def hammer(url: str, threads: int, hits: int, limits: list[list[Any]], algorithm: Any) -> int:
-    """Hit from many threads at once; return how many hits were allowed."""
+def hammer(url: str, threads: int, limits: list[list[Any]], algorithm: Any, hits: int = 0, seconds: float = 0) -> tuple[int, float, float]:
+    """Hit from many threads at once, each so often or for so long; return how many were allowed, and from when to when."""
     with Database(url) as db, ThreadPoolExecutor(threads) as pool:
         limiter = RateLimiter(db, "hammer", *(Limit(*limit) for limit in limits), algorithm=algorithm)
+        began = time.monotonic()
 
         def client(_: int) -> int:
-            return sum(limiter.hit("all").allowed for _ in range(hits))
+            allowed = 0
+            for number in itertools.count():
+                if number >= hits and time.monotonic() >= began + seconds:
+                    break
+                allowed += limiter.hit("all").allowed
+            return allowed
 
-        return sum(pool.map(client, range(threads)))
+        return sum(pool.map(client, range(threads))), began, time.monotonic()
 
 
 def for_ever(url: str, algorithm: Any) -> None:
@@ -32,7 +39,7 @@ def for_ever(url: str, algorithm: Any) -> None:
         for number in itertools.count():
             limiter.hit(f"{time.monotonic_ns()}-{number % 7}")
             if number == 20:
-                print("ready", flush=True)
+                tell("ready")
 
 
 def tutorial(url: str) -> None:
@@ -43,7 +50,7 @@ def tutorial(url: str) -> None:
         if client.execute_command("INCR", key) == 1:
             client.expire(key, 60)
         if number == 20:
-            print("ready", flush=True)
+            tell("ready")
 
 
 def by_own_clock(url: str, hits: int) -> int:

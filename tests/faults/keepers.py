@@ -6,30 +6,31 @@ import random
 from typing import Any
 
 from redisorm import ConflictError, Database, Session
+from tests.faults.processes import heard, tell
 from tests.zoo.kept import Guest, Resident
 
-__all__ = ["write", "write_for_ever"]
+__all__ = ["write"]
+
+_BEGUN = 20
 
 
-def write(url: str, seed: int, commits: int, model: str, rows: int) -> int:
-    """Create, change, replace, expire and delete shared rows; return how many commits were refused."""
+def write(url: str, seed: int, model: str, rows: int) -> tuple[int, int]:
+    """Create, change, replace, expire and delete shared rows until the test says so.
+
+    Return how many commits were made, and how many were refused.
+    """
     chance, done, refused = random.Random(seed), 0, 0
     kind = {"guest": Guest, "resident": Resident}[model]
     with Database(url) as db:
-        while done < commits:
+        while not heard():
             try:
                 _step(chance, db, kind, seed, rows)
                 done += 1
             except ConflictError:
                 refused += 1
-    return refused
-
-
-def write_for_ever(url: str, seed: int, model: str, rows: int) -> None:
-    """Do so until killed, having said that it has begun."""
-    write(url, seed, 20, model, rows)
-    print("begun", flush=True)
-    write(url, seed + 1, 10**9, model, rows)
+            if done + refused == _BEGUN:
+                tell("begun")
+    return done, refused
 
 
 def _step(chance: random.Random, db: Database, model: type[Resident], seed: int, rows: int) -> None:

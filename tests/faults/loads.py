@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from redisorm import Cache, Database
+from tests.faults.processes import hear, tell
 
 __all__ = ["ask", "ask_naively", "load_for_ever"]
 
@@ -19,8 +20,8 @@ def _slowly(client: Any) -> str:
     return "value"
 
 
-def ask(url: str, threads: int, at: float) -> list[str]:
-    """Ask for one value from many threads, all at the same moment."""
+def ask(url: str, threads: int) -> list[str]:
+    """Ask for one value from many threads, all at the same moment, when the test says so."""
     with Database(url) as db, ThreadPoolExecutor(threads) as pool:
         client: Any = db.client
 
@@ -28,11 +29,12 @@ def ask(url: str, threads: int, at: float) -> list[str]:
         def load(number: int) -> str:
             return _slowly(client)
 
-        time.sleep(max(0.0, at - time.time()))
+        tell("ready")
+        hear()
         return sorted(set(pool.map(load, [1] * threads)))
 
 
-def ask_naively(url: str, threads: int, at: float) -> list[str]:
+def ask_naively(url: str, threads: int) -> list[str]:
     """Do the same with GET and SETEX."""
     client: Any = redis.Redis.from_url(url, max_connections=threads)
 
@@ -45,7 +47,8 @@ def ask_naively(url: str, threads: int, at: float) -> list[str]:
         return value
 
     with ThreadPoolExecutor(threads) as pool:
-        time.sleep(max(0.0, at - time.time()))
+        tell("ready")
+        hear()
         return sorted(set(pool.map(load, [1] * threads)))
 
 
@@ -55,7 +58,7 @@ def load_for_ever(url: str, lease: float) -> None:
 
         @Cache(db, ttl=60, lease=lease).memoize("x:{number}")
         def load(number: int) -> str:
-            print("loading", flush=True)
+            tell("loading")
             time.sleep(60)
             return "never"
 

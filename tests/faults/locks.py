@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from redisorm import Database, Lock, LockLost
+from tests.faults.processes import tell
 
 __all__ = ["count", "count_unlocked", "hold", "hold_and_tell"]
 
@@ -21,7 +22,7 @@ def _add_one(client: Any) -> None:
 def hold(url: str, ttl: float) -> None:
     """Take the lock, say so, and hold it until killed."""
     with Database(url) as db, Lock(db, "stock", ttl=ttl) as lock:
-        print(lock.fence, flush=True)
+        tell(lock.fence)
         time.sleep(60)
 
 
@@ -30,7 +31,7 @@ def hold_and_tell(url: str, ttl: float, seconds: float) -> str:
     with Database(url) as db:
         try:
             with Lock(db, "stock", ttl=ttl) as lock:
-                print(lock.fence, flush=True)
+                tell(lock.fence)
                 time.sleep(seconds)
         except LockLost:
             return "lost"

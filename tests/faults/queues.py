@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from redisorm import AsyncRedisList, Database, RedisList
+from tests.faults.processes import tell
 
 __all__ = ["consume", "consume_awaiting", "consume_in_batches", "work_for_ever"]
 
@@ -53,7 +54,7 @@ def work_for_ever(url: str, name: str) -> None:
     with Database(url) as db:
         queue, working = RedisList[int]("queue", db=db), RedisList[int](f"working:{name}", db=db)
         done = RedisList[int]("done", db=db)
-        print("ready", flush=True)
+        tell("ready")
         while True:
             item = queue.move(working, timeout=None)
             assert item is not None

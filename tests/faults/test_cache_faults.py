@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from redis.backoff import NoBackoff
+from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
 from redisorm import BackendError, Cache, Database
-from tests.faults.processes import Client
+from tests.faults.processes import Client, start_together
 from tests.faults.proxy import Proxy
 from tests.servers import Server
 
@@ -33,8 +33,8 @@ def memoized(db: Database, loads: Loads, **options: Any) -> Any:
 def count(url: str, function: str) -> int:
     """Let 100 threads of 4 processes ask at once, and count how often the function was called."""
     with ExitStack() as stack:
-        at = time.time() + 3
-        clients = [stack.enter_context(Client(f"tests.faults.loads:{function}", url=url, threads=25, at=at)) for _ in range(4)]
+        clients = [stack.enter_context(Client(f"tests.faults.loads:{function}", url=url, threads=25)) for _ in range(4)]
+        start_together(*clients)
         assert [client.result() for client in clients] == [["value"]] * 4
     with Database(url) as db:
         return int(db.client.get("loads"))  # type: ignore[arg-type]
@@ -51,7 +51,7 @@ def test_a_naive_cache_loads_many_times(redis7: Server) -> None:
 def test_when_the_loader_is_killed_the_others_go_on_after_the_lease(server: Server) -> None:
     loads: Loads = []
     with Client("tests.faults.loads:load_for_ever", url=server.url, lease=1) as client, Database(server.url) as db:
-        assert client.line() == "loading"
+        assert client.told() == "loading"
         client.kill()
         begun = time.monotonic()
         with ThreadPoolExecutor(10) as pool:
@@ -69,7 +69,7 @@ def test_a_stuck_loader_does_not_keep_a_stale_value_from_being_served(server: Se
         schema = db.client.hget("cache:x:1", "schema")
         with Client("tests.faults.loads:load_for_ever", url=server.url, lease=30) as client:
             # another function of another type: it takes the lease of the same entry
-            assert client.line() == "loading"
+            assert client.told() == "loading"
             assert db.client.hget("cache:x:1", "schema") == schema
             assert load(1) == 1
             assert loads == [1]
@@ -142,7 +142,7 @@ def test_a_server_that_is_gone_is_an_error_or_the_function_is_called(server: Ser
 
 def test_while_a_server_is_gone_only_one_call_in_a_second_waits_for_it(server: Server, proxy: Proxy) -> None:
     loads: Loads = []
-    with Database(proxy.url) as db:
+    with Database(proxy.url, retry=Retry(ConstantBackoff(0.1), 3)) as db:
         load = memoized(db, loads, on_error="call")
         load(1)
         proxy.refuse()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from typing import Any
 
 import pytest
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from redisorm import BackendError, Database, Lock, LockLost, LockTimeout
 from tests.faults.processes import Client
@@ -30,7 +31,7 @@ def test_processes_count_right_under_a_lock_and_wrong_without(server: Server) ->
 
 def test_the_lock_of_a_killed_holder_is_free_after_its_time_to_live(server: Server) -> None:
     with Client(HOLD, url=server.url, ttl=1) as client, Database(server.url) as db:
-        fence = int(client.line())
+        fence = client.told()
         time.sleep(0.7)  # renewed meanwhile
         killed = time.monotonic()
         client.kill()
@@ -43,11 +44,11 @@ def test_the_lock_of_a_killed_holder_is_free_after_its_time_to_live(server: Serv
 
 def test_a_holder_suspended_for_longer_than_its_time_to_live_is_told_and_has_the_smaller_fence(server: Server) -> None:
     with Client("tests.faults.locks:hold_and_tell", url=server.url, ttl=0.5, seconds=0.3) as client, Database(server.url) as db:
-        fence = int(client.line())
-        client.process.send_signal(signal.SIGSTOP)
+        fence = client.told()
+        client.suspend()
         with Lock(db, "stock", ttl=5, wait=5) as lock:
             assert lock.fence > fence
-            client.process.send_signal(signal.SIGCONT)
+            client.resume()
             assert client.result() == "lost"
             lock.check()
 
@@ -86,7 +87,7 @@ def test_a_lock_that_went_with_the_server_is_lost(server: Server) -> None:
 
 def test_a_server_that_is_gone_at_the_end_is_an_error_of_the_release(server: Server, proxy: Proxy) -> None:
     def hold() -> None:
-        with Database(proxy.url, timeout=0.3) as db, Lock(db, "stock", ttl=1):
+        with Database(proxy.url, retry=Retry(NoBackoff(), 0)) as db, Lock(db, "stock", ttl=1):
             proxy.refuse()
 
     with pytest.raises(BackendError):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 import redis
 
 from redisorm import Database, Session
+from tests.faults.processes import Client, start_together
 from tests.faults.scene import Item, reckon
 from tests.faults.users import allow_all, as_user
 from tests.faults.worker import ACCOUNTS, EMAILS, PER_ACCOUNT, Account, Ghost, Hits, Phantom, is_torn
@@ -37,13 +36,13 @@ def url(server: Server) -> str:
 
 def at_once(url: str, *jobs: str, count: int) -> list[Counter[str]]:
     """Run each job in a process of its own, all at the same time."""
-    processes = [
-        subprocess.Popen([sys.executable, "-m", "tests.faults.worker", job, url, str(seed), str(count)], stdout=subprocess.PIPE, text=True)
-        for seed, job in enumerate(jobs)
-    ]
-    told = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(jobs)
-    return [Counter(json.loads(text)) for text in told]
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(Client("tests.faults.worker:work", job=job, url=url, seed=seed, count=count))
+            for seed, job in enumerate(jobs)
+        ]
+        start_together(*clients)
+        return [client.result(timeout_s=120) for client in clients]
 
 
 def test_increments_are_exact(url: str) -> None:

@@ -59,7 +59,7 @@ def test_items_of_killed_workers_are_in_their_lists_of_work_in_progress(server: 
         queue.extend(range(3000))
         for name in ("a", "b", "c"):
             with Client("tests.faults.queues:work_for_ever", url=server.url, name=name) as worker:
-                assert worker.line() == "ready"
+                assert worker.told() == "ready"
                 time.sleep(0.2)
                 worker.kill()
         done = RedisList[int]("done", db=db)

@@ -1,20 +1,19 @@
-"""What one of several processes does to the same rows: `python -m tests.faults.worker JOB URL SEED COUNT`; prints its counts as JSON.
+"""What one of several processes does to the same rows.
 
 Each job commits COUNT times as fast as it can, and tells what it saw that should not be.
 """
 
 from __future__ import annotations
 
-import json
 import random
-import sys
 from collections import Counter
 from collections.abc import Callable
 
 from redisorm import AlreadyExistsError, ConflictError, Database, Field, RedisModel, Session, StaleObjectError, UniqueViolationError
+from tests.faults.processes import hear, tell
 from tests.faults.scene import Item
 
-__all__ = ["JOBS", "Account", "Ghost", "Hits", "Phantom", "is_torn", "main"]
+__all__ = ["JOBS", "Account", "Ghost", "Hits", "Phantom", "is_torn", "work"]
 
 ACCOUNTS = 4
 PER_ACCOUNT = 1_000
@@ -183,11 +182,9 @@ JOBS: dict[str, Callable[[Database, random.Random, int], Counter[str]]] = {
 }
 
 
-def main(job: str, url: str, seed: str, count: str) -> None:
-    """Do a job and print what came of it."""
+def work(job: str, url: str, seed: int, count: int) -> Counter[str]:
+    """Do a job when the test says so; return what came of it."""
     with Database(url) as db:
-        print(json.dumps(JOBS[job](db, random.Random(int(seed)), int(count))))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        tell("ready")
+        hear()
+        return JOBS[job](db, random.Random(seed), count)

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from threading import Barrier
 from typing import Annotated, Any
 from uuid import uuid4
@@ -39,6 +35,7 @@ from redisorm import (
     UnsupportedServerError,
 )
 from tests.faults.colours import COLOURS, Awaiting, Colour
+from tests.faults.processes import Client, hear, start_together, tell
 from tests.faults.users import allow_all, as_user
 from tests.reckoning import misfits, place_score
 from tests.servers import KINDS
@@ -477,30 +474,25 @@ def test_of_writers_at_once_exactly_one_takes_a_value_and_the_others_write_nothi
     assert stage.misfits(Dweller) == []
 
 
-RACER = """
-import sys
-from redisorm import ConflictError, Database, Session
-from tests.integration.test_indexes_on_servers import Dweller, full
-
-number, url = int(sys.argv[1]), sys.argv[2]
-with Database(url) as db:
-    print("ready", flush=True)
-    sys.stdin.readline()
-    for attempt in range(40):
-        pk = number * 1_000 + attempt % 10
-        try:
-            with Session(db) as session:
-                one = session.get(Dweller, pk)
-                if one is None:
-                    session.add(full(Dweller, pk, email=f"{attempt}@x", number=attempt))
-                elif attempt % 4 == 0:
-                    session.delete(one)
-                else:
-                    one.email, one.nation = f"{attempt + number}@x", f"n{attempt % 3}"
-                session.commit()
-        except ConflictError:
-            pass
-"""
+def race(number: int, url: str) -> None:
+    """Take values that others take too, with rows of one's own."""
+    with Database(url) as db:
+        tell("ready")
+        hear()
+        for attempt in range(40):
+            pk = number * 1_000 + attempt % 10
+            try:
+                with Session(db) as session:
+                    one = session.get(Dweller, pk)
+                    if one is None:
+                        session.add(full(Dweller, pk, email=f"{attempt}@x", number=attempt))
+                    elif attempt % 4 == 0:
+                        session.delete(one)
+                    else:
+                        one.email, one.nation = f"{attempt + number}@x", f"n{attempt % 3}"
+                    session.commit()
+            except ConflictError:
+                pass
 
 
 @pytest.mark.parametrize("how", ["scripts", "without scripts"])
@@ -509,28 +501,13 @@ def test_processes_that_fight_for_values_leave_indexes_exact(kind: str, how: str
     server = request.getfixturevalue(kind).flush()
     allow_all(server)
     url = as_user(server.url, "watching" if how == "without scripts" else "scripting")
-    top = Path(__file__).parents[2]
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACER, str(number), url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=top,
-            env={**os.environ, "PYTHONPATH": str(top)},
-            text=True,
-        )
-        for number in range(3)
-    ]
-    for racer in racers:
-        assert racer.stdout is not None
-        assert racer.stdout.readline() == "ready\n"
-    for racer in racers:
-        assert racer.stdin is not None
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    for racer in racers:
-        racer.communicate(timeout=60)
-    assert [racer.returncode for racer in racers] == [0, 0, 0]
+    with ExitStack() as stack:
+        racers = [
+            stack.enter_context(Client("tests.integration.test_indexes_on_servers:race", number=number, url=url)) for number in range(3)
+        ]
+        start_together(*racers)
+        for racer in racers:
+            racer.result()
     with redis.Redis(port=server.port) as store:
         rows = [key for key in store.scan_iter(match="dweller:?*") if key.count(b":") == 1]
         assert rows
