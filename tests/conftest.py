@@ -18,7 +18,7 @@ import pytest
 from hypothesis import settings
 
 from tests.faults.proxy import Proxy
-from tests.servers import KINDS, Server, ServerMissingError
+from tests.servers import KINDS, Server, ServerMissingError, free_port
 
 if TYPE_CHECKING:
     from redisorm import Database
@@ -90,6 +90,14 @@ def start() -> Iterator[Callable[..., Server]]:
     """Start servers of the test's own: `start("redis7", "--maxmemory", "2mb")`."""
     with ExitStack() as stack:
         yield lambda kind, *arguments: stack.enter_context(contextmanager(_lend)(kind, *arguments))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def cluster(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A cluster of one node, of each kind of server in turn; it serves what slots it has, also where one is missing."""
+    options = {"--cluster-enabled": "yes", "--cluster-port": str(free_port()), "--cluster-require-full-coverage": "no"}
+    for server in _lend(request.param, *(word for option in options.items() for word in option)):
+        yield server.become_cluster()
 
 
 def _flushed(kind: str, request: pytest.FixtureRequest) -> Server:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from redisorm import AsyncChannel, Channel, Database, Message
 from redisorm.drivers import subscription
@@ -59,13 +61,13 @@ def test_feed_subscribes_again_after_a_cut_async(server: Server, kind: Any) -> N
 def test_listener_outlives_a_server_that_is_down_for_longer_than_redis_py_retries(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     got: list[int] = []
     with (
-        Database(server.url) as db,
+        Database(server.url, retry=Retry(ConstantBackoff(0.05), 3)) as db,
         lines_at(logging.WARNING, caplog) as warnings,
         lines_at(logging.INFO, caplog) as infos,
         Channel(db, Tick).listen(lambda tick: got.append(tick.n)),
     ):
         server.kill()
-        time.sleep(6)
+        time.sleep(1)
         server.start()
         soon(lambda: subscribers(db, "tick") == 1)
         Channel(db, Tick).publish(Tick(n=1))
@@ -98,20 +100,24 @@ def test_leaving_while_the_server_is_down_takes_less_than_a_second(server: Serve
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("redisorm tick")]
 
 
-def test_server_that_fell_silent_is_noticed_and_left(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_fell_silent_is_noticed_and_left(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(subscription, "IDLE_S", 0.2)
     got: list[int] = []
     with Database(server.url, timeout=0.5) as db, Channel(db, Tick).listen(lambda tick: got.append(tick.n)):
         time.sleep(0.6)  # it is asked, and answers
         server.suspend()
-        time.sleep(1.5)
+        soon(lambda: told(caplog.messages, "the subscription to 'tick' was lost (no answer to PING") == 1)
         server.resume()
         soon(lambda: subscribers(db, "tick") == 1)
         Channel(db, Tick).publish(Tick(n=1))
         soon(lambda: got == [1])
 
 
-def test_server_that_fell_silent_is_noticed_and_left_async(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_fell_silent_is_noticed_and_left_async(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(subscription, "IDLE_S", 0.2)
 
     async def main() -> None:
@@ -119,7 +125,7 @@ def test_server_that_fell_silent_is_noticed_and_left_async(server: Server, monke
         async with Database(server.url, timeout=0.5) as db, AsyncChannel(db, Tick).listen(lambda tick: got.append(tick.n)):
             await asyncio.sleep(1.5)
             server.suspend()
-            await asyncio.sleep(2.5)
+            await soon_async(lambda: told(caplog.messages, "the subscription to 'tick' was lost (no answer to PING") == 1)
             server.resume()
             await soon_async(lambda: server.ask("PUBSUB", "NUMSUB", "tick").endswith(b":1\r\n"))
             await AsyncChannel(db, Tick).publish(Tick(n=1))

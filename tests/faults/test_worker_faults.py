@@ -72,7 +72,7 @@ def bill_under_kills(db: Database, url: str, acknowledging: str, events: int) ->
 def test_killed_workers_lose_no_event_and_write_each_exactly_once(kind: str, user: str, request: pytest.FixtureRequest) -> None:
     server: Server = request.getfixturevalue(kind)
     allow_all(server.flush())
-    events = 10_000 if (kind, user) == ("redis7", "scripting") else 1_500
+    events = 1_700
     with Database(server.url) as db:
         began = time.monotonic()
         outcome = bill_under_kills(db, as_user(server.url, user), "as one", events)

@@ -84,10 +84,10 @@ def walk_awaited(db: Database) -> None:
 )
 def test_iteration_holds_no_more_of_a_class_four_times_as_large(server: Server, work: Callable[[Database], None]) -> None:
     with Database(server.url) as db:
-        store(db, 0, 3000)
+        store(db, 0, 1500)
         work(db)
         few = peak(lambda: work(db))
-        store(db, 3000, 12_000)
+        store(db, 1500, 6000)
         many = peak(lambda: work(db))
 
     assert many < 1.5 * few
