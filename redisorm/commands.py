@@ -7,7 +7,7 @@ no model and no key.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, overload
 
@@ -20,6 +20,7 @@ __all__ = [
     "Command",
     "Flow",
     "ForEach",
+    "Guarded",
     "Pause",
     "Post",
     "Reply",
@@ -133,6 +134,28 @@ class Watch:
     commands: Sequence[Command] = ()
 
 
+@dataclass(slots=True)
+class Guarded:
+    """WATCH keys and read, queue commands while the answer to that is on its way, and EXEC them where it is as expected.
+
+    The answer is the list of the replies of the commands; `None` where the answer to the reads was another, or a watched key had
+    changed, and nothing was executed. It is not sent again. Two round trips, of which the first takes no time where there is much to queue.
+
+    Attributes:
+        keys: What is watched.
+        reads: What is read of them, as of a `Watch`.
+        expected: The replies to that.
+        pieces: The commands, some at a time: each piece is asked for when the one before has left.
+        meanwhile: Is called when EXEC has left, to do something else while the server works.
+    """
+
+    keys: Sequence[str]
+    reads: Sequence[Command]
+    expected: Sequence[Reply]
+    pieces: Iterable[Sequence[Command]]
+    meanwhile: Callable[[], object]
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Ask for the server's time, in milliseconds since 1970 as an int. A driver knows it without a round trip most of the time."""
@@ -171,7 +194,7 @@ class Pause:
         return cls(min(0.001 * 2**lost, LONGEST_PAUSE_S))
 
 
-Request: TypeAlias = Batch | Post | Collect | Watch | Clock | Supports | WatchLimit | Pause
+Request: TypeAlias = Batch | Post | Collect | Watch | Guarded | Clock | Supports | WatchLimit | Pause
 
 Flow: TypeAlias = Generator[Request, Any, R]
 """A conversation with the server that ends in an `R`."""

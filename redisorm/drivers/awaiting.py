@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from random import random
 from typing import Any, TypeVar, cast
@@ -19,11 +19,11 @@ import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from redisorm.commands import Batch, Clock, Collect, Flow, Post, Request, Supports, Watch, WatchLimit
+from redisorm.commands import Batch, Clock, Collect, Flow, Guarded, Post, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
 from redisorm.drivers import questions
 from redisorm.drivers.arrived import streams_of
-from redisorm.drivers.awaiting_wire import Wire
+from redisorm.drivers.awaiting_talk import AwaitingTalk
 from redisorm.drivers.exchange import Exchange
 from redisorm.drivers.pin import Pin
 from redisorm.drivers.server import KnownServer
@@ -43,23 +43,16 @@ def _cancellations() -> int:
     return 0 if count is None else count()
 
 
-class AwaitingDriver:
-    """Runs flows to their end, each in the calling task. Belongs to the event loop of its client.
-
-    Attributes:
-        commands: How many commands were sent; MULTI, EXEC and WATCH count. Counted without a lock.
-        round_trips: How many packets were sent and answered.
-    """
+class AwaitingDriver(AwaitingTalk):
+    """Runs flows to their end, each in the calling task. Belongs to the event loop of its client."""
 
     def __init__(self, client: redis.asyncio.Redis, server: KnownServer) -> None:
+        super().__init__()
         self._client = client
         self._pool = cast("AsyncPool", client.connection_pool)
         self._waiting: AsyncPool | None = None
         self._server = server
         self._greeted = False
-        self._wire = Wire()
-        self.commands: int = 0
-        self.round_trips: int = 0
 
     async def run(self, flow: Flow[R]) -> R:
         """Perform a flow and return its result.
@@ -112,6 +105,8 @@ class AwaitingDriver:
             return await self._supports(request.command.upper())
         if isinstance(request, Watch):
             return await self._watch(request, pin)
+        if isinstance(request, Guarded):
+            return await self._guarded(request, pin)
         if isinstance(request, Post):
             return await self._post(make.batch(request.batch, self._server), pin)
         if isinstance(request, Collect):
@@ -142,6 +137,20 @@ class AwaitingDriver:
         except RedisormError:
             await self._drop(pin)  # nobody knows what is watched now, so no commit may rely on it
             raise
+
+    async def _guarded(self, request: Guarded, pin: Pin[AsyncConnection]) -> Any:
+        exchange = make.queueing(request, self._server)
+        connection = None
+        try:
+            connection = await self._free_connection(self._pool)
+            replies = await self._converse_queueing(connection, exchange, request.meanwhile)
+        except (RedisError, OSError) as error:
+            self._server.clock.doubt()
+            raise exchange.failure(error) from error
+        finally:
+            if connection is not None:
+                await self._give_back(connection, self._pool)
+        return None if replies is None else exchange.answer(replies)
 
     async def _commit(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> Any:
         if pin.connection is None:
@@ -222,36 +231,6 @@ class AwaitingDriver:
                 raise exchange.failure(error) from error
             raise
         return exchange.answer(replies)
-
-    async def _converse(self, connection: AsyncConnection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
-        """Send the packet once and read all its replies, errors among them. The connection is closed where that breaks off."""
-        try:
-            if check_health and connection.health_check_interval:
-                await connection.check_health()
-            replies = await self._talk(connection, exchange, send=True, receive=True)
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        self.round_trips += 1
-        return replies
-
-    async def _talk(self, connection: AsyncConnection, exchange: Exchange, *, send: bool = False, receive: bool = False) -> list[Any]:
-        replies: list[Any] = []
-        count, packet = len(exchange.chunks) if receive else 0, list(self._packet(exchange)) if send else []
-        if send:
-            # What a transport has taken in leaves even after it was closed, so from here on nobody knows.
-            exchange.maybe_executed = True
-            exchange.sent_at = time.monotonic()
-        await self._wire.talk(connection, packet, replies, count, exchange.patience(connection.socket_timeout))
-        if receive:
-            exchange.received_at = time.monotonic()
-            if exchange.unfinished(replies):
-                await connection.disconnect(nowait=True)
-            self.commands += len(replies)
-        return replies
-
-    def _packet(self, exchange: Exchange) -> Iterable[bytes]:
-        return exchange.packet()
 
     # ---- sending without waiting ------------------------------------------------------------------------------------------
 

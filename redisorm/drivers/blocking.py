@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
-from functools import partial
 from random import random
 from typing import Any, TypeVar, cast
 
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
-from redisorm.commands import Batch, Clock, Collect, Flow, Post, Request, Supports, Watch, WatchLimit
+from redisorm.commands import Batch, Clock, Collect, Flow, Guarded, Post, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
 from redisorm.drivers import questions
-from redisorm.drivers.arrived import parser_of, receive, take_arrived
+from redisorm.drivers.blocking_talk import BlockingTalk
 from redisorm.drivers.exchange import Exchange
 from redisorm.drivers.pin import Pin
 from redisorm.drivers.server import KnownServer
@@ -43,23 +41,17 @@ def connect_once(connection: Any) -> None:
         connection.connect()
 
 
-class BlockingDriver:
-    """Runs flows to their end, each in the calling thread. Safe to share between threads.
-
-    Attributes:
-        commands: How many commands were sent; MULTI, EXEC and WATCH count. Counted without a lock.
-        round_trips: How many packets were sent and answered.
-    """
+class BlockingDriver(BlockingTalk):
+    """Runs flows to their end, each in the calling thread. Safe to share between threads."""
 
     def __init__(self, client: redis.Redis, server: KnownServer) -> None:
+        super().__init__()
         self._client = client
         self._pool = cast("Pool", client.connection_pool)
         self._waiting: Pool | None = None
         self._server = server
         self._greeted = False
         self._opening = threading.Lock()
-        self.commands: int = 0
-        self.round_trips: int = 0
 
     def run(self, flow: Flow[R]) -> R:
         """Perform a flow and return its result.
@@ -113,6 +105,8 @@ class BlockingDriver:
             return self._supports(request.command.upper())
         if isinstance(request, Watch):
             return self._watch(request, pin)
+        if isinstance(request, Guarded):
+            return self._guarded(request, pin)
         if isinstance(request, Post):
             return self._post(make.batch(request.batch, self._server), pin)
         if isinstance(request, Collect):
@@ -143,6 +137,20 @@ class BlockingDriver:
         except RedisormError:
             self._drop(pin)  # nobody knows what is watched now, so no commit may rely on it
             raise
+
+    def _guarded(self, request: Guarded, pin: Pin[Connection]) -> Any:
+        exchange = make.queueing(request, self._server)
+        connection = None
+        try:
+            connection = self._pool.get_connection()
+            replies = self._converse_queueing(connection, exchange, request.meanwhile)
+        except (RedisError, OSError) as error:
+            self._server.clock.doubt()
+            raise exchange.failure(error) from error
+        finally:
+            if connection is not None:
+                self._pool.release(connection)
+        return None if replies is None else exchange.answer(replies)
 
     def _commit(self, exchange: Exchange, pin: Pin[Connection]) -> Any:
         if pin.connection is None:
@@ -205,53 +213,6 @@ class BlockingDriver:
                 raise exchange.failure(error) from error
             raise
         return exchange.answer(replies)
-
-    def _converse(self, connection: Connection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
-        """Send the packet once and read all its replies, errors among them. The connection is closed where that breaks off."""
-        try:
-            if check_health and connection.health_check_interval:
-                connection.check_health()
-            self._send(connection, exchange)
-            replies = self._receive(connection, exchange)
-        except BaseException:
-            connection.disconnect()
-            raise
-        self.round_trips += 1
-        return replies
-
-    def _send(self, connection: Connection, exchange: Exchange) -> None:
-        exchange.maybe_executed = not exchange.all_or_nothing
-        exchange.sent_at = time.monotonic()
-        connection.send_packed_command(self._packet(exchange), check_health=False)
-        exchange.maybe_executed = True
-
-    def _receive(self, connection: Connection, exchange: Exchange) -> list[Any]:
-        replies: list[Any] = []
-        if exchange.waits_s or connection.health_check_interval or not receive(connection, replies, len(exchange.chunks)):
-            self._read(connection, exchange, replies)
-        exchange.received_at = time.monotonic()
-        if exchange.unfinished(replies):
-            connection.disconnect()
-        self.commands += len(replies)
-        return replies
-
-    def _read(self, connection: Connection, exchange: Exchange, replies: list[Any]) -> None:
-        """Read as redis-py does."""
-        count = len(exchange.chunks)
-        parser, read = parser_of(connection), connection.read_response
-        if exchange.waits_s:
-            read = partial(read, timeout=exchange.patience(connection.socket_timeout))
-        while len(replies) < count:
-            try:
-                replies.append(read(disable_decoding=True))
-            except ResponseError as refusal:
-                replies.append(refusal.with_traceback(None))
-            if parser is not None and len(replies) < count:
-                for pushed in take_arrived(parser, replies, count):
-                    parser.handle_push_response(pushed)
-
-    def _packet(self, exchange: Exchange) -> Iterable[bytes]:
-        return exchange.packet()
 
     # ---- sending without waiting ------------------------------------------------------------------------------------------
 

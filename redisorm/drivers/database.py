@@ -212,7 +212,7 @@ class Database:
 
         max_connections, pool_timeout, timeout = self._pool_options
         if location.scheme == "memory":
-            from redisorm.drivers.memory import store_named
+            from redisorm.drivers.store import store_named
 
             return StoreSource(store_named(location.name), max_connections, pool_timeout, self._options)
         url = location.url

@@ -10,16 +10,17 @@ from math import inf
 from types import NoneType
 from typing import Any
 
-from redisorm.commands import Batch, Command, Watch
+from redisorm.commands import Batch, Command, Guarded, Watch
 from redisorm.drivers.packing import Long, packed_each
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.translate import code_of, key_of, said, translate, where
 from redisorm.errors import BackendError, CommitUnknownError, RedisormError
 
-__all__ = ["Exchange", "batch", "waiting_time", "watch"]
+__all__ = ["Exchange", "Queueing", "batch", "queueing", "waiting_time", "watch"]
 
 _MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 _EXEC = b"*1\r\n$4\r\nEXEC\r\n"
+_DISCARD = b"*1\r\n$7\r\nDISCARD\r\n"
 _QUEUED = b"QUEUED"
 _NOTHING = "nothing was executed"
 _ANSWERS = frozenset({bytes, int, float, bool, NoneType, list, dict, set})
@@ -224,6 +225,64 @@ class Watching(Exchange):
         """Return the replies of the reads."""
         told: list[Any] = super().answer(replies)
         return told[len(told) - self._reads :]
+
+
+class Queueing(Transaction):
+    """Reads of watched keys, and a transaction that is queued before they are answered.
+
+    Attributes:
+        looks: How many replies there are before those of the transaction.
+    """
+
+    def __init__(self, request: Guarded) -> None:
+        self._queued: list[Command] = []
+        self._asked = request.pieces
+        self._look = Watching(request.keys, request.reads)
+        self._expected = request.expected
+        self._commands = self._queued
+        self.resend = False
+        self.looks = len(self._look.chunks)
+
+    def opening(self) -> Iterator[bytes]:
+        """Everything before EXEC, piece by piece.
+
+        Raises:
+            TypeError: A word is no str, bytes or int.
+            UnicodeEncodeError: A str has no UTF-8 form.
+        """
+        yield b"".join([*self._look.packet(), _MULTI])
+        for piece in self._asked:
+            self._queued += piece
+            yield b"".join(map(bytes, packed_each(piece)))
+
+    def fits(self, replies: list[Any]) -> bool:
+        """Whether what was read is as expected.
+
+        Raises:
+            BackendError: WATCH or a read was refused.
+        """
+        return bool(self._look.answer(replies) == self._expected)
+
+    def closing(self, *, execute: bool) -> bytes:
+        """What ends the transaction."""
+        self.maybe_executed = execute
+        return _EXEC if execute else _DISCARD
+
+    @property
+    def count(self) -> int:
+        """How many replies the transaction has."""
+        return len(self._queued) + 2
+
+
+def queueing(request: Guarded, server: KnownServer) -> Queueing:
+    """Prepare a transaction that is queued while what it depends on is read.
+
+    Raises:
+        BackendError: This user may not use transactions. Nothing was sent.
+    """
+    if server.denies_transactions is not None:
+        raise translate(server.denies_transactions, ("MULTI",), _NOTHING)
+    return Queueing(request)
 
 
 def batch(request: Batch, server: KnownServer) -> Exchange:

@@ -14,14 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, TypeVar, cast
+from itertools import chain
+from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
-from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from redis.exceptions import ResponseError
 
-from redisorm.commands import Batch, Command, Watch
+from redisorm.commands import Batch, Command, Guarded, Watch
 from redisorm.drivers import exchange as make
 from redisorm.drivers import questions
 from redisorm.drivers.awaiting import AwaitingDriver
@@ -29,63 +29,17 @@ from redisorm.drivers.blocking import BlockingDriver
 from redisorm.drivers.exchange import Exchange
 from redisorm.drivers.pin import Pin
 from redisorm.drivers.places import Place, Places
-from redisorm.drivers.pool import SteadyPool
 from redisorm.drivers.server import KnownServer
+from redisorm.drivers.store import Store
 from redisorm.drivers.wire import AsyncConnection, Connection
 from redisorm.errors import BackendTimeoutError
 
-__all__ = ["AwaitingMemoryDriver", "BlockingMemoryDriver", "Store", "store_named"]
+__all__ = ["AwaitingMemoryDriver", "BlockingMemoryDriver"]
 
 C = TypeVar("C")
 
 _RETRY_S = 0.0005
 _LONGEST_RETRY_S = 0.01
-# Lua is an extra of fakeredis and differs from a server's: what runs as a script on servers has a way without one.
-_NO_SCRIPTS = ("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "SCRIPT", "FCALL", "FCALL_RO", "FUNCTION")
-_WRONG = ("SINTERCARD",)  # in fakeredis an absent first key is one of another type
-
-
-class Store:
-    """The data of one `memory://` URL, shared by both colours.
-
-    Attributes:
-        guard: The one place for a guarded section.
-        known: What is known of fakeredis.
-    """
-
-    def __init__(self) -> None:
-        self._server = FakeServer(version=(7, 4))
-        self.guard = Places(1)
-        self.known = KnownServer()
-        self.known.name, self.known.version = "memory", "7.4"
-        self.known.watch_limit = None
-        self.known.commands = dict.fromkeys((*_NO_SCRIPTS, *_WRONG), False)
-
-    def client(self, max_connections: int, pool_timeout: float, **options: Any) -> redis.Redis:
-        """Make a blocking client of this store."""
-        pool: Any = partial(SteadyPool, timeout=pool_timeout)
-        return FakeRedis(server=self._server, connection_pool_class=pool, max_connections=max_connections, socket_timeout=None, **options)
-
-    def async_client(self, max_connections: int, pool_timeout: float, **options: Any) -> redis.asyncio.Redis:
-        """Make a client of this store for the running event loop."""
-        pool: Any = partial(cast("Any", redis.asyncio.BlockingConnectionPool), timeout=pool_timeout)
-        return FakeAsyncRedis(
-            server=self._server, connection_pool_class=pool, max_connections=max_connections, socket_timeout=None, **options
-        )
-
-
-_named: dict[str, Store] = {}
-_naming = threading.Lock()
-
-
-def store_named(name: str | None) -> Store:
-    """Return the store of that name in this process, or with `None` a new one of its own."""
-    if name is None:
-        return Store()
-    with _naming:
-        if name not in _named:
-            _named[name] = Store()
-        return _named[name]
 
 
 def _bytes(reply: Any) -> Any:
@@ -243,6 +197,12 @@ class BlockingMemoryDriver(BlockingDriver):
                 return waiting.answer(replies)
             time.sleep(pause_s)
 
+    def _guarded(self, request: Guarded, pin: Pin[Connection]) -> Any:
+        if self._watch(Watch(request.keys, request.reads), pin) != request.expected:
+            return None
+        request.meanwhile()
+        return self._batch(Batch([*chain.from_iterable(request.pieces)], atomic=True), pin)
+
     def _post(self, exchange: Exchange, pin: Pin[Connection]) -> None:
         # There is nobody who would go on with it: it is done when it is collected, and counts then.
         self.round_trips += pin.post(exchange) - 1
@@ -326,6 +286,12 @@ class AwaitingMemoryDriver(AwaitingDriver):
             if pause_s is None:
                 return waiting.answer(replies)
             await asyncio.sleep(pause_s)
+
+    async def _guarded(self, request: Guarded, pin: Pin[AsyncConnection]) -> Any:
+        if await self._watch(Watch(request.keys, request.reads), pin) != request.expected:
+            return None
+        request.meanwhile()
+        return await self._batch(Batch([*chain.from_iterable(request.pieces)], atomic=True), pin)
 
     async def _post(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> None:
         # There is nobody who would go on with it: it is done when it is collected, and counts then.

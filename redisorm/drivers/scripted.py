@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, TypeVar
 
-from redisorm.commands import Batch, Clock, Collect, Command, Flow, Pause, Post, Request, Supports, Watch, WatchLimit
+from redisorm.commands import Batch, Clock, Collect, Command, Flow, Guarded, Pause, Post, Request, Supports, Watch, WatchLimit
 
 __all__ = ["Script", "ScriptedDriver"]
 
@@ -116,6 +116,8 @@ class ScriptedDriver:
             return self._told(self._posted.popleft())
         if isinstance(request, Batch) and request.needs and not self._supports(request.needs):
             return None
+        if isinstance(request, Guarded):
+            return self._guarded(request)
         self.requests.append(request)
         if isinstance(request, Clock):
             return self.now_ms
@@ -126,6 +128,14 @@ class ScriptedDriver:
         if isinstance(request, Pause):
             return None
         return self._told(request)
+
+    def _guarded(self, request: Guarded) -> Any:
+        """Answer it as the `Watch` and the `Batch` that it does at once."""
+        seen = self._answer(Watch(request.keys, request.reads))
+        if isinstance(seen, BaseException) or seen != request.expected:
+            return seen if isinstance(seen, BaseException) else None
+        request.meanwhile()
+        return self._answer(Batch([command for piece in request.pieces for command in piece], atomic=True))
 
     def _supports(self, command: str) -> bool:
         return self.supports.get(command, command not in _NOT_EVERYWHERE)

@@ -22,7 +22,7 @@ from redisorm.drivers.server import KnownServer
 from redisorm.errors import ConnectionFailedError, UnsupportedServerError
 
 if TYPE_CHECKING:
-    from redisorm.drivers.memory import Store
+    from redisorm.drivers.store import Store
 
 __all__ = ["GivenSource", "ServerSource", "Source", "StoreSource", "unix_url"]
 

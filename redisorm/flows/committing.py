@@ -7,12 +7,12 @@ reads, compares, and writes. Either way everything is written or nothing (see do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from redisorm.commands import Batch, Clock, Command, Flow, Pause, Reply, Supports, Watch, WatchLimit
-from redisorm.errors import ConcurrentUpdateError, StaleObjectError, UnsupportedServerError
+from redisorm.commands import Batch, Clock, Command, Flow, Guarded, Pause, Reply, Supports, WatchLimit
+from redisorm.errors import ConcurrentUpdateError, ConnectionFailedError, StaleObjectError, UnsupportedServerError
 
 from .assuming import Assumption, assume
 from .changes import Change, Kind
@@ -288,16 +288,26 @@ def _watch_absent(together: Sequence[NewRows], get_ready: Callable[[], None], te
     limit = yield WatchLimit()
     if limit is not None and len(keys) > limit:
         return False
-    spelled = spell(Plan.of((), ()), Seen(), terms.riders, (yield Clock()), terms.new_version, together)
-    (met,) = yield Watch(keys, [("EXISTS", *keys)])
+    now_ms = yield Clock()
+    spelled: list[Spelled] = []
+
+    def pieces() -> Iterator[Sequence[Command]]:
+        for one in together:
+            for table in one.tables:
+                yield from table.pieces()
+        spelled.append(spell(Plan.of((), ()), Seen(), terms.riders, now_ms, terms.new_version, together))
+        yield spelled[0].commands
+
     terms.tally.add(2)
-    if met:
+    try:
+        replies = yield Guarded(keys, [("EXISTS", *keys)], [0], pieces(), get_ready)
+    except ConnectionFailedError:  # nothing was executed, and the general way tries as often as the retry policy says
         return False
-    get_ready()
-    hashes = [command for one in together for table in one.tables for command in table.commands()]
-    replies = yield Batch([*hashes, *spelled.commands], atomic=True)
-    terms.tally.add(len(hashes) + len(spelled.commands) + 2)
-    return terms.settle(spelled, None if replies is None else replies[len(hashes) :])
+    if not spelled:
+        return False
+    hashes = _count(together)
+    terms.tally.add(hashes + len(spelled[0].commands) + 2)
+    return terms.settle(spelled[0], None if replies is None else replies[hashes:])
 
 
 def _by_watch(plan: Plan, terms: _Terms, *, skip: int) -> Flow[bool]:

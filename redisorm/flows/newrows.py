@@ -6,7 +6,7 @@ one go, and the field names are sent once. What needs a closer look row by row i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,9 @@ from .persistence import filled
 
 __all__ = ["NewRows", "Table"]
 
+
+PIECE = 100
+"""Rows whose commands are spelled at once, while the server takes in those before."""
 
 _TOLD_BY_VALUE = frozenset((str, int, bool, UUID))
 """Types of which two values are equal where their texts are."""
@@ -49,14 +52,16 @@ class Table:
         """The values of one field."""
         return self.values[place :: len(self.fields)]
 
-    def commands(self) -> list[Command]:
-        """One HSET for each row."""
-        count, width, size = len(self.keys), len(self.fields), 2 * len(self.fields)
-        flat: list[Any] = [None] * (size * count)
+    def pieces(self) -> Iterator[list[Command]]:
+        """One HSET for each row, some at a time."""
+        width, size = len(self.fields), 2 * len(self.fields)
+        words: list[Any] = [None] * (size * PIECE)
         for place, name in enumerate(self.fields):
-            flat[2 * place :: size] = [name] * count
-            flat[2 * place + 1 :: size] = self.values[place::width]
-        return [("HSET", key, *flat[start : start + size]) for start, key in zip(range(0, size * count, size), self.keys, strict=True)]
+            words[2 * place :: size] = [name] * PIECE
+        for start in range(0, len(self.keys), PIECE):
+            keys, values = self.keys[start : start + PIECE], self.values[start * width : (start + PIECE) * width]
+            words[1 : 2 * len(values) : 2] = values
+            yield [("HSET", key, *words[first : first + size]) for first, key in zip(range(0, len(words), size), keys)]  # noqa: B905
 
 
 class NewRows:
