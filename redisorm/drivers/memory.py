@@ -199,6 +199,8 @@ class BlockingMemoryDriver(BlockingDriver):
 
     def _guarded(self, request: Guarded, pin: Pin[Connection]) -> Any:
         if self._watch(Watch(request.keys, request.reads), pin) != request.expected:
+            pin.watches = []
+            self._unpin(pin)
             return None
         request.meanwhile()
         return self._batch(Batch([*chain.from_iterable(request.pieces)], atomic=True), pin)
@@ -289,6 +291,8 @@ class AwaitingMemoryDriver(AwaitingDriver):
 
     async def _guarded(self, request: Guarded, pin: Pin[AsyncConnection]) -> Any:
         if await self._watch(Watch(request.keys, request.reads), pin) != request.expected:
+            pin.watches = []
+            await self._unpin(pin)
             return None
         request.meanwhile()
         return await self._batch(Batch([*chain.from_iterable(request.pieces)], atomic=True), pin)
