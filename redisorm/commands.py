@@ -39,7 +39,7 @@ Command: TypeAlias = Sequence[Argument]
 """One command, its name first and in upper case: `("HSET", "user:1", "age", 31)`."""
 
 Reply: TypeAlias = Any
-"""One answer of the server: bytes (never decoded), int, float, `None`, or a list, set or dict of them."""
+"""One answer of the server: bytes (decoded only where a batch says so), int, float, `None`, or a list, set or dict of them."""
 
 
 class ForEach(Sequence[Command]):
@@ -92,6 +92,7 @@ class Batch:
     With `atomic` they go inside MULTI/EXEC; the answer is `None` where a watched key had changed and nothing was
     executed. Where any command fails, the first failure is raised into the flow as a `BackendError`; with `partial` the
     failures of single commands stand in their places among the replies instead.
+    With `text` words of replies may come decoded, all or none; where one is no UTF-8, a `UnicodeDecodeError` may be raised into the flow.
     `resend` says that sending the batch twice is harmless, so a driver may repeat it over a new connection. The lost
     answer of a batch without it is a `CommitUnknownError`. `needs` is what the server has to support, as `Supports` spells it:
     where it does not, nothing is sent, and the answer is `None`.
@@ -102,6 +103,7 @@ class Batch:
     resend: bool = False
     partial: bool = False
     needs: str = ""
+    text: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def _known_parsers() -> tuple[tuple[type, ...], object]:
 
 
 _PARSERS, _NOT_ENOUGH = _known_parsers()
-_PLAIN = frozenset({bytes, int, float, bool, NoneType, list, dict, set})
+_PLAIN = frozenset({bytes, str, int, float, bool, NoneType, list, dict, set})
 _AT_ONCE = 1 << 18
 _poll: Any = getattr(select, "poll", None)
 _POLLIN = getattr(select, "POLLIN", 0)
@@ -76,15 +76,25 @@ def is_quiet(connection: Any) -> bool:
     return not poller.poll(0)
 
 
-def receive(connection: Any, replies: list[Any], count: int) -> bool:
+def keeps_bytes(connection: Any) -> bool:
+    """Whether the parser of a connection decodes nothing for redis-py itself, so that it may be told to decode for once."""
+    return not connection.encoder.decode_responses
+
+
+def receive(connection: Any, replies: list[Any], count: int, *, text: bool = False, patience_s: float | None = 0) -> bool:
     """Wait for the replies of a blocking connection and append them, refusals among them, until there are `count`.
+
+    Args:
+        text: Whether words are decoded, where the connection keeps bytes.
+        patience_s: How long to wait, in seconds, with `None` for ever; with 0 the usual time.
 
     Returns:
         `False` where that is left to redis-py, and nothing was read.
 
     Raises:
         redis.ConnectionError: The connection was closed, or a reply says that it is of no use.
-        redis.TimeoutError: Nothing came in the usual time.
+        redis.TimeoutError: Nothing came in time.
+        UnicodeDecodeError: A word to be decoded is no UTF-8.
     """
     try:
         parser = connection._parser
@@ -93,8 +103,13 @@ def receive(connection: Any, replies: list[Any], count: int) -> bool:
         return False
     if type(parser) not in _PARSERS or type(reader) is not Reader or not isinstance(sock, socket.socket):
         return False
+    text = text and keeps_bytes(connection)
     has_some = reader.has_data()  # of an answer that came along with the one before
     try:
+        if patience_s != 0:
+            sock.settimeout(patience_s)
+        if text:
+            reader.set_encoding("utf-8")
         while len(replies) < count:
             if not has_some:
                 size = sock.recv_into(buffer)
@@ -102,23 +117,31 @@ def receive(connection: Any, replies: list[Any], count: int) -> bool:
                     raise RedisConnectionError("Connection closed by server.")
                 reader.feed(buffer, 0, size)
             has_some = False
-            for pushed in take_arrived(parser, replies, count):
+            for pushed in take_arrived(parser, replies, count, text=text):
                 parser.handle_push_response(pushed)
         return True
     except TimeoutError as error:
         raise RedisTimeoutError("Timeout reading from socket") from error
     except OSError as error:
         raise RedisConnectionError(f"Error while reading from socket: {error}") from error
+    finally:
+        if text:
+            reader.set_encoding()
+        if patience_s != 0:
+            sock.settimeout(parser._socket_timeout)
 
 
-def take_arrived(parser: Parser, replies: list[Any], count: int) -> list[Any]:
+def take_arrived(parser: Parser, replies: list[Any], count: int, *, text: bool = False) -> list[Any]:
     """Append what has arrived to the replies, refusals among them, until there are `count`; return what was pushed in between.
+
+    Args:
+        text: Whether words are decoded, as the reader was told to.
 
     Raises:
         redis.ConnectionError: A reply says that the connection is of no use.
     """
     messages: list[Any] = []
-    whole = iter(partial(parser._reader.gets, False), _NOT_ENOUGH)
+    whole = iter(partial(parser._reader.gets, text), _NOT_ENOUGH)
     while True:
         have = len(replies)
         replies.extend(islice(whole, count - have))
@@ -152,12 +175,13 @@ class Streams(NamedTuple):
         """Whether the other side, or this one, has closed."""
         return self.reader.at_eof() or self.reader.exception() is not None or self.writer.is_closing()
 
-    async def converse(self, packet: list[bytes], replies: list[Any], count: int) -> None:
+    async def converse(self, packet: list[bytes], replies: list[Any], count: int, *, text: bool = False) -> None:
         """Send a packet and append its replies, refusals among them, until there are `count`.
 
         Args:
             packet: Its pieces; none where it was sent before, and its replies may have come along with those to another.
             count: How many; with 0 return when the packet has left, but for a rest.
+            text: Whether words are decoded, as in `receive`.
 
         Raises:
             redis.ConnectionError: The connection was closed, or a reply says that it is of no use.
@@ -169,6 +193,8 @@ class Streams(NamedTuple):
                 self.writer.writelines(packet)  # what does not leave at once goes while the answer is waited for
             if not count:
                 await self.writer.drain()
+            if text:
+                parser._reader.set_encoding("utf-8")
             while len(replies) < count:
                 if not may_have_come:
                     some = await reader.read(_AT_ONCE)
@@ -176,10 +202,13 @@ class Streams(NamedTuple):
                         raise RedisConnectionError("Connection closed by server.")
                     parser._reader.feed(some)
                 may_have_come = False
-                for message in take_arrived(parser, replies, count):
+                for message in take_arrived(parser, replies, count, text=text):
                     await parser.handle_push_response(message)
         except OSError as error:
             raise RedisConnectionError(f"Error while reading: {error}") from error
+        finally:
+            if text:
+                parser._reader.set_encoding()
 
 
 def streams_of(connection: Any) -> Streams | None:

@@ -48,7 +48,7 @@ class AwaitingTalk:
             # What a transport has taken in leaves even after it was closed, so from here on nobody knows.
             exchange.maybe_executed = True
             exchange.sent_at = time.monotonic()
-        await self._wire.talk(connection, packet, replies, count, exchange.patience(connection.socket_timeout))
+        await self._wire.talk(connection, packet, replies, count, exchange.patience(connection.socket_timeout), text=exchange.text)
         if receive:
             exchange.received_at = time.monotonic()
             if exchange.unfinished(replies):
@@ -83,6 +83,6 @@ class AwaitingTalk:
 
     async def _heard(self, connection: AsyncConnection, exchange: Exchange, packet: list[bytes], count: int) -> list[Any]:
         replies: list[Any] = []
-        await self._wire.talk(connection, packet, replies, count, exchange.patience(connection.socket_timeout))
+        await self._wire.talk(connection, packet, replies, count, exchange.patience(connection.socket_timeout), text=exchange.text)
         self.commands += count
         return replies

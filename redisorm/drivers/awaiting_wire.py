@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from redisorm.drivers.arrived import Streams, parser_of, streams_of, take_arrived
+from redisorm.drivers.arrived import keeps_bytes, parser_of, streams_of, take_arrived
 from redisorm.drivers.deadlines import Deadlines, timeout
 from redisorm.drivers.wire import AsyncConnection
 
@@ -26,13 +26,16 @@ class Wire:
     def __init__(self) -> None:
         self._deadlines = Deadlines()
 
-    async def talk(self, connection: AsyncConnection, packet: list[bytes], replies: list[Any], count: int, limit_s: float | None) -> None:
+    async def talk(
+        self, connection: AsyncConnection, packet: list[bytes], replies: list[Any], count: int, limit_s: float | None, *, text: bool = False
+    ) -> None:
         """Send a packet and append its replies, refusals among them.
 
         Args:
             packet: Its pieces; none where it was sent before.
             count: How many replies to wait for.
             limit_s: How long all that may take, in seconds; `None` for ever.
+            text: Whether words may come decoded.
 
         Raises:
             redis.ConnectionError: The connection broke.
@@ -42,21 +45,18 @@ class Wire:
         if streams is None:
             await self._by_redis_py(connection, packet, replies, count, limit_s)
             return
-        await self._by_streams(streams, packet, replies, count, limit_s)
-        if connection.health_check_interval:
-            connection.next_health_check = asyncio.get_running_loop().time() + connection.health_check_interval
-
-    async def _by_streams(self, streams: Streams, packet: list[bytes], replies: list[Any], count: int, limit_s: float | None) -> None:
         transport = streams.writer.transport
         self._deadlines.begin(transport, limit_s)
         try:
-            await streams.converse(packet, replies, count)
+            await streams.converse(packet, replies, count, text=text and keeps_bytes(connection))
         except RedisConnectionError as error:
             if self._deadlines.end(transport):
                 raise
             raise _too_late(limit_s) from error
         finally:
             self._deadlines.end(transport)
+        if connection.health_check_interval:
+            connection.next_health_check = asyncio.get_running_loop().time() + connection.health_check_interval
 
     async def _by_redis_py(
         self, connection: AsyncConnection, packet: list[bytes], replies: list[Any], count: int, limit_s: float | None

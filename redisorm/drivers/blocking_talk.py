@@ -59,7 +59,9 @@ class BlockingTalk:
 
     def _replies(self, connection: Connection, exchange: Exchange, count: int) -> list[Any]:
         replies: list[Any] = []
-        if exchange.waits_s or connection.health_check_interval or not receive(connection, replies, count):
+        patience_s = exchange.patience(connection.socket_timeout) if exchange.waits_s else 0
+        is_ours = not connection.health_check_interval
+        if not (is_ours and receive(connection, replies, count, text=exchange.text, patience_s=patience_s)):
             self._read(connection, exchange, replies, count)
         self.commands += count
         return replies

@@ -58,6 +58,7 @@ class Exchange:
         chunks: The commands in order, packed but for long ones; each is answered by one reply.
         resend: Whether the packet may be sent again over a new connection.
         partial: Whether the refusal of a command stands among the replies rather than being raised.
+        text: Whether words of the replies may come decoded.
         broken_by: What broke the connection while the answer was under way and others did something else, or `None`.
         waits_s: How long the server itself may wait before it answers, in seconds, on top of the usual time.
         maybe_executed: Whether from now on a broken connection leaves it open what was executed. The driver sets it.
@@ -66,6 +67,7 @@ class Exchange:
     """
 
     partial: bool = False
+    text: bool = False
     maybe_executed: bool = False
     broken_by: Exception | None = None
     waits_s: float = 0.0
@@ -298,6 +300,8 @@ def batch(request: Batch, server: KnownServer) -> Exchange:
     exchange = (Transaction if request.atomic else Exchange)(request.commands, resend=request.resend)
     if request.partial:
         exchange.partial = True
+    if request.text and not request.atomic:  # QUEUED is looked for as bytes
+        exchange.text = True
     return exchange
 
 

@@ -12,8 +12,8 @@ from redisorm.commands import Argument, Command, ForEach
 
 __all__ = ["Long", "packed", "packed_each"]
 
-LONG = 2_000
-PIECE = 1_000
+LONG = 500
+PIECE = 300
 
 # hiredis annotates a tuple of one word.
 _pack = cast("Callable[[tuple[Argument, ...]], bytes]", pack_command)
@@ -47,9 +47,12 @@ class Long:
 
     def __iter__(self) -> Iterator[bytes]:
         """Spell it, as `packed` does, in pieces."""
-        yield b"*%d\r\n" % len(self._command)
-        for start in range(0, len(self._command), PIECE):
-            yield _body(self._command[start : start + PIECE])
+        count = len(self._command)
+        size = -(-count // max(count // PIECE, 1))
+        head = b"*%d\r\n" % count
+        for start in range(0, count, size):
+            yield head + _long_body(self._command[start : start + size])
+            head = b""
 
     def __bytes__(self) -> bytes:
         return b"".join(self)
@@ -74,3 +77,24 @@ def _mould(name: str, words: tuple[Argument, ...]) -> tuple[bytes, bytes]:
 def _body(words: Sequence[Argument]) -> bytes:
     """Words as they stand in a command, without the count of all."""
     return packed(words).partition(b"\r\n")[2]
+
+
+def _long_body(words: Sequence[Argument]) -> bytes:
+    """The same of many words. ASCII text is joined, which takes less time than hiredis does."""
+    parts = [""] * (2 * len(words))
+    try:
+        parts[::2] = map(_HEADS.__getitem__, map(len, cast("Sequence[str]", words)))
+        parts[1::2] = cast("Sequence[str]", words)
+        return "".join(parts).encode("ascii")[2:] + b"\r\n"
+    except (TypeError, UnicodeEncodeError):  # bytes and numbers, or further characters
+        return _body(words)
+
+
+class _Heads(dict[int, str]):
+    """What stands before a word of each length, and after the word before it."""
+
+    def __missing__(self, length: int) -> str:
+        return f"\r\n${length}\r\n"
+
+
+_HEADS = _Heads({length: f"\r\n${length}\r\n" for length in range(256)})

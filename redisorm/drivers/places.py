@@ -13,13 +13,24 @@ from queue import Empty, SimpleQueue
 from threading import RLock
 from weakref import ref
 
-__all__ = ["Place", "Places"]
+__all__ = ["Place", "Places", "Unlimited"]
 
 
 class Place:
     """The right to hold what there is a limited number of."""
 
     __slots__ = ("__weakref__",)
+
+
+class Unlimited:
+    """As many places as anybody wants."""
+
+    def take(self, timeout: float | None) -> Place:
+        """Hand out a place at once."""
+        return Place()
+
+    def give(self, place: Place) -> None:
+        """Take a place back, which nobody waits for."""
 
 
 class Places:

@@ -15,9 +15,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redisorm.drivers.arrived import is_quiet
-from redisorm.drivers.places import Places
+from redisorm.drivers.places import Places, Unlimited
 
-__all__ = ["NO_CONNECTION", "SteadyPool"]
+__all__ = ["NO_CONNECTION", "SteadyPool", "UnlimitedPool"]
 
 NO_CONNECTION = "No connection available."
 """What redis-py's own blocking pools say after they have waited in vain."""
@@ -40,9 +40,12 @@ class SteadyPool(redis.ConnectionPool):
         """Begin anew, as at first and in a forked child."""
         self._available_connections: list[Any] = []
         self._made: WeakSet[Any] = WeakSet()
-        self._places = Places(self.max_connections)
+        self._places = self._new_places()
         self._created_connections = 0
         self.pid = os.getpid()  # last: other threads go by it
+
+    def _new_places(self) -> Places | Unlimited:
+        return Places(self.max_connections)
 
     @property
     def _in_use_connections(self) -> set[Any]:  # type: ignore[override]  # nothing but reset() assigns it
@@ -101,3 +104,10 @@ class SteadyPool(redis.ConnectionPool):
         if place is not None:
             self._available_connections.append(connection)
             self._places.give(place)
+
+
+class UnlimitedPool(SteadyPool):
+    """The same with as many places as are asked for."""
+
+    def _new_places(self) -> Unlimited:
+        return Unlimited()

@@ -11,6 +11,7 @@ import redis
 import redis.asyncio
 
 from redisorm.drivers.awaiting_pool import ReadyPool
+from redisorm.drivers.pool import UnlimitedPool
 from redisorm.drivers.wire import AsyncPool, Pool
 
 __all__ = ["async_waiting_pool", "waiting_pool"]
@@ -23,7 +24,7 @@ def waiting_pool(client: redis.Redis) -> Pool:
     pool = client.connection_pool
     return cast(
         "Pool",
-        redis.ConnectionPool(connection_class=pool.connection_class, max_connections=_AS_MANY_AS_NEEDED, **pool.connection_kwargs),
+        UnlimitedPool(connection_class=pool.connection_class, max_connections=_AS_MANY_AS_NEEDED, **pool.connection_kwargs),
     )
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from enum import Enum
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Annotated, Any, Literal, get_args, get_origin
 from uuid import UUID
 
@@ -50,7 +50,20 @@ class Codec:
         dump: The text of a value that `check` has just returned: faster, since nothing can be wrong with it any more.
     """
 
-    __slots__ = ("__dict__", "accepts_text", "binary", "dump", "encode", "exact", "json", "mutable", "reads", "spell", "stored")
+    __slots__ = (
+        "__dict__",
+        "_dumps_alike",
+        "accepts_text",
+        "binary",
+        "dump",
+        "encode",
+        "exact",
+        "json",
+        "mutable",
+        "reads",
+        "spell",
+        "stored",
+    )
 
     def __init__(
         self,
@@ -64,7 +77,7 @@ class Codec:
         json: bool = False,
         binary: bool = False,
         accepts_text: bool = False,
-        dump: Callable[[Any], Text] | None = None,
+        dump: Callable[[Any], bytes] | None = None,
     ) -> None:
         self.stored = stored
         self.reads = reads
@@ -76,6 +89,7 @@ class Codec:
         self.binary = binary
         self.accepts_text = accepts_text
         self.dump = spell if dump is None else dump
+        self._dumps_alike = dump is not None
 
     @cached_property
     def _checker(self) -> SchemaValidator:
@@ -93,6 +107,17 @@ class Codec:
         """Check many values in one call."""
         checked: list[Any] = self._many_checker.validate_python(values)
         return checked
+
+    @cached_property
+    def _many_dumper(self) -> SchemaSerializer:
+        return serializer(list[Annotated[self.stored, Json]])  # type: ignore[name-defined]
+
+    def dump_many(self, values: list[Any]) -> list[Text]:
+        """Spell many values that `check_many` has just returned; where they are JSON, in one call."""
+        if not self._dumps_alike:
+            return list(map(self.dump, values))
+        texts: list[Text] = self._many_dumper.to_python(values, mode="json", round_trip=True)
+        return texts
 
     def spell_many(self, values: Sequence[Any]) -> list[bytes]:
         """Spell many values of the annotation, as the bytes they are sent as."""
@@ -117,7 +142,10 @@ class Codec:
         """Read many texts in one call; `ValidationError` or `UnicodeDecodeError` where one does not fit."""
         if self.binary and self.encode is None:
             return [bytes(text) for text in texts]
-        words = [text.decode("latin-1") for text in texts] if self.binary else list(map(bytes.decode, texts))
+        return self.read_decoded([text.decode("latin-1") for text in texts] if self.binary else list(map(bytes.decode, texts)))
+
+    def read_decoded(self, words: list[str]) -> list[Any]:
+        """Read many texts that are Unicode."""
         return words if self.stored is str else self.read_words(words)
 
 
@@ -261,14 +289,12 @@ def _is_ambiguous(annotation: Any) -> bool:
 def _json_codec(annotation: Any) -> Codec:
     write = serializer(annotation)
 
-    def spell(value: Any) -> Text:
-        return write.to_json(value, warnings="error")
-
+    spell: Callable[[Any], Text] = partial(write.to_json, warnings="error", round_trip=True)
     bare = strip_annotated(annotation)
     parts = [strip_annotated(part) for part in members(bare)]
     reads: Any = Annotated[annotation, Json]
     union = len(parts) > 1
-    dump: Callable[[Any], Text] | None = write.to_json
+    dump: Callable[[Any], bytes] | None = partial(write.to_json, round_trip=True)
     if _is_ambiguous(annotation):
         dump = None
         tagged = _Tagged(annotation if union else None, spell, reads)
@@ -304,7 +330,7 @@ class _Tagged:
             return text
         for name, (kind, write, _) in self._members.items():
             if type(value) is kind:
-                inner = write.to_json(value, warnings="error").decode()
+                inner = write.to_json(value, warnings="error", round_trip=True).decode()
                 return f'{{"{name}":{inner}}}'
         raise ValueError(f"{value!r} would come back from its JSON as {back!r}: give the union a discriminator, or split the field")
 

@@ -19,10 +19,16 @@ from redisorm.errors import DecodeError, MappingError
 from .codec import Codec, Text, element_codec
 from .encoder import as_bytes
 from .fields import unalias
+from .flat import Flat
 
 __all__ = ["Items", "items_of"]
 
 T = TypeVar("T")
+
+FEW = 5
+"""Objects up to so many are checked one by one in less time than it takes to look at their columns."""
+_TEXT = {str}
+_SETS = frozenset((set, frozenset))
 
 
 class Items(Generic[T]):
@@ -44,6 +50,7 @@ class Items(Generic[T]):
                 f"{error.message.splitlines()[0]}"
             ) from error
         # A constraint can only stand in an Annotated; without one, a value of exactly this type is as it should be.
+        self._flat = Flat.of(self._codec.stored)
         self._exact = frozenset() if get_origin(unalias(annotation)) is Annotated else self._codec.exact
 
     def spell(self, value: object, key: str, position: object = None) -> Text:
@@ -52,16 +59,22 @@ class Items(Generic[T]):
         Raises:
             ValidationError: It does not fit the annotation, or cannot be stored.
         """
-        codec = self._codec
-        if type(value) in self._exact:
-            return cast("Text", value) if codec.encode is None else codec.encode(value)
         try:
-            return self._spelled(codec.check(value))
+            return self._text(value)
         except ValidationError as error:
             raise _invalid(error, key, position) from None
         except (PydanticSerializationError, ValueError) as error:
             kind = PydanticCustomError("not_storable", cast("Any", str(error)))
             raise ValidationError.from_exception_data(key, [InitErrorDetails(type=kind, loc=_place(position), input=value)]) from error
+
+    def _text(self, value: object) -> Text:
+        codec = self._codec
+        if type(value) not in self._exact:
+            return self._spelled(codec.check(value))
+        text = cast("Text", value) if codec.encode is None else codec.encode(value)
+        if isinstance(text, str):
+            _require_unicode([text])
+        return text
 
     def _spelled(self, checked: object) -> Text:
         text = self._codec.dump(checked)
@@ -69,21 +82,28 @@ class Items(Generic[T]):
             return text
         return to_json(sorted(from_json(as_bytes(text)), key=to_json))  # equal sets are one text, in whatever order they are walked
 
-    def spell_many(self, values: Iterable[object], key: str, positions: Sequence[object] | None = None) -> list[Text]:
+    def spell_many(self, values: Iterable[object], key: str, positions: Iterable[object] | None = None) -> list[Text]:
         """Return the texts of items in order, checked in one call of Pydantic.
 
         Args:
             positions: What is told of an item that does not fit; its place among the values where that is left out.
         """
         values = list(values)
-        if self._exact and self._exact.issuperset(map(type, values)):
-            encode = self._codec.encode
-            return cast("list[Text]", values) if encode is None else list(map(encode, values))
         try:
-            return list(map(self._spelled, self._codec.check_many(values)))
+            return self._texts(values)
         except (ValidationError, PydanticSerializationError, ValueError):
             place = range(len(values)) if positions is None else positions
             return [self.spell(value, key, at) for value, at in zip(values, place, strict=True)]
+
+    def _texts(self, values: list[Any]) -> list[Text]:
+        kinds, codec = set(map(type, values)), self._codec
+        if kinds <= self._exact:
+            if kinds == _TEXT and codec.encode is None:
+                _require_unicode(values)
+            return list(codec.encode_many(kinds.pop(), values) if len(kinds) == 1 else map(self._text, values))
+        is_checked = len(values) > FEW and self._flat is not None and self._flat.holds(values)
+        checked = values if is_checked else codec.check_many(values)
+        return codec.dump_many(checked) if _SETS.isdisjoint(map(type, checked)) else list(map(self._spelled, checked))
 
     def check(self, value: object) -> T:
         """Return a value as the annotation has it; `ValidationError` where it does not fit."""
@@ -103,6 +123,11 @@ class Items(Generic[T]):
         except (ValidationError, PydanticSerializationError, ValueError):
             return None
 
+    @property
+    def decodes(self) -> bool:
+        """Whether the texts are Unicode, so that a driver may decode them."""
+        return not self._codec.binary
+
     def read(self, text: bytes, key: str, position: object = None) -> T:
         """Return the item of a text.
 
@@ -114,20 +139,24 @@ class Items(Generic[T]):
         except (ValidationError, UnicodeDecodeError) as error:
             return self._read_loosely(text, error, key, position)
 
-    def read_many(self, texts: Sequence[bytes], key: str, position_of: Callable[[int], object] | None = None) -> list[T]:
+    def read_many(self, texts: Sequence[bytes | str], key: str, position_of: Callable[[int], object] | None = None) -> list[T]:
         """Return the items of many texts, in one call of Pydantic.
 
         Args:
+            texts: All as bytes, or all decoded.
             position_of: Tells the position of the text at a place among these; the text itself where it is left out.
 
         Raises:
             DecodeError: A text does not fit the annotation; the first one is told.
         """
         try:
-            return self._codec.read_many(texts)
+            if texts and type(texts[0]) is str:
+                return self._codec.read_decoded(cast("list[str]", texts))
+            return self._codec.read_many(cast("Sequence[bytes]", texts))
         except (ValidationError, UnicodeDecodeError):
-            position = (lambda place: _shown(texts[place])) if position_of is None else position_of
-            return [self.read(text, key, position(place)) for place, text in enumerate(texts)]
+            stored = list(map(as_bytes, texts))
+            position = (lambda place: _shown(stored[place])) if position_of is None else position_of
+            return [self.read(text, key, position(place)) for place, text in enumerate(stored)]
 
     def _read_loosely(self, text: bytes, error: Exception, key: str, position: object) -> T:
         """Read text that is not JSON where an item may be a `str`, as other programs write it."""
@@ -165,6 +194,13 @@ def items_of(annotation: Any) -> Items[Any]:
 
 def _place(position: object) -> tuple[int | str, ...]:
     return () if position is None else (position,) if isinstance(position, (int, str)) else (str(position),)
+
+
+def _require_unicode(words: Sequence[str]) -> None:
+    """Raise `UnicodeEncodeError` where half of a pair of surrogates stands in a word, which has no UTF-8 form."""
+    text = "".join(words)
+    if not text.isascii():
+        text.encode()
 
 
 def _invalid(error: ValidationError, key: str, position: object) -> ValidationError:

@@ -5,13 +5,15 @@ It knows values, and nothing of fields or indexes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from math import isfinite, isnan
 from typing import Any
 
-__all__ = ["EXACT_INTEGER", "SCORES", "exact_score", "nearest_score", "no_score", "ordinal"]
+from pydantic_core import to_json
+
+__all__ = ["EXACT_INTEGER", "SCORES", "exact_score", "nearest_score", "no_score", "ordinal", "plain_scores"]
 
 EXACT_INTEGER = 2**53
 """Up to here a double holds every integer, and a score of a sorted set is a double."""
@@ -66,6 +68,13 @@ def _time(value: Any) -> str:
 def _since_midnight(value: time) -> timedelta:
     span = timedelta(hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond)
     return span - (value.utcoffset() or timedelta())
+
+
+def plain_scores(numbers: Sequence[float]) -> list[str]:
+    """The scores of floats of which none is NaN, in one go."""
+    if not isfinite(sum(numbers)):
+        return list(map(float.__repr__, numbers))
+    return to_json(numbers)[1:-1].decode().split(",") if numbers else []
 
 
 def no_score(value: Any) -> str:

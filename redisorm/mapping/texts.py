@@ -55,7 +55,7 @@ def _spell_datetimes(values: Sequence[datetime]) -> list[str]:
 
 
 def _spell_integers(values: Sequence[int]) -> Iterable[str]:
-    return map(str, values)
+    return to_json(values)[1:-1].decode().split(",") if values else ()
 
 
 def _spell_floats(values: Sequence[float]) -> Iterable[str]:

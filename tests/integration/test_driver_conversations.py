@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from redisorm.commands import Batch, Clock, Collect, Command, Flow, Pause, Post, Supports, Watch, WatchLimit
 from redisorm.drivers.database import Database
 from redisorm.errors import BackendError, UnsupportedServerError, WrongTypeError
+from redisorm.mapping.encoder import as_bytes
 from tests.servers import Server
 
 Perform: TypeAlias = Callable[[Database, Flow[Any]], Any]
@@ -50,6 +52,21 @@ def test_replies_are_bytes_numbers_and_containers_of_them(db: Database, perform:
     replies = perform(db, send(("HSET", "h", "a", 1, "b", b"\xff"), ("HMGET", "h", "a", "b", "c"), ("SET", "s", "é"), ("GET", "s")))
     assert replies == [2, [b"1", b"\xff", None], b"OK", "é".encode()]
     assert perform(db, send(("HGETALL", "h"), ("ZADD", "z", 1, "m"), ("ZSCORE", "z", "m"))) == [{b"a": b"1", b"b": b"\xff"}, 1, 1.0]
+
+
+def test_words_may_come_decoded_where_a_batch_says_so(db: Database, perform: Perform) -> None:
+    def decoded(*commands: Command) -> Flow[Any]:
+        return (yield Batch(commands, resend=True, text=True))
+
+    perform(db, send(("RPUSH", "l", "a", "é"), ("RPUSH", "raw", b"\xff")))
+    for _ in range(2):
+        (reply,) = perform(db, decoded(("LRANGE", "l", 0, -1)))
+        assert [as_bytes(word) for word in reply] == [b"a", "é".encode()]
+        assert perform(db, send(("LRANGE", "l", 0, -1))) == [[b"a", "é".encode()]], "those of others stay as they are"
+        with suppress(UnicodeDecodeError):
+            assert perform(db, decoded(("LRANGE", "raw", 0, -1))) == [[b"\xff"]]
+        assert perform(db, send(("LRANGE", "raw", 0, -1))) == [[b"\xff"]]
+        assert db.client.lrange("raw", 0, -1) == [b"\xff"]
 
 
 def test_atomic_batch_answers_with_the_replies_of_its_commands(db: Database, perform: Perform) -> None:

@@ -427,7 +427,7 @@ def test_interrupt_in_the_middle_of_an_answer_leaves_a_healthy_pool(valkey: Serv
 def test_interrupt_among_replies_that_have_arrived_leaves_a_healthy_pool(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     take = arrived.take_arrived
 
-    def interrupted(parser: arrived.Parser, replies: list[Any], _: int) -> list[Any]:
+    def interrupted(parser: arrived.Parser, replies: list[Any], _: int, **__: bool) -> list[Any]:
         monkeypatch.undo()
         take(parser, replies, 3)
         raise KeyboardInterrupt

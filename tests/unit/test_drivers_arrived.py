@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redisorm.drivers import arrived
-from redisorm.drivers.arrived import KNOWN_MAJOR, Streams, is_quiet, parser_of, receive, streams_of, take_arrived
+from redisorm.drivers.arrived import KNOWN_MAJOR, Streams, is_quiet, keeps_bytes, parser_of, receive, streams_of, take_arrived
 
 
 @pytest.fixture(params=[_HiredisParser, _AsyncHiredisParser], ids=["blocking", "awaiting"])
@@ -50,6 +51,13 @@ def test_what_has_arrived_is_taken_as_bytes_up_to_a_count(connection: Any) -> No
     assert replies == [b"before", b"a", 2, None, [b"\xff", 3]]
     assert take_arrived(parser, replies, 9) == []
     assert replies[5:] == [b"OK"]
+
+
+def test_words_that_have_arrived_are_decoded_as_the_reader_is_told(connection: Any) -> None:
+    parser = fed(connection, b"*3\r\n$2\r\n\xc3\xa9\r\n:3\r\n$-1\r\n")
+    replies: list[Any] = []
+    assert take_arrived(parser, replies, 1, text=True) == []
+    assert replies == [["é", 3, None]]
 
 
 def test_reply_that_has_arrived_in_part_is_left(connection: Any) -> None:
@@ -231,6 +239,25 @@ def test_packet_may_be_sent_without_waiting_and_its_replies_come_along_with_othe
     run(main)
 
 
+def test_conversation_decodes_its_own_replies_alone() -> None:
+    async def main() -> None:
+        connection, reader = connected(Peer())
+        assert keeps_bytes(connection)
+        streams, replies = of(connection), list[Any]()
+        reader.feed_data(b"$2\r\n\xc3\xa9\r\n$1\r\na\r\n")
+        await streams.converse([b"PING\r\n"], replies, 1, text=True)
+        await streams.converse([], replies, 2)
+        assert replies == ["é", b"a"]
+        reader.feed_data(b"$1\r\n\xff\r\n$1\r\nb\r\n")
+        with pytest.raises(UnicodeDecodeError):
+            await streams.converse([b"PING\r\n"], replies, 3, text=True)
+        await streams.converse([], replies, 3)
+        assert replies == ["é", b"a", b"b"]
+        assert connection._parser._reader.gets() is NOT_ENOUGH_DATA
+
+    run(main)
+
+
 def test_what_is_pushed_into_a_conversation_is_handed_to_redis_py(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         connection, reader = connected(Peer())
@@ -295,6 +322,41 @@ def test_connection_is_quiet_while_nothing_has_come(line: tuple[Any, socket.sock
     assert is_quiet(connection)
     far.close()
     assert not is_quiet(connection)
+
+
+def test_reply_is_decoded_for_those_who_ask_for_it_alone(line: tuple[Any, socket.socket]) -> None:
+    connection, far = line
+    parser, replies = connection._parser, list[Any]()
+    far.sendall(b"*2\r\n$2\r\n\xc3\xa9\r\n:1\r\n$2\r\n\xc3\xa9\r\n")
+    receive(connection, replies, 1, text=True)
+    receive(connection, replies, 2)
+    assert replies == [["é", 1], "é".encode()]
+    assert keeps_bytes(connection)
+    connection.encoder.decode_responses = True
+    far.sendall(b"$2\r\n\xc3\xa9\r\n")
+    receive(connection, replies, 3, text=True)
+    assert replies.pop() == "é".encode(), "that of a client that decodes by itself is left as it is"
+    connection.encoder.decode_responses = False
+    far.sendall(b"$1\r\n\xff\r\n$1\r\na\r\n")
+    with pytest.raises(UnicodeDecodeError):
+        receive(connection, replies, 3, text=True)
+    assert parser._reader.gets() == b"a", "as redis-py itself would read"
+
+
+@pytest.mark.parametrize("patience_s", [0.2, None])
+def test_reply_may_be_waited_for_longer_than_usual(line: tuple[Any, socket.socket], patience_s: float | None) -> None:
+    connection, far = line
+    connection._parser._socket_timeout = 0.05
+    sender = threading.Timer(0.1, far.sendall, args=(b":1\r\n",))
+    sender.start()
+    replies: list[Any] = []
+    receive(connection, replies, 1, patience_s=patience_s)
+    sender.join()
+    assert replies == [1]
+    assert connection._sock.gettimeout() == 0.05
+    with pytest.raises(RedisTimeoutError):
+        receive(connection, replies, 2, patience_s=0.06)
+    assert connection._sock.gettimeout() == 0.05
 
 
 def test_connection_that_is_none_yet_or_not_one_of_the_system_is_looked_at_closer(line: tuple[Any, socket.socket]) -> None:

@@ -13,7 +13,7 @@ from redis.connection import DefaultParser
 from redisorm.commands import Batch, Command, ForEach, Watch
 from redisorm.drivers import exchange as make
 from redisorm.drivers import questions
-from redisorm.drivers.packing import packed
+from redisorm.drivers.packing import LONG, PIECE, Long, packed
 from redisorm.drivers.server import KnownServer
 from redisorm.errors import (
     BackendError,
@@ -29,6 +29,15 @@ COMMANDS: Sequence[Command] = (("HSET", "a", "x", 1), ("LPUSH", "b", b"\xff"))
 
 def batch(*, atomic: bool = False, resend: bool = False, commands: Sequence[Command] = COMMANDS) -> make.Exchange:
     return make.batch(Batch(commands, atomic=atomic, resend=resend), KnownServer())
+
+
+class Loud(str):
+    """A text that is printed as another one."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.upper()
 
 
 def refusal(line: str) -> Exception:
@@ -65,8 +74,29 @@ def test_long_command_goes_out_in_pieces_that_are_together_what_it_is_in_one() -
     assert b"".join(pieces) == b"".join(spelled)
     assert len(pieces) > 5
     assert list(long.packet()) == pieces, "it may have to be sent again"
-    assert len(list(batch(commands=[("RPUSH", "l", *words[:1000])]).packet())) == 1
+    assert len(list(batch(commands=[("RPUSH", "l", *words[:400])]).packet())) == 1
     assert [bytes(chunk) for chunk in long.chunks] == spelled
+
+
+@pytest.mark.parametrize("word", ["x" * 300, "", "é", b"\xff", 5, Loud("a")])
+def test_long_command_is_spelled_as_hiredis_spells_it(word: Any) -> None:
+    for count in (LONG, 2 * PIECE + 1, 3 * PIECE - 1):
+        command = ("RPUSH", "l", *map(str, range(count)), word)
+        (long,) = batch(commands=[command]).chunks
+        assert isinstance(long, Long)
+        assert bytes(long) == packed(command)
+        sizes = [piece.count(b"$") for piece in long]
+        assert sum(sizes) == len(command)
+        assert max(sizes) < 2 * PIECE
+        assert min(sizes) > PIECE // 2, "no piece is too short to be worth its way"
+
+
+def test_words_come_decoded_outside_transactions_alone() -> None:
+    wish = Batch(COMMANDS, text=True)
+    assert make.batch(wish, KnownServer()).text
+    wish.atomic = True
+    assert not make.batch(wish, KnownServer()).text
+    assert not batch().text
 
 
 def test_one_command_for_each_key_is_a_list_of_them() -> None:

@@ -246,9 +246,9 @@ def test_writes_in_a_session_are_sent_with_its_commit_and_given_the_deadline_of_
         ],
     )
     assert write == atomic(
-        ("SADD", "star:1:fans", 1, 2),
+        ("SADD", "star:1:fans", "1", "2"),
         ("INCRBY", "star:1:visits", 1),
-        ("RPUSH", "star:1:last", b'{"name":"Bob"}'),
+        ("RPUSH", "star:1:last", '{"name":"Bob"}'),
         ("LTRIM", "star:1:last", -2, -1),
         *(("PEXPIREAT", f"star:1:{name}", deadline) for name in ("fans", "visits", "last")),
     )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from redisorm.commands import Command, Flow, Reply
 
 from .queues import UNSAID
-from .typed import BATCH, TypedKey, Write, ask, chunks, done, guarded, pairs
+from .typed import SCAN, TypedKey, Write, ask, ask_items, chunks, columns, done, guarded
 
 __all__ = [
     "contains",
@@ -76,8 +76,8 @@ def get_many(key: TypedKey[T], fields: Iterable[object]) -> Flow[list[T | None]]
 
 def scan(key: TypedKey[T], cursor: int) -> Flow[tuple[int, list[tuple[Any, T]]]]:
     """HSCAN: the next pairs of an iteration, and where it goes on; 0 is the end."""
-    ((following, reply),) = yield from ask(("HSCAN", key.name, cursor, "COUNT", BATCH))
-    return int(following), _read(key, pairs(reply))
+    following, reply = yield from ask_items(key, ("HSCAN", key.name, cursor, "COUNT", SCAN))
+    return int(following), _read(key, reply)
 
 
 def items(key: TypedKey[T]) -> Flow[dict[Any, T]]:
@@ -91,9 +91,10 @@ def items(key: TypedKey[T]) -> Flow[dict[Any, T]]:
             return found
 
 
-def _read(key: TypedKey[T], texts: Sequence[tuple[bytes, bytes]]) -> list[tuple[Any, T]]:
-    fields = key.fields.read_many([field for field, _ in texts], key.name)
-    values = key.items.read_many([value for _, value in texts], key.name, fields.__getitem__)
+def _read(key: TypedKey[T], reply: Reply) -> list[tuple[Any, T]]:
+    names, texts = columns(reply)
+    fields = key.fields.read_many(names, key.name)
+    values = key.items.read_many(texts, key.name, fields.__getitem__)
     return list(zip(fields, values, strict=True))
 
 
@@ -110,7 +111,7 @@ def update(key: TypedKey[Any], values: Any, named: Mapping[str, Any]) -> Write[N
     entries = dict(values, **named)
     words: list[Any] = [None] * (2 * len(entries))
     words[::2] = key.fields.spell_many(entries, key.name)
-    words[1::2] = key.items.spell_many(entries.values(), key.name, list(map(str, entries)))
+    words[1::2] = key.items.spell_many(entries.values(), key.name, map(str, entries))
     return Write(chunks("HSET", key.name, words), done)
 
 
@@ -156,11 +157,11 @@ def pop_item(key: TypedKey[T]) -> Flow[tuple[Any, T]]:
     """HRANDFIELD and HDEL under WATCH: any pair; `KeyError` where there is none."""
 
     def plan(replies: list[Reply]) -> Write[tuple[Any, T]]:
-        found = pairs(replies[0] or ())
-        if not found:
+        if not replies[0]:
             raise KeyError(f"popitem from the empty dict {key.name}")
-        (pair,) = _read(key, found)
-        return Write([("HDEL", key.name, found[0][0])], lambda _: pair, renews=False)
+        (pair,) = _read(key, replies[0])
+        (name,), _ = columns(replies[0])
+        return Write([("HDEL", key.name, name)], lambda _: pair, renews=False)
 
     return (yield from guarded([key], [("HRANDFIELD", key.name, 1, "WITHVALUES")], plan))
 

@@ -13,7 +13,7 @@ from redisorm.commands import Batch, Flow, Reply
 from redisorm.errors import BackendError
 
 from .editing import MOST, out_of_range, overwritten, place_of, region_of, span_of, trimmed, with_items, without
-from .typed import BATCH, TypedKey, Write, apply, ask, chunks, done, first, guarded
+from .typed import BATCH, TypedKey, Write, apply, ask, ask_items, chunks, done, first, guarded
 
 __all__ = [
     "Side",
@@ -73,7 +73,7 @@ def items(key: TypedKey[T], wanted: slice) -> Flow[list[T]]:
     region = region_of(wanted, step)
     if region is None:
         return []
-    (texts,) = yield from ask(("LRANGE", key.name, *region))
+    texts = yield from ask_items(key, ("LRANGE", key.name, *region))
     low, high = region
     first_place = low if low >= 0 else high + 1 - len(texts)  # counted from the end where the slice was
     found = key.items.read_many(texts, key.name, lambda place: first_place + place)

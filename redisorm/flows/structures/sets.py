@@ -5,15 +5,17 @@ Members are what their texts are: two values with one text are one member.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import Any, Literal, TypeVar
 
 from redisorm.commands import Batch, Command, Flow, Reply, Supports
 from redisorm.mapping.codec import Text
 from redisorm.mapping.encoder import as_bytes
 
-from .typed import BATCH, TypedKey, Write, apply, ask, chunks, done, guarded, kept, typed
+from .typed import SCAN, TypedKey, Write, apply, ask, ask_items, chunks, done, guarded, kept, typed
 
 __all__ = [
     "Combination",
@@ -53,8 +55,7 @@ def _spell(key: TypedKey[T], value: T) -> Text:
 
 def _spell_many(key: TypedKey[T], values: Iterable[T]) -> list[Text]:
     found = list(values)
-    for value in found:
-        hash(value)
+    deque(map(hash, found), 0)
     return key.items.spell_many(found, key.name)
 
 
@@ -94,19 +95,18 @@ def which(key: TypedKey[Any], values: Iterable[object]) -> Flow[list[bool]]:
 
 def scan(key: TypedKey[T], cursor: int) -> Flow[tuple[int, list[T]]]:
     """SSCAN: the next members of an iteration, and where it goes on; 0 is the end."""
-    ((following, texts),) = yield from ask(("SSCAN", key.name, cursor, "COUNT", BATCH))
+    following, texts = yield from ask_items(key, ("SSCAN", key.name, cursor, "COUNT", SCAN))
     return int(following), key.items.read_many(texts, key.name)
 
 
 def members(key: TypedKey[T]) -> Flow[set[T]]:
     """SSCAN to the end: all members."""
-    found: set[T] = set()
-    cursor = 0
-    while True:
+    cursor, batch = yield from scan(key, 0)
+    found = set(batch)
+    while cursor:
         cursor, batch = yield from scan(key, cursor)
         found.update(batch)
-        if not cursor:
-            return found
+    return found
 
 
 def sample(key: TypedKey[T], count: int) -> Flow[list[T]]:
@@ -127,7 +127,7 @@ def add(key: TypedKey[T], value: T) -> Write[bool]:
 
 def update(key: TypedKey[T], *groups: Iterable[T]) -> Write[int]:
     """SADD of many; how many are new."""
-    texts = [text for values in groups for text in _spell_many(key, values)]
+    texts = _spell_many(key, groups[0] if len(groups) == 1 else chain.from_iterable(groups))
     return Write(chunks("SADD", key.name, texts), _sum)
 
 

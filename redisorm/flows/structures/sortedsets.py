@@ -12,9 +12,10 @@ from typing import Any, Literal, TypeVar
 
 from redisorm.commands import Batch, Command, Flow, Reply
 from redisorm.errors import ConcurrentUpdateError
+from redisorm.mapping.scores import plain_scores
 
 from .queues import UNSAID, Wait, seconds_to_wait, waiting
-from .typed import BATCH, TypedKey, Write, ask, chunks, kept, pairs
+from .typed import BATCH, TypedKey, Write, ask, ask_items, chunks, columns, kept, pairs
 
 __all__ = [
     "Only",
@@ -58,6 +59,11 @@ def _spelled(member: object, value: float) -> str:
     return repr(number)
 
 
+def _spelled_many(numbers: Mapping[Any, float]) -> Iterable[str]:
+    values = list(map(float, numbers.values()))
+    return map(_spelled, numbers, values) if isnan(sum(values)) else plain_scores(values)
+
+
 def _bound(value: float, name: str) -> str:
     if isnan(value):
         raise ValueError(f"{name} is NaN, which is neither below nor above any score")
@@ -65,9 +71,8 @@ def _bound(value: float, name: str) -> str:
 
 
 def _read(key: TypedKey[T], reply: Reply) -> list[tuple[T, float]]:
-    found = pairs(reply)
-    members = key.items.read_many([text for text, _ in found], key.name)
-    return [(member, float(number)) for member, (_, number) in zip(members, found, strict=True)]
+    texts, numbers = columns(reply)
+    return list(zip(key.items.read_many(texts, key.name), map(float, numbers), strict=True))
 
 
 # ---- reading ------------------------------------------------------------------------------------------------------------
@@ -117,7 +122,7 @@ def ranked(key: TypedKey[T], start: int | None, stop: int | None, *, ascending: 
     if stop == 0:
         return []
     low, high = 0 if start is None else start, -1 if stop is None else stop - 1
-    (reply,) = yield from ask(("ZRANGE", key.name, low, high, *(() if ascending else ("REV",)), "WITHSCORES"))
+    reply = yield from ask_items(key, ("ZRANGE", key.name, low, high, *(() if ascending else ("REV",)), "WITHSCORES"))
     return _read(key, reply)
 
 
@@ -143,7 +148,7 @@ def between(key: TypedKey[T], low: float, high: float, offset: int, limit: int |
     """ZRANGE BYSCORE: the pairs from one score to another, both included, ascending."""
     words = (_bound(low, "low"), _bound(high, "high"), "BYSCORE")
     page = () if limit is None and not offset else ("LIMIT", offset, -1 if limit is None else limit)
-    (reply,) = yield from ask(("ZRANGE", key.name, *words, *page, "WITHSCORES"))
+    reply = yield from ask_items(key, ("ZRANGE", key.name, *words, *page, "WITHSCORES"))
     return _read(key, reply)
 
 
@@ -200,7 +205,7 @@ def update(key: TypedKey[Any], scored: Any, named: Mapping[str, float]) -> Write
     """ZADD of many: those of a mapping or of pairs, and those given by name."""
     numbers: dict[Any, float] = dict(scored, **named)
     words: list[Any] = [None] * (2 * len(numbers))
-    words[::2] = map(_spelled, numbers, numbers.values())
+    words[::2] = _spelled_many(numbers)
     words[1::2] = key.items.spell_many(numbers, key.name)
     return Write(chunks("ZADD", key.name, words), lambda _: None)
 

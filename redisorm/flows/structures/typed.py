@@ -7,7 +7,7 @@ step, and only after its type is known: a stranger's key must not be given a dea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -24,13 +24,16 @@ from .steps import RowGoneError, run_steps
 __all__ = [
     "BATCH",
     "CHUNK",
+    "SCAN",
     "Life",
     "RedisType",
     "TypedKey",
     "Write",
     "apply",
     "ask",
+    "ask_items",
     "chunks",
+    "columns",
     "delete",
     "done",
     "exists",
@@ -50,6 +53,8 @@ R = TypeVar("R")
 
 BATCH = 1000
 """Items of one step of an iteration."""
+SCAN = 1100
+"""Items of one step of a scan, about: a batch and some more, since only a step that finds fewer is surely the last."""
 CHUNK = 3000
 """Arguments of one command at most: scripts cannot unpack more than about 8,000."""
 ATTEMPTS = 64
@@ -128,6 +133,16 @@ def ask(*commands: Command) -> Flow[list[Reply]]:
     return replies
 
 
+def ask_items(key: TypedKey[Any], command: Command) -> Flow[Reply]:
+    """Read many items, in one round trip that may be repeated. Where they are Unicode the driver may decode them."""
+    if key.items.decodes and key.fields.decodes:
+        with suppress(UnicodeDecodeError):  # as bytes, then, so that the item can be told
+            (reply,) = yield Batch([command], resend=True, text=True)
+            return reply
+    (reply,) = yield Batch([command], resend=True)
+    return reply
+
+
 def once(command: Command) -> Flow[list[Reply]]:
     """Send one command that must not be sent twice."""
     replies: list[Reply] = yield Batch([command])
@@ -136,16 +151,24 @@ def once(command: Command) -> Flow[list[Reply]]:
 
 def chunks(name: str, key: str, words: Sequence[Any], size: int = CHUNK) -> list[Command]:
     """One command for each so many words."""
+    if 0 < len(words) <= size:
+        return [(name, key, *words)]
     return [(name, key, *words[start : start + size]) for start in range(0, len(words), size)]
 
 
-def pairs(reply: Reply) -> list[tuple[bytes, Any]]:
-    """Members and scores, or fields and values, in one shape, whichever protocol brought them."""
+def columns(reply: Reply) -> tuple[list[Any], list[Any]]:
+    """Members and scores, or fields and values, in two lists, whichever protocol brought them."""
     if isinstance(reply, dict):
-        return list(reply.items())
-    if reply and not isinstance(reply[0], (list, tuple)):
-        return list(zip(reply[::2], reply[1::2], strict=True))
-    return [(member, score) for member, score in reply]
+        return list(reply), list(reply.values())
+    if reply and isinstance(reply[0], (list, tuple)):
+        members, scores = zip(*reply, strict=True)
+        return list(members), list(scores)
+    return reply[::2], reply[1::2]
+
+
+def pairs(reply: Reply) -> list[tuple[bytes, Any]]:
+    """The same in pairs."""
+    return list(zip(*columns(reply), strict=True))
 
 
 @contextmanager
