@@ -8,27 +8,78 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["Reckoning", "misfits", "place_score"]
+__all__ = ["Held", "Reckoning", "everything", "misfits", "place_score"]
 
 Reckoning = Callable[[str, dict[str, str], Callable[[str], Any]], tuple[dict[str, tuple[str, float | None]], list[str]]]
 """From primary key, hash and a reader of companions to the entries (key after `prefix::` → member, score or `None` for the
 deadline) and the unique values of a row."""
 
 
+class Held(NamedTuple):
+    """What lies at a key.
+
+    Attributes:
+        kind: Its type, as TYPE tells it.
+        deadline_ms: As PEXPIRETIME tells it; -1 without one.
+        content: A text, a dict, a list, a set, or a list of pairs of member and score.
+    """
+
+    kind: bytes
+    deadline_ms: int
+    content: Any
+
+
+_PLACES = b"::place"
+_READS: dict[bytes, Callable[[Any, bytes], object]] = {
+    b"hash": lambda pipe, key: pipe.hgetall(key),
+    b"string": lambda pipe, key: pipe.get(key),
+    b"set": lambda pipe, key: pipe.smembers(key),
+    b"list": lambda pipe, key: pipe.lrange(key, 0, -1),
+}
+
+
+def everything(client: Any, *, places: bool = True) -> dict[bytes, Held]:
+    """Read a whole store, in the order of its keys.
+
+    Args:
+        places: Whether to read the scores of positions, which are no numbers in fakeredis; otherwise they are `None`.
+    """
+    keys = sorted({*client.scan_iter(count=1000)})
+    with client.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.type(key)
+            pipe.execute_command("PEXPIRETIME", key)
+        told = pipe.execute()
+        kinds = {key: (kind, deadline) for key, kind, deadline in zip(keys, told[::2], told[1::2], strict=True) if kind != b"none"}
+        for key, (kind, _) in kinds.items():
+            if kind == b"zset":
+                pipe.zrange(key, 0, -1, withscores=places or not key.endswith(_PLACES))
+            else:
+                _READS[kind](pipe, key)
+        contents = pipe.execute()
+    return {
+        key: Held(kind, deadline, _pairs(content) if kind == b"zset" else content)
+        for (key, (kind, deadline)), content in zip(kinds.items(), contents, strict=True)
+    }
+
+
+def _pairs(content: Any) -> list[tuple[bytes, float | None]]:
+    return [(one, None) if isinstance(one, bytes) else (one[0], one[1]) for one in content]
+
+
 def misfits(client: Any, prefix: str, reckon: Reckoning) -> list[str]:
     """Tell everything in the store of a class that should not be so; an empty list is good."""
-    keys = {key.decode(): kind for key, kind in _types(client).items() if key.decode().startswith(f"{prefix}:")}
-    rows = {key[len(prefix) + 1 :]: key for key, kind in keys.items() if kind == b"hash" and "::" not in key}
+    keys = {key.decode(): held for key, held in everything(client, places=False).items() if key.decode().startswith(f"{prefix}:")}
+    rows = {key[len(prefix) + 1 :]: key for key, held in keys.items() if held.kind == b"hash" and "::" not in key}
     wanted: dict[str, dict[str, float | None]] = {f"{prefix}::all": {}}
     strings: dict[str, str] = {}
     memos: dict[str, dict[str, str]] = {}
     for pk, key in rows.items():
-        texts = {name.decode(): text.decode() for name, text in client.hgetall(key).items()}
-        deadline = client.execute_command("PEXPIRETIME", key)
+        deadline = keys[key].deadline_ms
         score = float("inf") if deadline < 0 else float(deadline)
-        entries, claims = reckon(pk, texts, partial(_companion, client, key))
+        entries, claims = reckon(pk, _texts(keys[key]), partial(_companion, keys, key))
         wanted[f"{prefix}::all"][pk] = score
         for name, (member, place) in entries.items():
             wanted.setdefault(f"{prefix}::{name}", {})[member] = score if place is None else place
@@ -40,33 +91,29 @@ def misfits(client: Any, prefix: str, reckon: Reckoning) -> list[str]:
                 **{f"unique:{claim}": "" for claim in claims},
             }
         for name in ("tags", "jobs"):
-            found = client.execute_command("PEXPIRETIME", f"{key}:{name}")
-            if found not in (-2, deadline):
+            companion = keys.get(f"{key}:{name}")
+            if companion is not None and companion.deadline_ms != deadline:
                 wanted.setdefault("deadlines of companions", {})[f"{key}:{name}"] = deadline
     wanted = {key: members for key, members in wanted.items() if members}
-    found = {key: _scores(client, key) for key, kind in keys.items() if kind == b"zset" and "::" in key}
+    found = {key: _scores(client, key, held) for key, held in keys.items() if held.kind == b"zset" and "::" in key}
     told = [
         f"{key}: {_difference(wanted.get(key, {}), found.get(key, {}))}"
         for key in sorted({*wanted, *found})
         if not _same(wanted.get(key), found.get(key))
     ]
-    told += _compare("unique", strings, {key: (client.get(key) or b"").decode() for key in keys if "::unique:" in key})
-    found_memos = {key: {a.decode(): b.decode() for a, b in client.hgetall(key).items()} for key in keys if key.endswith("::memo")}
-    return told + _compare("memo", memos, found_memos)
+    told += _compare("unique", strings, {key: (held.content or b"").decode() for key, held in keys.items() if "::unique:" in key})
+    return told + _compare("memo", memos, {key: _texts(held) for key, held in keys.items() if key.endswith("::memo")})
 
 
-def _types(client: Any) -> dict[bytes, bytes]:
-    return {key: client.type(key) for key in client.scan_iter(count=1000)}
+def _texts(held: Held) -> dict[str, str]:
+    return {name.decode(): text.decode() for name, text in held.content.items()}
 
 
-def _companion(client: Any, row: str, name: str) -> list[str]:
-    key = f"{row}:{name}"
-    kind = client.type(key)
-    if kind == b"list":
-        return [text.decode() for text in client.lrange(key, 0, -1)]
-    if kind == b"zset":
-        return [text.decode() for text in client.zrange(key, 0, -1)]
-    return [text.decode() for text in client.smembers(key)] if kind == b"set" else []
+def _companion(keys: Mapping[str, Held], row: str, name: str) -> list[str]:
+    held = keys.get(f"{row}:{name}")
+    if held is None or held.kind not in (b"list", b"set", b"zset"):
+        return []
+    return [member.decode() for member in ([member for member, _ in held.content] if held.kind == b"zset" else held.content)]
 
 
 def place_score(lon: float, lat: float) -> float:
@@ -74,12 +121,11 @@ def place_score(lon: float, lat: float) -> float:
     return round(lon, 3) * 1_000_000 + round(lat, 3)
 
 
-def _scores(client: Any, key: str) -> dict[str, float]:
-    if key.endswith("::place"):
-        members = client.zrange(key, 0, -1)
+def _scores(client: Any, key: str, held: Held) -> dict[str, float]:
+    if key.encode().endswith(_PLACES):
+        members = [member for member, _ in held.content]
         return {member.decode(): place_score(*place) for member, place in zip(members, client.geopos(key, *members), strict=True)}
-    pairs: Any = client.zrange(key, 0, -1, withscores=True)
-    return {member.decode(): float(score) for member, score in pairs}
+    return {member.decode(): float(score) for member, score in held.content}
 
 
 def _same(wanted: Mapping[str, float | None] | None, found: Mapping[str, float] | None) -> bool:

@@ -9,7 +9,7 @@ import redis
 
 from redisorm import Database, Field, RedisModel, Session, SortedSet
 from tests.faults.colours import Colour
-from tests.reckoning import misfits
+from tests.reckoning import everything, misfits
 
 __all__ = ["Entry", "Item", "Scene", "stored"]
 
@@ -46,20 +46,8 @@ def reckon(pk: str, texts: dict[str, str], companion: Callable[[str], Any]) -> t
 
 def stored(port: int) -> dict[str, Any]:
     """Everything a server holds: content and deadline of each key."""
-    store: Any
     with redis.Redis(port=port) as store:
-        return {key.decode(): (_content(store, key), store.execute_command("PEXPIRETIME", key)) for key in sorted(store.keys("*"))}
-
-
-def _content(store: Any, key: bytes) -> Any:
-    read: dict[bytes, Callable[[], Any]] = {
-        b"string": lambda: store.get(key),
-        b"hash": lambda: store.hgetall(key),
-        b"list": lambda: store.lrange(key, 0, -1),
-        b"set": lambda: store.smembers(key),
-        b"zset": lambda: store.zrange(key, 0, -1, withscores=True),
-    }
-    return read[store.type(key)]()
+        return {key.decode(): (held.content, held.deadline_ms) for key, held in everything(store).items()}
 
 
 class Scene:

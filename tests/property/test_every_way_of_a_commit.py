@@ -22,6 +22,7 @@ from redisorm.flows import committing
 from redisorm.flows.conditional import sets_alone, write_conditionally
 from redisorm.flows.lonerow import lone_row, watch_row, write_row
 from tests.faults.users import EVERY_USER, allow_all, as_user
+from tests.reckoning import Held, everything
 from tests.servers import Server
 
 HISTORIES = int(os.environ.get("REDISORM_HISTORIES", "3"))
@@ -161,19 +162,13 @@ class Ways:
 
 def content(store: redis.Redis) -> dict[bytes, Any]:
     """Everything in a database. Deadlines are not the same in any two of them."""
-    client: Any = store
 
-    def scores(key: bytes) -> list[tuple[bytes, float]]:
-        return [(member, LATER if LATER < score < float("inf") else score) for member, score in client.zrange(key, 0, -1, withscores=True)]
+    def told(held: Held) -> Any:
+        if held.kind != b"zset":
+            return held.content
+        return [(member, LATER if LATER < score < float("inf") else score) for member, score in held.content]
 
-    readers: dict[bytes, Callable[[bytes], Any]] = {
-        b"hash": client.hgetall,
-        b"zset": scores,
-        b"string": client.get,
-        b"set": client.smembers,
-        b"list": lambda key: client.lrange(key, 0, -1),
-    }
-    return {key: (client.pttl(key) >= 0, readers[client.type(key)](key)) for key in sorted(client.keys())}
+    return {key: (held.deadline_ms >= 0, told(held)) for key, held in everything(store).items()}
 
 
 def step(seed: str, model: type[RedisModel], database: Database) -> str:
