@@ -26,7 +26,7 @@ import redis
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.soak_reckoning import Reckoning
-from bench.soak_work import MODELS, Journal, Token, seed
+from bench.soak_work import MODELS, OVER, Journal, Token, seed
 from redisorm import Database
 from tests.faults.proxy import Fault, Kind, Proxy
 from tests.servers import KINDS, Server
@@ -71,8 +71,9 @@ class Chaos:
             (0.02, self._kill_worker),
             (0.02, self._kill_server),
         ]
+        first = self._chance.sample(ways, len(ways))  # each once, however short the soak
         while not self._stopping.wait(self._chance.uniform(0.02, 0.3)):
-            (_, way), *_ = self._chance.choices(ways, weights=[weight for weight, _ in ways])
+            _, way = first.pop() if first else self._chance.choices(ways, weights=[weight for weight, _ in ways])[0]
             way()
 
     def _break_an_answer(self) -> None:
@@ -115,15 +116,16 @@ class Chaos:
 class Crowd:
     """The working processes; one that was killed is followed by another."""
 
-    def __init__(self, url: str, directory: Path, number: int, until: float) -> None:
+    def __init__(self, url: str, directory: Path, number: int) -> None:
+        self._directory = directory
         self._words = [sys.executable, str(Path(__file__).with_name("soak_work.py")), url, str(directory)]
-        self._rest = [str(number), str(until)]
+        self._number = str(number)
         self._made = 0
         self._working: list[subprocess.Popen[bytes]] = []
 
     def start_one(self) -> None:
         self._made += 1
-        self._working.append(subprocess.Popen([*self._words, f"w{self._made}", *self._rest]))
+        self._working.append(subprocess.Popen([*self._words, f"w{self._made}", self._number]))
 
     def kill_one(self, chance: random.Random) -> None:
         """Kill a process in the middle of whatever it does, and start another."""
@@ -132,8 +134,14 @@ class Crowd:
         victim.wait()
         self.start_one()
 
-    def wait(self) -> list[int]:
-        """Wait for all to end; their exit codes."""
+    def wait_until_at_work(self) -> None:
+        """Wait until each has begun, or has ended with an error already."""
+        while len(Journal.names(self._directory)) < self._made and all(process.poll() is None for process in self._working):
+            time.sleep(0.05)
+
+    def end(self) -> list[int]:
+        """Let all come to their end and wait for it; their exit codes."""
+        (self._directory / OVER).touch()
         return [process.wait() for process in self._working]
 
 
@@ -148,15 +156,15 @@ def soak(options: argparse.Namespace, server: Server, relay: Proxy, directory: P
     with Database(server.url) as db:
         seed(db)
     chance = random.Random(options.seed)
-    until = time.time() + options.minutes * 60
-    crowd = Crowd(relay.url.replace("redis://", "redis://worker:secret@"), directory, options.seed, until)
+    crowd = Crowd(relay.url.replace("redis://", "redis://worker:secret@"), directory, options.seed)
     for _ in range(options.processes):
         crowd.start_one()
+    crowd.wait_until_at_work()
     chaos = Chaos(server, relay, crowd, options.user, chance)
     chaos.start()
-    time.sleep(max(0.0, until - time.time()))
+    time.sleep(options.minutes * 60)
     chaos.stop()
-    codes = crowd.wait()
+    codes = crowd.end()
     violations = [f"a worker ended with {code}" for code in codes if code]
     violations += reckon(server, directory, chaos)
     for violation in violations[:50]:

@@ -23,13 +23,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from redisorm import CommitUnknownError, Database, Event, Field, RedisModel, RedisormError, Session, SortedSet, UniqueViolationError
 
-__all__ = ["ACCOUNTS", "EMAILS", "FUNDS", "MODELS", "Account", "Journal", "Meter", "seed"]
+__all__ = ["ACCOUNTS", "EMAILS", "FUNDS", "MODELS", "OVER", "Account", "Journal", "Meter", "seed"]
 
 ACCOUNTS = 6
 FUNDS = 10_000
 METERS = 3
 EMAILS = 12
 THREADS = 2
+OVER = "over"
+"""The file that says that it is over."""
 
 
 class Account(RedisModel, prefix="account", versioned=True):
@@ -95,6 +97,11 @@ class Journal:
     def note(self, **line: Any) -> None:
         """Append a line in one step."""
         os.write(self._file, json.dumps(line).encode() + b"\n")
+
+    @staticmethod
+    def names(directory: Path) -> set[str]:
+        """The workers that have a journal in a directory."""
+        return {path.name.partition(".")[0] for path in directory.glob("*.journal")}
 
     @staticmethod
     def read(directory: Path) -> Iterator[dict[str, Any]]:
@@ -215,8 +222,9 @@ class Deeds:
                 self._journal.note(deed=name, violation=f"a token was torn: {token!r}")
 
 
-def main(url: str, directory: str, name: str, number: str, until: str) -> None:
-    """Work until a time given in seconds since 1970."""
+def main(url: str, directory: str, name: str, number: str) -> None:
+    """Work until somebody says in the directory that it is over."""
+    over = Path(directory) / OVER
     retry = Retry(ExponentialWithJitterBackoff(base=0.01, cap=0.2), 3)
     with Database(url, timeout=1, pool_timeout=5, max_connections=THREADS, retry=retry) as db:
 
@@ -224,7 +232,7 @@ def main(url: str, directory: str, name: str, number: str, until: str) -> None:
             whole = f"{name}.{thread}"
             journal = Journal(Path(directory) / f"{whole}.journal")
             deeds = Deeds(db, journal, whole, random.Random(f"{number}.{whole}"))
-            while time.time() < float(until):
+            while not over.exists():
                 deeds.one()
 
         threads = [threading.Thread(target=work, args=(thread,)) for thread in range(THREADS)]
