@@ -6,6 +6,7 @@ The texts are those of a model's companions (`codec.element_codec`). Nothing her
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Generic, TypeVar, cast, get_origin
@@ -20,6 +21,7 @@ from .codec import Codec, Text, element_codec
 from .encoder import as_bytes
 from .fields import unalias
 from .flat import Flat
+from .texts import SPELLINGS
 
 __all__ = ["Items", "items_of"]
 
@@ -28,6 +30,7 @@ T = TypeVar("T")
 FEW = 5
 """Objects up to so many are checked one by one in less time than it takes to look at their columns."""
 _TEXT = {str}
+_HASHED = frozenset(SPELLINGS)
 _SETS = frozenset((set, frozenset))
 
 
@@ -82,21 +85,30 @@ class Items(Generic[T]):
             return text
         return to_json(sorted(from_json(as_bytes(text)), key=to_json))  # equal sets are one text, in whatever order they are walked
 
-    def spell_many(self, values: Iterable[object], key: str, positions: Iterable[object] | None = None) -> list[Text]:
+    def spell_many(
+        self, values: Iterable[object], key: str, positions: Iterable[object] | None = None, *, hashed: bool = False
+    ) -> list[Text]:
         """Return the texts of items in order, checked in one call of Pydantic.
 
         Args:
             positions: What is told of an item that does not fit; its place among the values where that is left out.
+            hashed: Whether each must have a hash.
+
+        Raises:
+            ValidationError: An item does not fit the annotation, or cannot be stored.
+            TypeError: An item has no hash.
         """
         values = list(values)
         try:
-            return self._texts(values)
+            return self._texts(values, hashed=hashed)
         except (ValidationError, PydanticSerializationError, ValueError):
             place = range(len(values)) if positions is None else positions
             return [self.spell(value, key, at) for value, at in zip(values, place, strict=True)]
 
-    def _texts(self, values: list[Any]) -> list[Text]:
+    def _texts(self, values: list[Any], *, hashed: bool) -> list[Text]:
         kinds, codec = set(map(type, values)), self._codec
+        if hashed and not kinds <= _HASHED:
+            deque(map(hash, values), 0)
         if kinds <= self._exact:
             if kinds == _TEXT and codec.encode is None:
                 _require_unicode(values)

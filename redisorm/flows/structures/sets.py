@@ -5,7 +5,6 @@ Members are what their texts are: two values with one text are one member.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
@@ -51,12 +50,6 @@ Combination = Literal["SINTER", "SUNION", "SDIFF"]
 def _spell(key: TypedKey[T], value: T) -> Text:
     hash(value)  # a set has no other members, and could not be read back
     return key.items.spell(value, key.name)
-
-
-def _spell_many(key: TypedKey[T], values: Iterable[T]) -> list[Text]:
-    found = list(values)
-    deque(map(hash, found), 0)
-    return key.items.spell_many(found, key.name)
 
 
 def _sought(key: TypedKey[Any], value: object) -> bytes | None:
@@ -127,7 +120,7 @@ def add(key: TypedKey[T], value: T) -> Write[bool]:
 
 def update(key: TypedKey[T], *groups: Iterable[T]) -> Write[int]:
     """SADD of many; how many are new."""
-    texts = _spell_many(key, groups[0] if len(groups) == 1 else chain.from_iterable(groups))
+    texts = key.items.spell_many(groups[0] if len(groups) == 1 else chain.from_iterable(groups), key.name, hashed=True)
     return Write(chunks("SADD", key.name, texts), _sum)
 
 
@@ -250,7 +243,7 @@ def keep(key: TypedKey[Any], groups: Sequence[Iterable[object]]) -> Flow[None]:
 
 def symmetric_update(key: TypedKey[T], peer: TypedKey[Any] | None, plain: Iterable[T]) -> Flow[None]:
     """Remove the members that are in both and add those that are only in the other: SREM and SADD under WATCH."""
-    texts: list[Text] = [] if peer is not None else list(dict.fromkeys(as_bytes(text) for text in _spell_many(key, plain)))
+    texts: list[Text] = [] if peer is not None else list(dict.fromkeys(map(as_bytes, key.items.spell_many(plain, key.name, hashed=True))))
 
     def plan(replies: list[Reply]) -> Write[None]:
         if peer is not None:
