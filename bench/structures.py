@@ -116,9 +116,16 @@ def jobs(awaited: bool) -> list[Job]:
         bulk("read 1,000 texts", lambda c, n: c.lrange("names", 0, 999), lambda h, n: h.names.items(0, 1000)),
         bulk("add 1,000 to a set", lambda c, n: c.sadd("tags", *NAMES), lambda h, n: h.tags.update(NAMES)),
         bulk("read 1,000 of a set", lambda c, n: c.smembers("tags"), lambda h, n: h.tags.items()),
+        bulk("look for 1,000", lambda c, n: c.smismember("tags", NAMES), lambda h, n: h.tags.contains_many(NAMES)),
         bulk("set 1,000 scores", lambda c, n: c.zadd("board", SCORES), lambda h, n: h.board.update(SCORES)),
         bulk("top 1,000", lambda c, n: c.zrange("board", 0, 999, desc=True, withscores=True), lambda h, n: h.board.top(1000)),
+        bulk("get 1,000 scores", lambda c, n: c.zmscore("board", NAMES), lambda h, n: h.board.get_many(NAMES)),
         bulk("set 1,000 entries", lambda c, n: c.hset("settings", mapping=ENTRIES), lambda h, n: h.settings.update(ENTRIES)),
+        bulk(
+            "get 1,000 entries",
+            decoded(lambda c, n: c.hmget("settings", NAMES), lambda told: list(map(int, told))),
+            lambda h, n: h.settings.get_many(NAMES),
+        ),
         bulk(
             "read 1,000 entries",
             decoded(lambda c, n: c.hgetall("settings"), lambda told: {name: int(text) for name, text in told.items()}),

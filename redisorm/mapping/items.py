@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated, Any, Generic, TypeVar, cast, get_origin
 
@@ -23,7 +25,7 @@ from .fields import unalias
 from .flat import Flat
 from .texts import SPELLINGS
 
-__all__ = ["Items", "items_of"]
+__all__ = ["Items", "as_member", "items_of"]
 
 T = TypeVar("T")
 
@@ -135,6 +137,24 @@ class Items(Generic[T]):
         except (ValidationError, PydanticSerializationError, ValueError):
             return None
 
+    def sought_many(self, values: Iterable[object], *, hashed: bool = False) -> list[Text | None]:
+        """Do the same for many values.
+
+        Args:
+            hashed: Whether they are looked for in a set, where each must have a hash, and a set stands for a frozen one.
+
+        Raises:
+            TypeError: A value has no hash.
+        """
+        values = list(values)
+        kinds = set(map(type, values))
+        if kinds <= _HASHED and kinds <= self._exact:
+            with suppress(ValueError):  # one that cannot be stored is looked for as the others are
+                return list(self._texts(values, hashed=False))
+        if hashed and not kinds <= _HASHED:
+            values = list(map(as_member, values))
+        return list(map(self.sought, values))
+
     @property
     def decodes(self) -> bool:
         """Whether the texts are Unicode, so that a driver may decode them."""
@@ -206,6 +226,13 @@ def items_of(annotation: Any) -> Items[Any]:
 
 def _place(position: object) -> tuple[int | str, ...]:
     return () if position is None else (position,) if isinstance(position, (int, str)) else (str(position),)
+
+
+def as_member(value: object) -> object:
+    """What Python looks for among the members of a set; `TypeError` where it has no hash."""
+    member = frozenset(value) if isinstance(value, AbstractSet) and type(value).__hash__ is None else value
+    hash(member)
+    return member
 
 
 def _require_unicode(words: Sequence[str]) -> None:

@@ -78,7 +78,7 @@ def test_other_refusals_of_the_script_are_told() -> None:
 def test_what_only_removes_leaves_the_life_alone() -> None:
     desk = Desk([[1]], supports={"EVALSHA": True})
     tags(desk, ttl=60).discard("a")
-    assert talk(desk) == [Batch([("SREM", "tags", b"a")])]
+    assert talk(desk) == [Batch([("SREM", "tags", "a")])]
 
 
 # ---- under a guard --------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.structures.typed import CHUNK, SCAN
 from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.flat import Flat
-from redisorm.mapping.items import FEW, items_of
+from redisorm.mapping.items import FEW, as_member, items_of
 from redisorm.mapping.scores import plain_scores
 from tests.unit.desk import Desk, talk
 
@@ -251,11 +251,11 @@ def test_several_groups_of_members_are_one_command() -> None:
 
 
 def decoded(*commands: Any) -> Batch:
-    return Batch(list(commands), resend=True, text=True)
+    return Batch(commands, resend=True, text=True)
 
 
 def as_bytes_again(*commands: Any) -> Batch:
-    return Batch(list(commands), resend=True)
+    return Batch(commands, resend=True)
 
 
 def test_driver_may_decode_what_is_text() -> None:
@@ -301,3 +301,57 @@ def test_decoded_text_that_does_not_fit_is_told_as_it_is_stored() -> None:
 def _named(driver: ScriptedDriver) -> ScriptedDriver:
     driver.namespace = ""  # type: ignore[attr-defined]
     return driver
+
+
+# ---- what is looked for -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("annotation", "values"),
+    [
+        (str, ["a", "é"]),
+        (str, ["a", "\ud800", 5, None]),
+        (int, [1, 10**30]),
+        (int, [1, "1", True, 2.0]),
+        (frozenset[int], [{1, 2}, frozenset((3,)), 4]),
+        (Job, jobs()),
+        (float, []),
+    ],
+)
+def test_many_values_are_looked_for_as_each_is(annotation: Any, values: list[Any]) -> None:
+    items = items_of(annotation)
+    each = [items.sought(as_member(value) if isinstance(value, set) else value) for value in values]
+    found = items.sought_many(iter(values), hashed=annotation is frozenset[int])
+    assert [None if text is None else as_bytes(text) for text in found] == each
+
+
+def test_what_has_no_hash_is_in_no_set() -> None:
+    desk = Desk([])
+    tags = RedisSet[str]("tags", db=cast("Database", desk))
+    for use in (tags.contains_many, tags.remove_many, tags.issuperset, tags.isdisjoint):
+        with pytest.raises(TypeError, match="unhashable"):
+            use(["a", []])
+    assert desk.requests == []
+
+
+def test_values_that_are_absent_or_cannot_be_there_have_their_places() -> None:
+    desk = Desk([[[1, 0]], [[1, 0]], [[2.0, None]], [[1.0]], [["1", None]], [["1", "2"]], [[b"x"], [b"1"]]])
+    db = cast("Database", desk)
+    tags, board = RedisSet[str]("k", db=db), RedisSortedSet[str]("k", db=db)
+    settings = RedisDict[str, int]("k", db=db)
+    assert tags.contains_many(["a", "b"]) == [True, False]
+    assert tags.contains_many(["a", 5, "b"]) == [True, False, False]
+    assert tags.contains_many([5]) == [False]
+    assert board.get_many(["a", "b"]) == [2.0, None]
+    assert board.get_many([5, "a"]) == [None, 1.0]
+    assert settings.get_many([5, "a", "b"]) == [None, 1, None]
+    assert settings.get_many(["a", "b"]) == [1, 2]
+    with pytest.raises(DecodeError, match=r"k\['0'\]: the stored item does not fit int"):
+        settings.get_many(map(str, range(CHUNK + 1)))
+    assert desk.commands[1:6] == [
+        ("SMISMEMBER", "k", b"a", b"b"),
+        ("ZMSCORE", "k", "a", "b"),
+        ("ZMSCORE", "k", b"a"),
+        ("HMGET", "k", b"a", b"b"),
+        ("HMGET", "k", "a", "b"),
+    ]

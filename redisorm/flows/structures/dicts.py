@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from redisorm.commands import Command, Flow, Reply
@@ -66,17 +67,21 @@ def get(key: TypedKey[T], field: object, default: Any = UNSAID) -> Flow[Any]:
 def get_many(key: TypedKey[T], fields: Iterable[object]) -> Flow[list[T | None]]:
     """HMGET; `None` for each that is absent."""
     names = list(fields)
-    texts = [key.fields.sought(field) for field in names]
+    texts = key.fields.sought_many(names)
     sought = [text for text in texts if text is not None]
-    replies = (yield from ask(*chunks("HMGET", key.name, sought))) if sought else []
-    found = iter([text for reply in replies for text in reply])
-    stored = [None if text is None else next(found) for text in texts]
-    return [None if text is None else _value(key, field, text) for field, text in zip(names, stored, strict=True)]
+    replies = (yield from ask_items(key, *chunks("HMGET", key.name, sought))) if sought else []
+    found = chain.from_iterable(replies)
+    stored: list[Any] = list(found) if len(sought) == len(texts) else [None if text is None else next(found) for text in texts]
+    if None not in stored:
+        return [*key.items.read_many(stored, key.name, names.__getitem__)]
+    there = [name for name, text in zip(names, stored, strict=True) if text is not None]
+    values = iter(key.items.read_many([text for text in stored if text is not None], key.name, there.__getitem__))
+    return [None if text is None else next(values) for text in stored]
 
 
 def scan(key: TypedKey[T], cursor: int) -> Flow[tuple[int, list[tuple[Any, T]]]]:
     """HSCAN: the next pairs of an iteration, and where it goes on; 0 is the end."""
-    following, reply = yield from ask_items(key, ("HSCAN", key.name, cursor, "COUNT", SCAN))
+    ((following, reply),) = yield from ask_items(key, ("HSCAN", key.name, cursor, "COUNT", SCAN))
     return int(following), _read(key, reply)
 
 
@@ -124,7 +129,7 @@ def set_default(key: TypedKey[T], field: object, value: T) -> Write[T]:
 
 def remove(key: TypedKey[Any], *fields: object) -> Write[int]:
     """HDEL; how many were there."""
-    texts = [text for field in fields if (text := key.fields.sought(field)) is not None]
+    texts = [text for text in key.fields.sought_many(fields) if text is not None]
     return Write(chunks("HDEL", key.name, texts), sum, renews=False)
 
 

@@ -73,7 +73,7 @@ def items(key: TypedKey[T], wanted: slice) -> Flow[list[T]]:
     region = region_of(wanted, step)
     if region is None:
         return []
-    texts = yield from ask_items(key, ("LRANGE", key.name, *region))
+    (texts,) = yield from ask_items(key, ("LRANGE", key.name, *region))
     low, high = region
     first_place = low if low >= 0 else high + 1 - len(texts)  # counted from the end where the slice was
     found = key.items.read_many(texts, key.name, lambda place: first_place + place)

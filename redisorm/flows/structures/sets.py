@@ -6,13 +6,13 @@ Members are what their texts are: two values with one text are one member.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Any, Literal, TypeVar
 
 from redisorm.commands import Batch, Command, Flow, Reply, Supports
 from redisorm.mapping.codec import Text
 from redisorm.mapping.encoder import as_bytes
+from redisorm.mapping.items import as_member
 
 from .typed import SCAN, TypedKey, Write, apply, ask, ask_items, chunks, done, guarded, kept, typed
 
@@ -53,10 +53,7 @@ def _spell(key: TypedKey[T], value: T) -> Text:
 
 
 def _sought(key: TypedKey[Any], value: object) -> bytes | None:
-    if isinstance(value, AbstractSet) and type(value).__hash__ is None:
-        value = frozenset(value)  # as Python looks for a set among the members of another
-    hash(value)
-    return key.items.sought(value)
+    return key.items.sought(as_member(value))
 
 
 # ---- reading ------------------------------------------------------------------------------------------------------------
@@ -79,16 +76,16 @@ def contains(key: TypedKey[Any], value: object) -> Flow[bool]:
 
 def which(key: TypedKey[Any], values: Iterable[object]) -> Flow[list[bool]]:
     """SMISMEMBER: for each value whether it is there."""
-    texts = [_sought(key, value) for value in values]
+    texts = key.items.sought_many(values, hashed=True)
     sought = [text for text in texts if text is not None]
     replies = (yield from ask(*chunks("SMISMEMBER", key.name, sought))) if sought else []
-    found = iter([bool(flag) for reply in replies for flag in reply])
-    return [text is not None and next(found) for text in texts]
+    found = map(bool, chain.from_iterable(replies))
+    return list(found) if len(sought) == len(texts) else [text is not None and next(found) for text in texts]
 
 
 def scan(key: TypedKey[T], cursor: int) -> Flow[tuple[int, list[T]]]:
     """SSCAN: the next members of an iteration, and where it goes on; 0 is the end."""
-    following, texts = yield from ask_items(key, ("SSCAN", key.name, cursor, "COUNT", SCAN))
+    ((following, texts),) = yield from ask_items(key, ("SSCAN", key.name, cursor, "COUNT", SCAN))
     return int(following), key.items.read_many(texts, key.name)
 
 
@@ -170,7 +167,7 @@ def move(key: TypedKey[T], target: TypedKey[Any], value: object) -> Flow[bool]:
 
 
 def _removal(key: TypedKey[Any], values: Iterable[object]) -> list[Command]:
-    return chunks("SREM", key.name, [text for value in values if (text := _sought(key, value)) is not None])
+    return chunks("SREM", key.name, [text for text in key.items.sought_many(values, hashed=True) if text is not None])
 
 
 def _sum(replies: Sequence[Reply]) -> int:
@@ -299,6 +296,6 @@ def _sizes(key: TypedKey[Any], peer: TypedKey[Any] | None, plain: Iterable[objec
         mine, common, theirs = yield from typed([key, peer], ask(("SCARD", key.name), question, ("SCARD", peer.name)))
         return mine, common if counts else len(common), theirs
     values = set(plain)
-    texts = [text for value in values if (text := _sought(key, value)) is not None]
+    texts = [text for text in key.items.sought_many(values, hashed=True) if text is not None]
     replies: list[Any] = yield Batch([("SCARD", key.name), *chunks("SMISMEMBER", key.name, texts)], atomic=True, resend=True)
     return replies[0], sum(sum(reply) for reply in replies[1:]), len(values)

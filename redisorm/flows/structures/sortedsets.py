@@ -7,6 +7,7 @@ exactly the reverse. Scores are doubles; NaN is none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from math import isnan
 from typing import Any, Literal, TypeVar
 
@@ -110,11 +111,12 @@ def contains(key: TypedKey[Any], member: object) -> Flow[bool]:
 
 def scores(key: TypedKey[Any], members: Iterable[object]) -> Flow[list[float | None]]:
     """ZMSCORE; `None` for each that is absent."""
-    texts = [key.items.sought(member) for member in members]
+    texts = key.items.sought_many(members)
     sought = [text for text in texts if text is not None]
     replies = (yield from ask(*chunks("ZMSCORE", key.name, sought))) if sought else []
-    found = iter([number for reply in replies for number in reply])
-    return [None if text is None or (number := next(found)) is None else float(number) for text in texts]
+    found = chain.from_iterable(replies)
+    numbers = found if len(sought) == len(texts) else (None if text is None else next(found) for text in texts)
+    return [None if number is None else float(number) for number in numbers]
 
 
 def ranked(key: TypedKey[T], start: int | None, stop: int | None, *, ascending: bool = False) -> Flow[list[tuple[T, float]]]:
@@ -122,7 +124,7 @@ def ranked(key: TypedKey[T], start: int | None, stop: int | None, *, ascending: 
     if stop == 0:
         return []
     low, high = 0 if start is None else start, -1 if stop is None else stop - 1
-    reply = yield from ask_items(key, ("ZRANGE", key.name, low, high, *(() if ascending else ("REV",)), "WITHSCORES"))
+    (reply,) = yield from ask_items(key, ("ZRANGE", key.name, low, high, *(() if ascending else ("REV",)), "WITHSCORES"))
     return _read(key, reply)
 
 
@@ -148,7 +150,7 @@ def between(key: TypedKey[T], low: float, high: float, offset: int, limit: int |
     """ZRANGE BYSCORE: the pairs from one score to another, both included, ascending."""
     words = (_bound(low, "low"), _bound(high, "high"), "BYSCORE")
     page = () if limit is None and not offset else ("LIMIT", offset, -1 if limit is None else limit)
-    reply = yield from ask_items(key, ("ZRANGE", key.name, *words, *page, "WITHSCORES"))
+    (reply,) = yield from ask_items(key, ("ZRANGE", key.name, *words, *page, "WITHSCORES"))
     return _read(key, reply)
 
 
@@ -225,7 +227,7 @@ def set_default(key: TypedKey[T], member: T, number: float) -> Write[float]:
 
 def remove(key: TypedKey[Any], *members: object) -> Write[int]:
     """ZREM; how many were there."""
-    texts = [text for member in members if (text := key.items.sought(member)) is not None]
+    texts = [text for text in key.items.sought_many(members) if text is not None]
     return Write(chunks("ZREM", key.name, texts), sum, renews=False)
 
 

@@ -133,14 +133,13 @@ def ask(*commands: Command) -> Flow[list[Reply]]:
     return replies
 
 
-def ask_items(key: TypedKey[Any], command: Command) -> Flow[Reply]:
-    """Read many items, in one round trip that may be repeated. Where they are Unicode the driver may decode them."""
-    if key.items.decodes and key.fields.decodes:
+def ask_items(key: TypedKey[Any], *commands: Command) -> Flow[list[Reply]]:
+    """Read many items, in one round trip that may be repeated. Where they are Unicode the driver may decode those of one command."""
+    if key.items.decodes and key.fields.decodes and len(commands) == 1:
         with suppress(UnicodeDecodeError):  # as bytes, then, so that the item can be told
-            (reply,) = yield Batch([command], resend=True, text=True)
-            return reply
-    (reply,) = yield Batch([command], resend=True)
-    return reply
+            replies: list[Reply] = yield Batch(commands, resend=True, text=True)
+            return replies
+    return (yield from ask(*commands))
 
 
 def once(command: Command) -> Flow[list[Reply]]:
