@@ -74,7 +74,7 @@ class Column(NamedTuple):
 COLUMNS = (
     Column("sync", ByHand, Mapped),
     Column("async", AsyncByHand, AsyncMapped),
-    Column("no scripts", ByHand, Mapped, "watching"),
+    Column("no scripts", ByHand, Mapped, "unscripted"),
 )
 
 

@@ -23,7 +23,7 @@ from hiredis import PushNotification, Reader
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["KNOWN_MAJOR", "Parser", "Streams", "is_quiet", "parser_of", "receive", "streams_of", "take_arrived"]
+__all__ = ["KNOWN_MAJOR", "NotSent", "Parser", "Streams", "converse", "is_quiet", "keeps_bytes", "parser_of", "receive", "streams_of", "take_arrived"]
 
 KNOWN_MAJOR = "8"
 """The major version of redis-py whose private names these are."""
@@ -96,20 +96,38 @@ def receive(connection: Any, replies: list[Any], count: int, *, text: bool = Fal
         redis.TimeoutError: Nothing came in time.
         UnicodeDecodeError: A word to be decoded is no UTF-8.
     """
-    try:
-        parser = connection._parser
-        sock, buffer, reader = parser._sock, parser._buffer, parser._reader
-    except AttributeError:
+    parser = _reading_parser(connection)
+    if parser is None:
         return False
-    if type(parser) not in _PARSERS or type(reader) is not Reader or not isinstance(sock, socket.socket):
-        return False
+    sock, reader = parser._sock, parser._reader
     text = text and keeps_bytes(connection)
-    has_some = reader.has_data()  # of an answer that came along with the one before
     try:
         if patience_s != 0:
             sock.settimeout(patience_s)
         if text:
             reader.set_encoding("utf-8")
+        _receive(parser, replies, count, has_some=reader.has_data(), text=text)  # of an answer that came along with the one before
+        return True
+    finally:
+        if text:
+            reader.set_encoding()
+        if patience_s != 0:
+            sock.settimeout(parser._socket_timeout)
+
+
+def _reading_parser(connection: Any) -> Any:
+    """The parser of a connected blocking connection, where it reads a socket of the operating system; `None` for all others."""
+    try:
+        parser = connection._parser
+        known = type(parser) in _PARSERS and type(parser._reader) is Reader and isinstance(parser._sock, socket.socket)
+    except AttributeError:
+        return None
+    return parser if known else None
+
+
+def _receive(parser: Any, replies: list[Any], count: int, *, has_some: bool = False, text: bool = False) -> None:
+    sock, buffer, reader = parser._sock, parser._buffer, parser._reader
+    try:
         while len(replies) < count:
             if not has_some:
                 size = sock.recv_into(buffer)
@@ -119,16 +137,47 @@ def receive(connection: Any, replies: list[Any], count: int, *, text: bool = Fal
             has_some = False
             for pushed in take_arrived(parser, replies, count, text=text):
                 parser.handle_push_response(pushed)
-        return True
     except TimeoutError as error:
         raise RedisTimeoutError("Timeout reading from socket") from error
     except OSError as error:
         raise RedisConnectionError(f"Error while reading from socket: {error}") from error
-    finally:
-        if text:
-            reader.set_encoding()
-        if patience_s != 0:
-            sock.settimeout(parser._socket_timeout)
+
+
+class NotSent(Exception):  # noqa: N818 - what is raised is one of those of redis-py, and this too
+    """A packet did not leave in full."""
+
+
+class _BrokenOffError(NotSent, RedisConnectionError):
+    pass
+
+
+class _TooLateError(NotSent, RedisTimeoutError):
+    pass
+
+
+def converse(connection: Any, packet: bytes, count: int) -> list[Any] | None:
+    """Send a packet over a blocking connection and wait for its replies, as `receive` does.
+
+    Returns:
+        The replies, refusals among them; `None` where that is left to redis-py, and nothing was sent.
+
+    Raises:
+        redis.ConnectionError: The connection was closed, or a reply says that it is of no use.
+        redis.TimeoutError: Nothing came, or the packet did not leave, in the usual time.
+        NotSent: Both of them are, where the packet did not leave in full.
+    """
+    parser = _reading_parser(connection)
+    if parser is None:
+        return None
+    try:
+        parser._sock.sendall(packet)
+    except TimeoutError as error:
+        raise _TooLateError("Timeout writing to socket") from error
+    except OSError as error:
+        raise _BrokenOffError(f"Error while writing to socket: {error}") from error
+    replies: list[Any] = []
+    _receive(parser, replies, count)
+    return replies
 
 
 def take_arrived(parser: Parser, replies: list[Any], count: int, *, text: bool = False) -> list[Any]:

@@ -19,8 +19,10 @@ from redis.exceptions import RedisError
 from redisorm.commands import Batch, Clock, Collect, Flow, Guarded, Post, Request, Supports, Watch, WatchLimit
 from redisorm.drivers import exchange as make
 from redisorm.drivers import questions
+from redisorm.drivers.arrived import NotSent, converse
 from redisorm.drivers.blocking_talk import BlockingTalk
 from redisorm.drivers.exchange import Exchange
+from redisorm.drivers.packing import packed
 from redisorm.drivers.pin import Pin
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.waiting import waiting_pool
@@ -43,6 +45,8 @@ def connect_once(connection: Any) -> None:
 
 class BlockingDriver(BlockingTalk):
     """Runs flows to their end, each in the calling thread. Safe to share between threads."""
+
+    _takes_few_steps = True
 
     def __init__(self, client: redis.Redis, server: KnownServer) -> None:
         super().__init__()
@@ -121,6 +125,8 @@ class BlockingDriver(BlockingTalk):
     def _batch(self, request: Batch, pin: Pin[Connection]) -> Any:
         if request.needs and not self._supports(request.needs):
             return None
+        if self._takes_few_steps and not request.atomic and pin.connection is None and make.is_small(request.commands):
+            return self._small(request)
         exchange = make.batch(request, self._server)
         if request.atomic and pin.watches:
             return self._commit(exchange, pin)
@@ -179,12 +185,52 @@ class BlockingDriver(BlockingTalk):
                 pool.release(connection)
         return exchange.answer(replies)
 
+    def _small(self, request: Batch) -> Any:
+        """Exchange few commands over a free connection: what `_exchange` does where nothing goes wrong, in as few steps as there are."""
+        connection, count = None, len(request.commands)
+        packet = b"".join(map(packed, request.commands))
+        try:
+            connection = self._pool.get_connection()
+            try:
+                replies = None if connection.health_check_interval else converse(connection, packet, count)
+            except BaseException:
+                connection.disconnect()
+                raise
+        except (RedisError, OSError) as error:
+            return self._recovered(request, connection, error)
+        finally:
+            if connection is not None:
+                self._pool.release(connection)
+        if replies is None:  # and so it is with all connections of this client
+            self._takes_few_steps = False
+            return self._exchange(make.batch(request, self._server))
+        self.round_trips += 1
+        self.commands += count
+        return replies if make.ANSWERS.issuperset(map(type, replies)) else make.batch(request, self._server).answer(replies)
+
+    def _recovered(self, request: Batch, connection: Connection | None, error: Exception) -> Any:
+        """Do what is right after a first attempt has failed."""
+        self._server.clock.doubt()
+        exchange = make.batch(request, self._server)
+        exchange.maybe_executed = connection is not None and not (exchange.all_or_nothing and isinstance(error, NotSent))
+        if connection is None or not request.resend:
+            raise exchange.failure(error) from error
+        try:
+            replies = self._again(connection, exchange, error)
+        except (RedisError, OSError) as last:
+            raise exchange.failure(last) from last
+        return exchange.answer(replies)
+
     def _reach(self, connection: Connection, exchange: Exchange) -> list[Any]:
         """Converse, and again over a new connection as the client's retry policy says, since that is harmless."""
         try:
             return self._converse(connection, exchange)
         except (RedisError, OSError) as error:
-            failures = [error]
+            return self._again(connection, exchange, error)
+
+    def _again(self, connection: Connection, exchange: Exchange, error: Exception) -> list[Any]:
+        """Converse once more after a first attempt has failed, as often as the client's retry policy says."""
+        failures = [error]
 
         def attempt() -> list[Any]:
             if failures:  # the first attempt was the one above

@@ -16,14 +16,15 @@ from redisorm.drivers.server import KnownServer
 from redisorm.drivers.translate import code_of, key_of, said, translate, where
 from redisorm.errors import BackendError, CommitUnknownError, RedisormError
 
-__all__ = ["Exchange", "Queueing", "batch", "queueing", "waiting_time", "watch"]
+__all__ = ["ANSWERS", "Exchange", "Queueing", "batch", "is_small", "queueing", "waiting_time", "watch"]
 
 _MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 _EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 _DISCARD = b"*1\r\n$7\r\nDISCARD\r\n"
 _QUEUED = b"QUEUED"
 _NOTHING = "nothing was executed"
-_ANSWERS = frozenset({bytes, int, float, bool, NoneType, list, dict, set})
+_FEW, _FEW_WORDS = 5, 200
+ANSWERS = frozenset({bytes, int, float, bool, NoneType, list, dict, set})
 """What a reply is that refuses nothing."""
 
 
@@ -49,6 +50,11 @@ def waiting_time(command: Command) -> float:
     if word is None:
         return 0.0
     return float(word) * scale or inf
+
+
+def is_small(commands: Sequence[Command]) -> bool:
+    """Whether a batch has few words, and the server answers it at once."""
+    return 0 < len(commands) < _FEW and max(map(len, commands)) < _FEW_WORDS and commands[0][0] not in _WAITING
 
 
 class Exchange:
@@ -130,7 +136,7 @@ class Exchange:
 
     def _told(self, replies: list[Any], outcome: str) -> list[Any]:
         """Return the replies of the commands, with refusals in their places or raised."""
-        if _ANSWERS.issuperset(map(type, replies)):
+        if ANSWERS.issuperset(map(type, replies)):
             return replies
         for place, reply in enumerate(replies):
             if isinstance(reply, Exception):

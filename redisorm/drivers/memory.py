@@ -166,6 +166,8 @@ class BlockingMemoryDriver(BlockingDriver):
         self._wait_s = wait_s
         self._greeted = True
 
+    _takes_few_steps = False
+
     def _new_pin(self) -> _GuardedPin[Connection]:
         return _GuardedPin()
 

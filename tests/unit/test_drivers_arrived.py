@@ -18,7 +18,18 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redisorm.drivers import arrived
-from redisorm.drivers.arrived import KNOWN_MAJOR, Streams, is_quiet, keeps_bytes, parser_of, receive, streams_of, take_arrived
+from redisorm.drivers.arrived import (
+    KNOWN_MAJOR,
+    NotSent,
+    Streams,
+    converse,
+    is_quiet,
+    keeps_bytes,
+    parser_of,
+    receive,
+    streams_of,
+    take_arrived,
+)
 
 
 @pytest.fixture(params=[_HiredisParser, _AsyncHiredisParser], ids=["blocking", "awaiting"])
@@ -380,3 +391,50 @@ def test_reply_that_does_not_come_and_an_end_are_errors_of_redis_py(line: tuple[
     far.close()
     with pytest.raises(RedisConnectionError, match="closed"):
         receive(connection, replies, 2)
+
+
+def test_packet_and_its_replies_are_one_conversation(line: tuple[Any, socket.socket]) -> None:
+    connection, far = line
+    far.sendall(b"+OK\r\n-ERR no\r\n:1\r\n")
+    replies = converse(connection, b"packet", 3)
+    assert replies is not None
+    assert (replies[0], str(replies[1]), replies[2]) == (b"OK", "no", 1)
+    assert far.recv(100) == b"packet"
+
+
+def test_conversation_waits_for_replies_that_come_in_parts(line: tuple[Any, socket.socket]) -> None:
+    connection, far = line
+    connection._parser._sock.settimeout(5)
+    far.sendall(b"$3\r\na")
+    sender = threading.Timer(0.02, far.sendall, (b"bc\r\n:7\r\n",))
+    sender.start()
+    assert converse(connection, b"x", 2) == [b"abc", 7]
+    sender.join()
+
+
+def test_conversation_of_an_unknown_connection_is_not_begun() -> None:
+    assert converse(SimpleNamespace(), b"packet", 1) is None
+
+
+def test_packet_that_cannot_leave_says_so(line: tuple[Any, socket.socket]) -> None:
+    connection, _ = line
+    connection._parser._sock.shutdown(socket.SHUT_WR)
+    with pytest.raises(RedisConnectionError) as caught:
+        converse(connection, b"packet", 1)
+    assert isinstance(caught.value, NotSent)
+
+
+def test_answer_to_a_packet_that_never_comes_is_an_error_of_redis_py(line: tuple[Any, socket.socket]) -> None:
+    connection, far = line
+    with pytest.raises(RedisTimeoutError):
+        converse(connection, b"packet", 1)
+    far.close()
+    with pytest.raises(RedisConnectionError):
+        converse(connection, b"packet", 1)
+
+
+def test_packet_that_nobody_takes_is_given_up(line: tuple[Any, socket.socket]) -> None:
+    connection, _ = line
+    with pytest.raises(RedisTimeoutError) as caught:
+        converse(connection, b"x" * 50_000_000, 1)
+    assert isinstance(caught.value, NotSent)
