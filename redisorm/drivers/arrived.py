@@ -23,7 +23,19 @@ from hiredis import PushNotification, Reader
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["KNOWN_MAJOR", "NotSent", "Parser", "Streams", "converse", "is_quiet", "keeps_bytes", "parser_of", "receive", "streams_of", "take_arrived"]
+__all__ = [
+    "KNOWN_MAJOR",
+    "NotSent",
+    "Parser",
+    "Streams",
+    "converse",
+    "is_quiet",
+    "keeps_bytes",
+    "parser_of",
+    "receive",
+    "streams_of",
+    "take_arrived",
+]
 
 KNOWN_MAJOR = "8"
 """The major version of redis-py whose private names these are."""
