@@ -55,12 +55,22 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """One key beside the hash: a list, a set or a sorted set."""
+    """One key beside the hash: a list, a set or a sorted set.
+
+    Attributes:
+        whole: Checks a value of the field.
+        plain: Whether any list, or set, of texts is one, so that nothing has to be checked where it is.
+    """
 
     name: str
     kind: CompanionKind
     codec: Codec
     whole: SchemaValidator
+    plain: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is surely one that needs no check."""
+        return self.plain and type(value) is (list if self.kind == "list" else set) and set(map(type, value)) <= {str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +184,8 @@ def _companion(level: Level, name: str, info: FieldInfo, where: str, *, nested: 
         raise _refuse(level.model, where, "a companion cannot have a life of its own; it lives as long as its row")
     whole = stored_field(info)
     element = (get_args(bare) or (Any,))[0]
-    companion = Companion(name, kind, element_codec(element), validator(whole))
+    plain = info.annotation in (list[str], set[str]) and all(isinstance(one, FieldOptions) for one in info.metadata)
+    companion = Companion(name, kind, element_codec(element), validator(whole), plain)
     level.companions.append(companion)
     if options.index:
         level.declared.append(Declared(companion, options, None, where))

@@ -68,6 +68,7 @@ class Mapper(Generic[M]):
         is_kept_simply: Whether a row is its hash and its companions: no live structure, no deadline, no version.
         is_plain: Whether a row is its hash and nothing else: no companion either.
         changes_in_place: Whether a value can change without an assignment: a collection, a nested model, extra fields.
+        collects_alone: Whether its companions are the only values that can, and no other follows from them.
         indexes: By field, the indexes of the class.
         uniques: Its unique constraints.
         indexed: Whether it has any of these, and so a list of its rows.
@@ -96,7 +97,9 @@ class Mapper(Generic[M]):
         self.is_kept_simply = not (model.__redisorm_live__ or self.slots.lives or options.versioned or options.ttl_ms is not None)
         self.is_plain = self.is_kept_simply and not self.companions
         nests = len(self.slots.names) > sum(isinstance(slot, Leaf) for slot in self.slots.order)
-        self.changes_in_place = bool(self.companions or self.slots.mutable or nests or model.model_config.get("extra") == "allow")
+        apart = bool(self.slots.mutable or nests or model.model_config.get("extra") == "allow")
+        self.changes_in_place = apart or bool(self.companions)
+        self.collects_alone = not (apart or self.slots.computed)
         self.open = model.model_config.get("extra") == "allow"
         self.reads_at_once = not (self.companions or self.open or options.ttl_refresh == "read")
         self.columns: ColumnDecoder[M] | None = None

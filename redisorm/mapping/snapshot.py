@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from operator import is_not
+from operator import eq, is_not
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -149,6 +149,8 @@ def difference(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, key: str) 
     changed = list(compress(range(len(values)), map(is_not, values, before.values)))
     if not mapper.changes_in_place and not mapper.slots.computed:
         return _assigned(mapper, values, before, changed, key) if changed else None
+    if mapper.collects_alone and not changed and _same_elements(mapper, obj, before):
+        return None
     found = Difference(Snapshot(values, dict(before.texts), list(before.companions), before.extra))
     for place in sorted({*changed, *mapper.slots.mutable}):
         _compare(mapper, values, before, place, found, key)
@@ -173,6 +175,21 @@ def _assigned(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, pl
         elif now != was:
             sets += (names[place], now)
     return Difference(Snapshot(values), sets, unsets) if sets or unsets else None
+
+
+def _same_elements(mapper: Mapper[Any], obj: BaseModel, before: Snapshot) -> bool:
+    """Whether collections are surely as they were; `False` calls for a closer look."""
+    for companion, was in zip(mapper.companions, before.companions, strict=True):
+        value = obj.__dict__[companion.name]
+        if not companion.holds(value) or len(value) != len(was):
+            return False
+        texts = map(str.encode, value)
+        try:
+            if not all(map(eq, texts, was) if companion.kind == "list" else map(was.__contains__, texts)):
+                return False
+        except UnicodeEncodeError:
+            return False
+    return True
 
 
 def _compare(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, place: int, found: Difference, key: str) -> None:
