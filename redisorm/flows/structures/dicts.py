@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Any, TypeVar
 
 from redisorm.commands import Command, Flow, Reply
 
 from .queues import UNSAID
-from .typed import SCAN, TypedKey, Write, ask, ask_items, chunks, columns, done, guarded
+from .typed import SCAN, TypedKey, Write, ask, ask_each, ask_items, chunks, columns, done, guarded
 
 __all__ = [
     "contains",
@@ -67,11 +66,7 @@ def get(key: TypedKey[T], field: object, default: Any = UNSAID) -> Flow[Any]:
 def get_many(key: TypedKey[T], fields: Iterable[object]) -> Flow[list[T | None]]:
     """HMGET; `None` for each that is absent."""
     names = list(fields)
-    texts = key.fields.sought_many(names)
-    sought = [text for text in texts if text is not None]
-    replies = (yield from ask_items(key, *chunks("HMGET", key.name, sought))) if sought else []
-    found = chain.from_iterable(replies)
-    stored: list[Any] = list(found) if len(sought) == len(texts) else [None if text is None else next(found) for text in texts]
+    stored = yield from ask_each(key, "HMGET", key.fields.sought_many(names))
     if None not in stored:
         return [*key.items.read_many(stored, key.name, names.__getitem__)]
     there = [name for name, text in zip(names, stored, strict=True) if text is not None]

@@ -14,7 +14,7 @@ from redisorm.mapping.codec import Text
 from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.items import as_member
 
-from .typed import SCAN, TypedKey, Write, apply, ask, ask_items, chunks, done, guarded, kept, typed
+from .typed import SCAN, TypedKey, Write, apply, ask, ask_each, ask_items, chunks, done, guarded, kept, typed
 
 __all__ = [
     "Combination",
@@ -76,11 +76,7 @@ def contains(key: TypedKey[Any], value: object) -> Flow[bool]:
 
 def which(key: TypedKey[Any], values: Iterable[object]) -> Flow[list[bool]]:
     """SMISMEMBER: for each value whether it is there."""
-    texts = key.items.sought_many(values, hashed=True)
-    sought = [text for text in texts if text is not None]
-    replies = (yield from ask(*chunks("SMISMEMBER", key.name, sought))) if sought else []
-    found = map(bool, chain.from_iterable(replies))
-    return list(found) if len(sought) == len(texts) else [text is not None and next(found) for text in texts]
+    return list(map(bool, (yield from ask_each(key, "SMISMEMBER", key.items.sought_many(values, hashed=True)))))
 
 
 def scan(key: TypedKey[T], cursor: int) -> Flow[tuple[int, list[T]]]:

@@ -7,7 +7,6 @@ exactly the reverse. Scores are doubles; NaN is none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from math import isnan
 from typing import Any, Literal, TypeVar
 
@@ -16,7 +15,7 @@ from redisorm.errors import ConcurrentUpdateError
 from redisorm.mapping.scores import plain_scores
 
 from .queues import UNSAID, Wait, seconds_to_wait, waiting
-from .typed import BATCH, TypedKey, Write, ask, ask_items, chunks, columns, kept, pairs
+from .typed import BATCH, TypedKey, Write, ask, ask_each, ask_items, chunks, columns, kept, pairs
 
 __all__ = [
     "Only",
@@ -111,11 +110,7 @@ def contains(key: TypedKey[Any], member: object) -> Flow[bool]:
 
 def scores(key: TypedKey[Any], members: Iterable[object]) -> Flow[list[float | None]]:
     """ZMSCORE; `None` for each that is absent."""
-    texts = key.items.sought_many(members)
-    sought = [text for text in texts if text is not None]
-    replies = (yield from ask(*chunks("ZMSCORE", key.name, sought))) if sought else []
-    found = chain.from_iterable(replies)
-    numbers = found if len(sought) == len(texts) else (None if text is None else next(found) for text in texts)
+    numbers = yield from ask_each(key, "ZMSCORE", key.items.sought_many(members))
     return [None if number is None else float(number) for number in numbers]
 
 

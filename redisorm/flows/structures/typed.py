@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from redisorm.commands import Batch, Command, Flow, Pause, Reply, Watch
 from redisorm.errors import BackendError, ConcurrentUpdateError, DecodeError, WrongTypeError
 from redisorm.flows.living import row_is_gone
+from redisorm.mapping.codec import Text
 from redisorm.mapping.items import Items
 from redisorm.mapping.layout import seconds_ms
 from redisorm.mapping.live import RedisType
@@ -31,6 +33,7 @@ __all__ = [
     "Write",
     "apply",
     "ask",
+    "ask_each",
     "ask_items",
     "chunks",
     "columns",
@@ -140,6 +143,14 @@ def ask_items(key: TypedKey[Any], *commands: Command) -> Flow[list[Reply]]:
             replies: list[Reply] = yield Batch(commands, resend=True, text=True)
             return replies
     return (yield from ask(*commands))
+
+
+def ask_each(key: TypedKey[Any], name: str, texts: Sequence[Text | None]) -> Flow[list[Reply]]:
+    """Read what is there of each of many texts, by a command that takes them all; `None` of those that are none."""
+    sought = texts if None not in texts else [text for text in texts if text is not None]
+    replies = (yield from ask_items(key, *chunks(name, key.name, sought))) if sought else []
+    found = chain.from_iterable(replies)
+    return list(found) if sought is texts else [None if text is None else next(found) for text in texts]
 
 
 def once(command: Command) -> Flow[list[Reply]]:
