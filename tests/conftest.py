@@ -33,10 +33,13 @@ settings.register_profile("long", max_examples=3_000, deadline=None)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Run single files or tests, or with `-s`, in this process alone: it begins at once, and is seen as it goes."""
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run in one process more than there are cores, since many tests wait.
+
+    Single files or tests, and what runs with `-s`, run in this process alone: they begin at once, and are seen as they go.
+    """
     single = all(Path(one.partition("::")[0]).is_file() for one in config.args)
-    return 0 if single or config.option.capture == "no" else None
+    return 0 if single or config.option.capture == "no" else (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(tryfirst=True)
