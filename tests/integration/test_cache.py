@@ -42,13 +42,14 @@ class Source:
         self.loads = 0
         self.seconds = seconds
         self.version = 1
+        self.pause: Callable[[], object] = lambda: time.sleep(self.seconds)
         self._lock = threading.Lock()
 
     def read(self, user_id: int) -> Profile:
         with self._lock:
             self.loads += 1
             version = self.version
-        time.sleep(self.seconds)
+        self.pause()
         return Profile(id=user_id, name="Ann", version=version)
 
     async def aread(self, user_id: int) -> Profile:
@@ -315,18 +316,18 @@ def test_a_refresh_during_a_load_wins_over_what_is_loaded(db: Database, server_u
 
 
 def test_a_stale_value_is_served_while_one_loads_anew(db: Database) -> None:
-    source = Source(0.2)
+    source, over = Source(), threading.Event()
     load = Remembered("sync", db, source, {"ttl": 60}, ttl=0.2, stale=30)
     load(1)
     source.version = 2
+    source.pause = lambda: over.wait(10)
     time.sleep(0.25)
     with ThreadPoolExecutor(10) as pool:
-        begun = time.monotonic()
         reloading = pool.submit(load, 1)
-        time.sleep(0.05)
-        others = list(pool.map(load, [1] * 9))
-        assert time.monotonic() - begun < 0.2, "nobody waits"
-        assert {other.version for other in others} == {1}
+        while source.loads < 2:
+            time.sleep(0.001)
+        assert {other.version for other in pool.map(load, [1] * 9)} == {1}, "nobody waits"
+        over.set()
         assert reloading.result().version == 2
     assert load(1).version == 2
     assert source.loads == 2

@@ -48,8 +48,22 @@ class OrderSeen(Message, channel="order.{order_id}"):
     order_id: int
 
 
+class Note(RedisModel, prefix="note"):
+    id: int | None = None
+    text: str = ""
+
+
 def placed(db: Database) -> list[int]:
     return [entry.event.order_id for entry in Stream(db, OrderPlaced).read()]
+
+
+def test_row_gets_its_number_in_the_commit_that_tells_of_it(db: Database) -> None:
+    with Session.begin(db) as session:
+        session.add(note := Note(text="a"))
+        session.emit(OrderPlaced(order_id=1))
+    assert (note.id, placed(db)) == (1, [1])
+    with Session(db) as session:
+        assert session.get_one(Note, 1) == Note(id=1, text="a")
 
 
 def test_object_event_and_message_go_together(db: Database) -> None:
