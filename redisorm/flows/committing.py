@@ -119,7 +119,7 @@ def commit(
     """
     tally = Tally()
     done: bool | None = None
-    if len(changes) == 1 and rows is None and not (riders or guards or lives) and sets_alone(changes[0]):
+    if len(changes) == 1 and rows is None and not (riders or guards or lives) and changes[0].mapper.is_plain:
         done = yield from _alone(changes[0], tally, new_version, framed=framed)
         if done:
             return CommitResult(tally.commands, tally.round_trips, 1)
@@ -131,7 +131,7 @@ def commit(
     look = None if scripts else Look(tally, watching=True)
     terms = _Terms(riders, lives, new_version, [] if due is None else due, tally, look)
     if done is None and rows is None and not lives and len(changes) < 2:
-        done = yield from _briefly(changes, guards, terms, framed=framed)
+        done = yield from _briefly(changes, guards, terms)
         if done:
             return CommitResult(tally.commands, tally.round_trips, len(changes))
     scripts = scripts and done is None  # it is otherwise: taken for granted once more, it would be so once more
@@ -216,45 +216,53 @@ def _check_server(changes: Sequence[Change]) -> Flow[None]:
 
 
 def _alone(change: Change, tally: Tally, new_version: Callable[[], int], *, framed: bool) -> Flow[bool | None]:
-    """Set fields of one row by a command that has the condition in it.
+    """Write one row that is its hash alone, and its entries in indexes, by one command or one short script.
 
     Returns:
-        `None` where this server has no such command, `False` where something was otherwise and nothing was written.
+        `None` where that is more than these do, or this user may not run them, `False` where something was otherwise; nothing was written.
     """
     if change.pk is None:
         yield from number([change], tally)
-    done = yield from write_conditionally(change, tally, framed=framed)
-    if done and change.outcome.life is not None:  # somebody gave it a life after it was loaded: every write restarts that
-        touch = Change(change.mapper, change.keyspace, Kind.UPDATE, change.pk, change.key)
-        try:
-            sent = yield from commit([touch], new_version=new_version)
-        except StaleObjectError:
-            return True  # it was written, and is gone since
-        tally.commands, tally.round_trips = tally.commands + sent.commands, tally.round_trips + sent.round_trips
-        change.outcome = touch.outcome
-    return done
+    if sets_alone(change):
+        done = yield from write_conditionally(change, tally, framed=framed)
+        if done and change.outcome.life is not None:
+            yield from _restart(change, tally, new_version)
+        if done is not None:
+            return done
+    row = lone_row(change)
+    if row is None:
+        return None
+    if not change.is_guarded:
+        return (yield from write_fresh(row, tally))
+    return (yield from write_row(row, tally, framed=framed))
 
 
-def _briefly(changes: Sequence[Change], guards: Sequence[Guard], terms: _Terms, *, framed: bool) -> Flow[bool | None]:
-    """Verify and write one row at most, and by script what rides along, in few steps.
+def _restart(change: Change, tally: Tally, new_version: Callable[[], int]) -> Flow[None]:
+    """Restart the life that somebody gave to a row after it was loaded, as every write does."""
+    touch = Change(change.mapper, change.keyspace, Kind.UPDATE, change.pk, change.key)
+    try:
+        sent = yield from commit([touch], new_version=new_version)
+    except StaleObjectError:
+        return  # it was written, and is gone since
+    tally.commands, tally.round_trips = tally.commands + sent.commands, tally.round_trips + sent.round_trips
+    change.outcome = touch.outcome
+
+
+def _briefly(changes: Sequence[Change], guards: Sequence[Guard], terms: _Terms) -> Flow[bool | None]:
+    """Verify and write what rides along, and one row at most, by script; without scripts one row alone.
 
     Returns:
         `None` where that is more than it does, `False` where something was otherwise and nothing was written.
     """
     riders, tally, look = terms.riders, terms.tally, terms.look
+    if look is not None:
+        row = lone_row(changes[0]) if changes and not (riders or guards) else None
+        return None if row is None else (yield from watch_row(row, changes[0], look))
+    if not (riders or guards):
+        return None
     if changes and changes[0].pk is None and changes[0].mapper.is_plain:
         yield from number(changes, tally)
-    if changes and not (riders or guards):
-        row = lone_row(changes[0])
-        if row is None:
-            return None
-        if not changes[0].is_guarded:
-            return (yield from write_fresh(row, tally))
-        if look is not None:
-            return (yield from watch_row(row, changes[0], look))
-        tally.add(3 if framed else 1)
-        return (yield from write_row(row, framed=framed))
-    words = ridden(changes, riders, guards) if look is None else None
+    words = ridden(changes, riders, guards)
     if words is None:
         return None
     tally.add(3)

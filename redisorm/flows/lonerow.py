@@ -172,13 +172,20 @@ def _entry(index: Index, values: Sequence[Any], key: str, pk_text: str) -> tuple
     return name, member, _FOR_EVER if score is None else score
 
 
-def write_row(row: LoneRow, *, framed: bool) -> Flow[bool]:
-    """Write a lone row by script, in one round trip; `False` where it is not as expected and nothing was written.
+def write_row(row: LoneRow, tally: Tally, *, framed: bool) -> Flow[bool | None]:
+    """Write a lone row by script, in one round trip.
 
     Args:
         framed: Whether MULTI and EXEC stand round the script, which is as atomic without.
+
+    Returns:
+        `None` where this user may run no script, `False` where the row is not as expected and nothing was written.
     """
-    return (yield from call_once(SHA, _ROW, row.words(), framed=framed)) is not None
+    answers = yield from call_once(SHA, _ROW, row.words(), framed=framed)
+    if answers is None:
+        return None
+    tally.add(3 if framed else 1)
+    return answers[0] is not None
 
 
 def write_fresh(row: LoneRow, tally: Tally) -> Flow[bool]:

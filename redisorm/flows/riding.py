@@ -72,4 +72,4 @@ def ridden(changes: Sequence[Change], riders: Sequence[Command], guards: Sequenc
 
 def write_ridden(words: Command) -> Flow[bool]:
     """Write it in one round trip; `False` where something is not as expected and nothing was written."""
-    return (yield from call_once(SHA, _TEXT, words)) is not None
+    return (yield from call_once(SHA, _TEXT, words)) != [None]

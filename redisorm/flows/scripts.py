@@ -46,7 +46,7 @@ def require_scripts(objects: int, watched: int, limit: int) -> Flow[None]:
 
 def call_once(
     sha: str, script: str, words: Sequence[Argument], meanwhile: Callable[[], None] | None = None, *, framed: bool = True
-) -> Flow[Any]:
+) -> Flow[list[Any] | None]:
     """Call a script that writes. A server that does not have it has executed nothing.
 
     Args:
@@ -55,20 +55,23 @@ def call_once(
         words: The count of its keys, the keys and the arguments.
         meanwhile: What can be done while the server works, if it is worth it.
         framed: Whether it is called inside MULTI and EXEC, as every commit of a session is.
+
+    Returns:
+        Its answer, alone in a list; `None` where this user may run no script, and nothing was sent. With `meanwhile` that is known before.
     """
-    call = Batch([("EVALSHA", sha, *words)], atomic=framed)
+    call = Batch([("EVALSHA", sha, *words)], framed, needs="" if meanwhile else "EVALSHA")
     try:
         if meanwhile is None:
-            (answer,) = yield call
+            answers: list[Any] | None = yield call
         else:
             yield Post(call)
             meanwhile()
-            (answer,) = yield Collect()
+            answers = yield Collect()
     except BackendError as error:
         if error.code != "NOSCRIPT":
             raise
-        (answer,) = yield Batch([("EVAL", script, *words)], atomic=framed)
-    return answer
+        answers = yield Batch([("EVAL", script, *words)], framed)
+    return answers
 
 
 @dataclass(slots=True)
@@ -142,7 +145,8 @@ class CommitScript:
 
     def run(self, meanwhile: Callable[[], None] | None = None) -> Flow[list[Reply] | None]:
         """Verify and write; the replies of the writes, or `None` where something was otherwise and nothing was written."""
-        answer = yield from call_once(_COMMIT_SHA, _COMMIT, self.words, meanwhile)
+        answers = yield from call_once(_COMMIT_SHA, _COMMIT, self.words, meanwhile)
+        answer = None if answers is None else answers[0]
         if answer is None:
             return None
         replies: list[Reply] = [None] * self.count

@@ -133,7 +133,7 @@ class Ways:
         monkeypatch.setattr(
             committing, "write_conditionally", lambda *given, framed: self._noted(write_conditionally(*given, framed=framed))
         )
-        monkeypatch.setattr(committing, "write_row", lambda row, framed: self._noted(write_row(row, framed=framed)))
+        monkeypatch.setattr(committing, "write_row", lambda *given, framed: self._noted(write_row(*given, framed=framed)))
         monkeypatch.setattr(committing, "watch_row", lambda *arguments: self._noted(watch_row(*arguments)))
 
     def _noted(self, writing: Flow[bool | None]) -> Flow[bool | None]:
