@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from redisorm import (
     AlreadyExistsError,
     BackendError,
+    ConnectionFailedError,
     Field,
     GeoPoint,
     IndexValueError,
@@ -413,6 +414,19 @@ def test_without_scripts_the_memos_of_indexed_rows_must_be_absent_too_and_what_r
     assert [command[0] for command in write.commands[:4]] == ["HSET"] * 4
     assert {command[0] for command in write.commands[4:-1]} == {"ZADD"}
     assert write.commands[-1][0] == "PUBLISH"
+
+
+def test_without_scripts_rows_are_looked_at_once_more_where_the_connection_broke_before_they_could_be_written() -> None:
+    desk = Desk(answering(ConnectionFailedError("it broke"), [0]))
+    session = session_on(desk)
+    session.add_all(users(1, 2, 3, 4))
+    session.commit()
+    broken, watch, write = talk(desk)
+    assert isinstance(broken, Watch)
+    assert isinstance(watch, Watch)
+    assert watch.keys == [f"user:{pk}" for pk in (1, 2, 3, 4)]
+    assert [command[:2] for command in write.commands] == [("HSET", f"user:{pk}") for pk in (1, 2, 3, 4)]
+    assert session.new == session.dirty == []
 
 
 def test_without_scripts_a_row_that_is_there_has_each_looked_at() -> None:
