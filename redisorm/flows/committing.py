@@ -19,7 +19,7 @@ from .changes import Change, Kind
 from .conditional import sets_alone, write_conditionally
 from .guarding import Guard, types_of
 from .living import LiveWrite, guards_of
-from .lonerow import lone_row, watch_row, write_fresh, write_row
+from .lonerow import LoneRow, lone_row, watch_row, write_fresh, write_row
 from .newrows import NewRows
 from .numbering import number, taken
 from .persistence import short_lived
@@ -119,8 +119,9 @@ def commit(
     """
     tally = Tally()
     done: bool | None = None
+    row: LoneRow | None = None
     if len(changes) == 1 and rows is None and not (riders or guards or lives) and changes[0].mapper.is_plain:
-        done = yield from _alone(changes[0], tally, new_version, framed=framed)
+        done, row = yield from _alone(changes[0], tally, new_version, framed=framed)
         if done:
             return CommitResult(tally.commands, tally.round_trips, 1)
     scripts = yield SCRIPTS
@@ -130,10 +131,12 @@ def commit(
         riders = sorted(riders, key=_publishes)
     look = None if scripts else Look(tally, watching=True)
     terms = _Terms(riders, lives, new_version, [] if due is None else due, tally, look)
-    if done is None and rows is None and not lives and len(changes) < 2:
-        done = yield from _briefly(changes, guards, terms)
-        if done:
-            return CommitResult(tally.commands, tally.round_trips, len(changes))
+    if row is not None and look is not None:
+        done = yield from watch_row(row, changes[0], look)
+    elif (riders or guards) and look is None and rows is None and not lives and len(changes) < 2:
+        done = yield from _riding(changes, guards, terms)
+    if done:
+        return CommitResult(tally.commands, tally.round_trips, len(changes))
     scripts = scripts and done is None  # it is otherwise: taken for granted once more, it would be so once more
     objects = yield from _generally(changes, rows, guards, terms, scripts=scripts)
     return CommitResult(tally.commands, tally.round_trips, objects)
@@ -215,11 +218,12 @@ def _check_server(changes: Sequence[Change]) -> Flow[None]:
 # ---- one attempt --------------------------------------------------------------------------------------------------------
 
 
-def _alone(change: Change, tally: Tally, new_version: Callable[[], int], *, framed: bool) -> Flow[bool | None]:
+def _alone(change: Change, tally: Tally, new_version: Callable[[], int], *, framed: bool) -> Flow[tuple[bool | None, LoneRow | None]]:
     """Write one row that is its hash alone, and its entries in indexes, by one command or one short script.
 
     Returns:
-        `None` where that is more than these do, or this user may not run them, `False` where something was otherwise; nothing was written.
+        `None` where that is more than these do, or this user may not run them, `False` where something was otherwise, and nothing was
+        written; and where it can still be watched, the row.
     """
     if change.pk is None:
         yield from number([change], tally)
@@ -228,13 +232,14 @@ def _alone(change: Change, tally: Tally, new_version: Callable[[], int], *, fram
         if done and change.outcome.life is not None:
             yield from _restart(change, tally, new_version)
         if done is not None:
-            return done
+            return done, None
     row = lone_row(change)
     if row is None:
-        return None
+        return None, None
     if not change.is_guarded:
-        return (yield from write_fresh(row, tally))
-    return (yield from write_row(row, tally, framed=framed))
+        return (yield from write_fresh(row, tally)), None
+    done = yield from write_row(row, tally, framed=framed)
+    return done, row if done is None else None
 
 
 def _restart(change: Change, tally: Tally, new_version: Callable[[], int]) -> Flow[None]:
@@ -248,24 +253,18 @@ def _restart(change: Change, tally: Tally, new_version: Callable[[], int]) -> Fl
     change.outcome = touch.outcome
 
 
-def _briefly(changes: Sequence[Change], guards: Sequence[Guard], terms: _Terms) -> Flow[bool | None]:
-    """Verify and write what rides along, and one row at most, by script; without scripts one row alone.
+def _riding(changes: Sequence[Change], guards: Sequence[Guard], terms: _Terms) -> Flow[bool | None]:
+    """Verify and write what rides along, and one row at most, by one short script.
 
     Returns:
         `None` where that is more than it does, `False` where something was otherwise and nothing was written.
     """
-    riders, tally, look = terms.riders, terms.tally, terms.look
-    if look is not None:
-        row = lone_row(changes[0]) if changes and not (riders or guards) else None
-        return None if row is None else (yield from watch_row(row, changes[0], look))
-    if not (riders or guards):
-        return None
     if changes and changes[0].pk is None and changes[0].mapper.is_plain:
-        yield from number(changes, tally)
-    words = ridden(changes, riders, guards)
+        yield from number(changes, terms.tally)
+    words = ridden(changes, terms.riders, guards)
     if words is None:
         return None
-    tally.add(3)
+    terms.tally.add(3)
     return (yield from write_ridden(words))
 
 

@@ -168,7 +168,11 @@ def _assigned(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, pl
     sets: list[Text] = []
     unsets: list[str] = []
     for place in places:
-        now, was = spell(order[place], values, place, key), spell(order[place], before.values, place, key)
+        now = spell(order[place], values, place, key)
+        if type(now) is str and now is values[place] and type(before.values[place]) is str:
+            was: Text | None = before.values[place]  # a text is its own
+        else:
+            was = spell(order[place], before.values, place, key)
         if now is None:
             if was is not None:
                 unsets.append(names[place])
