@@ -18,7 +18,7 @@ from redisorm.flows.scripts import MOST_ARGUMENTS
 from redisorm.unitofwork.work import new_version
 from tests.unit.desk import Desk, agreeing, answering, atomic, look, script_call, scripting, session_on, stored, talk
 from tests.zoo.indexed import Member
-from tests.zoo.models import Board, User
+from tests.zoo.models import Board, Ticket, User
 
 XADD = ("XADD", "stream:orders", "*", "id", "1")
 PUBLISH = ("PUBLISH", "price.a1", b"{}")
@@ -98,6 +98,20 @@ def test_one_row_and_its_riders_are_one_short_script() -> None:
     assert call.rows == [(("HMGET", "user:1", "id", ":ttl"), [b"=1", b"-"])]
     assert call.writes == [("HSET", "user:1", "name", "Bea"), XADD, PUBLISH]
     assert (result.objects, result.round_trips) == (1, 1)
+
+
+def test_new_row_gets_its_number_before_it_and_its_riders_are_one_short_script() -> None:
+    desk = Desk(lambda request: [7] if request.commands[0][0] == "INCRBY" else agreeing(request), supports={"EVALSHA": True})
+    session = session_on(desk)
+    session.add(ticket := Ticket(title="a"))
+    session._ride(XADD)
+    result = session.commit()
+    number, write = talk(desk)
+    assert number.commands == [("INCRBY", "ticket::id:next", 1)]
+    assert ticket.id == 7
+    assert write.commands[0][1] == SHA
+    assert script_call(write).keys == ["ticket:7", "stream:orders"]
+    assert (result.objects, result.round_trips) == (1, 2)
 
 
 def test_message_needs_no_key_and_so_only_the_row_is_verified() -> None:
