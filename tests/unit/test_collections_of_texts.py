@@ -97,7 +97,7 @@ def test_what_is_no_text_is_refused(wrong: Any, name: str) -> None:
 @pytest.mark.parametrize("wrong", [7, "text", None, {"a": 1}])
 def test_what_is_no_collection_is_refused(wrong: Any) -> None:
     one = tagged()
-    vars(one)["jobs"] = wrong
+    vars(one)["jobs"] = wrong  # pyright: ignore[reportIndexIssue]
     with pytest.raises(ValidationError, match="jobs"):
         change_to(one)
 
