@@ -46,6 +46,9 @@ def _cancellations() -> int:
 class AwaitingDriver(AwaitingTalk):
     """Runs flows to their end, each in the calling task. Belongs to the event loop of its client."""
 
+    commands: int
+    round_trips: int
+
     def __init__(self, client: redis.asyncio.Redis, server: KnownServer) -> None:
         super().__init__()
         self._client = client

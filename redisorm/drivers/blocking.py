@@ -46,7 +46,9 @@ def connect_once(connection: Any) -> None:
 class BlockingDriver(BlockingTalk):
     """Runs flows to their end, each in the calling thread. Safe to share between threads."""
 
-    _takes_few_steps = True
+    commands: int
+    round_trips: int
+    _takes_few_steps: bool = True
 
     def __init__(self, client: redis.Redis, server: KnownServer) -> None:
         super().__init__()

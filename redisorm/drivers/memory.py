@@ -166,7 +166,7 @@ class BlockingMemoryDriver(BlockingDriver):
         self._wait_s = wait_s
         self._greeted = True
 
-    _takes_few_steps = False
+    _takes_few_steps: bool = False
 
     def _new_pin(self) -> _GuardedPin[Connection]:
         return _GuardedPin()
