@@ -18,14 +18,11 @@ from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Snapshot
 
 from .derived import Derived, derive, exact_scores
-from .indexing import CHUNK, Upkeep
+from .indexing import Upkeep
 from .persistence import filled
 
 __all__ = ["NewRows", "Table"]
 
-
-_FILLING = {"list": "RPUSH", "set": "SADD"}
-"""The command by which elements come into a collection as they are."""
 
 PIECE = 100
 """Rows whose commands are spelled at once, while the server takes in those before."""
@@ -156,14 +153,12 @@ class NewRows:
 
     def fill(self) -> list[Command]:
         """The commands that fill the collections."""
-        commands: list[Command] = []
-        for companion, elements in zip(self.mapper.companions, self.elements, strict=True):
-            keys, name = [Keyspace.companion(key, companion.name) for key in self.keys], _FILLING.get(companion.kind)
-            if name is not None and max(map(len, elements)) <= CHUNK:
-                commands += [(name, key, *one) for key, one in zip(keys, elements, strict=True) if one]
-            else:
-                commands += [command for key, one in zip(keys, elements, strict=True) for command in filled(companion, key, one)]
-        return commands
+        return [
+            command
+            for companion, elements in zip(self.mapper.companions, self.elements, strict=True)
+            for key, one in zip(self.keys, elements, strict=True)
+            for command in filled(companion, Keyspace.companion(key, companion.name), one)
+        ]
 
     def snapshots(self) -> list[Snapshot]:
         """The rows as the server will have them."""

@@ -105,7 +105,9 @@ def _field_deadlines(change: Change, now_ms: int) -> Iterator[Command]:
 
 def filled(companion: Companion, key: str, elements: Any) -> list[Command]:
     """Spell how a companion that is not there gets its elements, if it has any."""
-    return _companion(key, CompanionChange(companion, (), elements)) if elements else []
+    if companion.kind == "zset":
+        return _chunks("ZADD", key, _scored(elements))
+    return _chunks("RPUSH" if companion.kind == "list" else "SADD", key, list(elements))
 
 
 def _companion(key: str, change: CompanionChange) -> list[Command]:
@@ -118,9 +120,13 @@ def _companion(key: str, change: CompanionChange) -> list[Command]:
         removed = [text for text in change.before if text not in change.after]
         return [*_chunks("SADD", key, added), *_chunks("SREM", key, removed)]
     before = change.before or {}
-    scored = [word for text, score in change.after.items() if before.get(text) != score for word in (repr(score).encode(), text)]
+    moved = {text: score for text, score in change.after.items() if before.get(text) != score}
     removed = [text for text in before if text not in change.after]
-    return [*_chunks("ZADD", key, scored), *_chunks("ZREM", key, removed)]
+    return [*_chunks("ZADD", key, _scored(moved)), *_chunks("ZREM", key, removed)]
+
+
+def _scored(scores: Mapping[bytes, float]) -> list[bytes]:
+    return [word for text, score in scores.items() for word in (repr(score).encode(), text)]
 
 
 def merged(change: CompanionChange, stored: Sequence[bytes]) -> list[bytes]:
@@ -158,4 +164,6 @@ def _list(key: str, before: list[bytes], after: list[bytes]) -> list[Command]:
 
 
 def _chunks(name: str, key: str, words: list[Any]) -> list[Command]:
+    if 0 < len(words) <= CHUNK:
+        return [(name, key, *words)]
     return [(name, key, *words[start : start + CHUNK]) for start in range(0, len(words), CHUNK)]
