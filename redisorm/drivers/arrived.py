@@ -15,13 +15,14 @@ from asyncio import StreamReader, StreamWriter
 from functools import partial
 from importlib import import_module
 from itertools import islice
-from types import NoneType
 from typing import Any, NamedTuple, Protocol
 
 import redis
 from hiredis import PushNotification, Reader
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from redisorm.drivers.exchange import ANSWERS
 
 __all__ = [
     "KNOWN_MAJOR",
@@ -62,7 +63,6 @@ def _known_parsers() -> tuple[tuple[type, ...], object]:
 
 
 _PARSERS, _NOT_ENOUGH = _known_parsers()
-_PLAIN = frozenset({bytes, str, int, float, bool, NoneType, list, dict, set})
 _AT_ONCE = 1 << 18
 _poll: Any = getattr(select, "poll", None)
 _POLLIN = getattr(select, "POLLIN", 0)
@@ -206,7 +206,7 @@ def take_arrived(parser: Parser, replies: list[Any], count: int, *, text: bool =
     while True:
         have = len(replies)
         replies.extend(islice(whole, count - have))
-        if _PLAIN.issuperset(map(type, replies[have:])):
+        if ANSWERS.issuperset(map(type, replies[have:])):
             return messages
         for reply in replies[have:]:
             if isinstance(reply, RedisConnectionError):

@@ -24,8 +24,8 @@ _DISCARD = b"*1\r\n$7\r\nDISCARD\r\n"
 _QUEUED = b"QUEUED"
 _NOTHING = "nothing was executed"
 _FEW, _FEW_WORDS = 5, 200
-ANSWERS = frozenset({bytes, int, float, bool, NoneType, list, dict, set})
-"""What a reply is that refuses nothing."""
+ANSWERS = frozenset({bytes, str, int, float, bool, NoneType, list, dict, set})
+"""What a reply is that neither refuses anything nor was pushed."""
 
 
 _TIMEOUT_LAST = frozenset({"BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX"})

@@ -160,7 +160,7 @@ def settle(obj: MappedModel, state: State, change: Change) -> None:
     if change.difference is not None:
         state.snapshot = change.difference.after
     state.key, state.version, state.life = change.key, outcome.version, outcome.life
-    state.wanted_life, state.increments = None, ()
+    state.forget_wishes()
     if not outcome.numbers:
         return
     vars(obj).update(outcome.numbers)
