@@ -7,9 +7,7 @@ otherwise than taken for granted is left to the general way.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 from redisorm.commands import Batch, Command, Flow, Reply
@@ -20,17 +18,15 @@ from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.indexes import Index
 from redisorm.mapping.snapshot import Difference
 
+from .calling import LuaScript, lua
 from .changes import KEEP, Change, Former
 from .entries import entry_of
 from .indexing import CHUNK, deadline_score
-from .scripts import call_once
 from .seeing import Look, Tally, refuse_types
 
-__all__ = ["SHA", "LoneRow", "lone_row", "watch_row", "write_fresh", "write_row"]
+__all__ = ["SCRIPT", "LoneRow", "lone_row", "watch_row", "write_fresh", "write_row"]
 
-_ROW = (files("redisorm.flows") / "lua" / "row.lua").read_text(encoding="utf-8")
-SHA = hashlib.sha1(_ROW.encode(), usedforsecurity=False).hexdigest()
-"""The name of the script at the server."""
+SCRIPT = LuaScript(lua("refusing"), lua("row"))
 
 _FOR_EVER = deadline_score(None)
 
@@ -181,7 +177,7 @@ def write_row(row: LoneRow, tally: Tally, *, framed: bool) -> Flow[bool | None]:
     Returns:
         `None` where this user may run no script, `False` where the row is not as expected and nothing was written.
     """
-    answers = yield from call_once(SHA, _ROW, row.words(), framed=framed)
+    answers = yield from SCRIPT.call(row.words(), framed=framed)
     if answers is None:
         return None
     tally.add(3 if framed else 1)

@@ -5,26 +5,21 @@ It is what an outbox and a worker do all the time. What is otherwise than taken 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 from redisorm.commands import Command, Flow
 
+from .calling import LuaScript, lua
 from .changes import Change
 from .guarding import Guard, KeyType, Ownership
 from .indexing import CHUNK
 from .lonerow import lone_row
-from .scripts import MOST_ARGUMENTS, call_once, keys_of
+from .scripts import MOST_ARGUMENTS, keys_of
 
-__all__ = ["SHA", "ridden", "write_ridden"]
+__all__ = ["SCRIPT", "ridden", "write_ridden"]
 
-_LUA = files("redisorm.flows") / "lua"
-_PARTS = [(_LUA / name).read_text(encoding="utf-8") for name in ("row.lua", "riders.lua")]
-_TEXT = "local function write(KEYS, ARGV)\n{}end\n\n{}".format(*_PARTS)
-SHA = hashlib.sha1(_TEXT.encode(), usedforsecurity=False).hexdigest()
-"""The name of the script at the server."""
+SCRIPT = LuaScript(lua("refusing"), lua("taking"), "local function write(KEYS, ARGV)", lua("row"), "end", lua("riders"))
 
 _NOBODYS = ("", "", "", "")
 
@@ -72,4 +67,4 @@ def ridden(changes: Sequence[Change], riders: Sequence[Command], guards: Sequenc
 
 def write_ridden(words: Command) -> Flow[bool]:
     """Write it in one round trip; `False` where something is not as expected and nothing was written."""
-    return (yield from call_once(SHA, _TEXT, words)) != [None]
+    return (yield from SCRIPT.call(words, framed=True)) != [None]

@@ -1,25 +1,21 @@
-"""Lua: one script that verifies everything a commit relies on, and then writes everything.
-
-EVALSHA names the script; a server that does not have it has executed nothing, so EVAL may follow. All keys are declared.
-"""
+"""One script that verifies everything a commit relies on, and then writes everything. All keys are declared."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import chain
 from typing import Any
 
-from redisorm.commands import Argument, Batch, Collect, Command, Flow, Post, Reply, Supports
-from redisorm.errors import BackendError, ConflictError, UnsupportedServerError
+from redisorm.commands import Argument, Command, Flow, Reply, Supports
+from redisorm.errors import ConflictError, UnsupportedServerError
 
 from .assuming import Assumption
+from .calling import LuaScript, lua
 from .indexing import CHUNK
 from .newrows import Table
 
-__all__ = ["MOST_ARGUMENTS", "CommitScript", "call_once", "keys_of", "require_scripts"]
+__all__ = ["MOST_ARGUMENTS", "CommitScript", "keys_of", "require_scripts"]
 
 MOST_ARGUMENTS = 1_000_000
 """Words of one command a server takes (`proto-max-multibulk-len` is 1,048,576)."""
@@ -29,8 +25,7 @@ MOST_UNPACKED = 7_000
 
 _OF_MANY_KEYS = frozenset(("EXISTS", "UNLINK"))
 
-_COMMIT = (files("redisorm.flows") / "lua" / "commit.lua").read_text(encoding="utf-8")
-_COMMIT_SHA = hashlib.sha1(_COMMIT.encode(), usedforsecurity=False).hexdigest()
+_COMMIT = LuaScript(lua("refusing"), lua("taking"), lua("commit"))
 
 
 def require_scripts(objects: int, watched: int, limit: int) -> Flow[None]:
@@ -42,36 +37,6 @@ def require_scripts(objects: int, watched: int, limit: int) -> Flow[None]:
             "+eval +evalsha; nothing was written",
             command="EVALSHA",
         )
-
-
-def call_once(
-    sha: str, script: str, words: Sequence[Argument], meanwhile: Callable[[], None] | None = None, *, framed: bool = True
-) -> Flow[list[Any] | None]:
-    """Call a script that writes. A server that does not have it has executed nothing.
-
-    Args:
-        sha: The name of the script at the server.
-        script: Its text.
-        words: The count of its keys, the keys and the arguments.
-        meanwhile: What can be done while the server works, if it is worth it.
-        framed: Whether it is called inside MULTI and EXEC, as every commit of a session is.
-
-    Returns:
-        Its answer, alone in a list; `None` where this user may run no script, and nothing was sent. With `meanwhile` that is known before.
-    """
-    call = Batch([("EVALSHA", sha, *words)], framed, needs="" if meanwhile else "EVALSHA")
-    try:
-        if meanwhile is None:
-            answers: list[Any] | None = yield call
-        else:
-            yield Post(call)
-            meanwhile()
-            answers = yield Collect()
-    except BackendError as error:
-        if error.code != "NOSCRIPT":
-            raise
-        answers = yield Batch([("EVAL", script, *words)], framed)
-    return answers
 
 
 @dataclass(slots=True)
@@ -145,7 +110,7 @@ class CommitScript:
 
     def run(self, meanwhile: Callable[[], None] | None = None) -> Flow[list[Reply] | None]:
         """Verify and write; the replies of the writes, or `None` where something was otherwise and nothing was written."""
-        answers = yield from call_once(_COMMIT_SHA, _COMMIT, self.words, meanwhile)
+        answers = yield from _COMMIT.call(self.words, meanwhile, framed=True)
         answer = None if answers is None else answers[0]
         if answer is None:
             return None

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from redisorm.commands import Argument, Batch, Clock, Command, Flow, Reply, Watch
 
-from .scripts import LOST, Lost, Script, step
+from .scripts import LOST, Lost, script, step
 
 __all__ = ["CHANGED", "GRANTED", "NOTHING", "Entry", "Grant", "abandon", "drop", "drop_tag", "fill", "lease", "look"]
 
-_LEASE, _FILL, _ABANDON = Script("cache_lease"), Script("cache_fill"), Script("cache_abandon")
+_LEASE, _FILL, _ABANDON = script("cache_lease"), script("cache_fill"), script("cache_abandon")
 
 GRANTED, CHANGED = 1, 2
 """What may become of asking for the lease, besides that somebody else has it."""

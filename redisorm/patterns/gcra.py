@@ -12,11 +12,11 @@ from functools import partial
 from redisorm.commands import Argument, Batch, Flow, Reply, Watch
 
 from .limits import Limit, Standing
-from .scripts import LOST, Lost, Script, step
+from .scripts import LOST, Lost, script, step
 
 __all__ = ["advance", "hit"]
 
-_SCRIPT = Script("gcra")
+_SCRIPT = script("gcra")
 
 
 def hit(key: str, limits: Sequence[Limit], cost: int, *, consume: bool) -> Flow[tuple[bool, list[Standing]]]:

@@ -15,7 +15,7 @@ from redisorm.errors import BackendError, ConcurrentUpdateError
 from redisorm.flows.guarding import Ownership
 from redisorm.keys import BEHIND, CLAIMS, TRIMMED, GroupKeys
 
-from .scripts import Script, step
+from .scripts import script, step
 
 __all__ = ["RELEASED", "Claim", "Group", "Pending", "Standing", "entries_in", "order"]
 
@@ -27,7 +27,7 @@ ATTEMPTS = 64
 MANY = 10_000
 """Pending entries of one answer."""
 
-_RETIRE = Script("retire")
+_RETIRE = script("retire")
 
 
 class Pending(NamedTuple):

@@ -14,11 +14,11 @@ from redisorm.errors import LockLost, LockTimeout
 from redisorm.keys import LockKeys, lock_keys
 from redisorm.mapping.layout import seconds_ms
 
-from .scripts import LOST, Lost, Namespaced, Script, step
+from .scripts import LOST, Lost, Namespaced, script, step
 
 __all__ = ["BaseLock", "Terms"]
 
-_ACQUIRE, _RENEW, _RELEASE = Script("acquire"), Script("renew"), Script("release")
+_ACQUIRE, _RENEW, _RELEASE = script("acquire"), script("renew"), script("release")
 
 _FENCE_MS = 86_400_000
 """How long a fence number is remembered at least: later the server's clock alone makes a larger one."""

@@ -1,20 +1,18 @@
 """One step at the server in one round trip: a Lua script, or WATCH and MULTI/EXEC where this user or this server runs no scripts.
 
-EVALSHA names the script; a server that does not have it has executed nothing, so EVAL may follow. All keys are declared.
-Both ways answer alike. This room knows neither what the scripts do nor any key.
+All keys are declared. Both ways answer alike. This room knows neither what the scripts do nor any key.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from typing import Final, Protocol, TypeVar
 
-from redisorm.commands import Argument, Batch, Flow, Pause, Reply, Supports
-from redisorm.errors import BackendError, CommitUnknownError, ConcurrentUpdateError
+from redisorm.commands import Argument, Flow, Pause, Reply
+from redisorm.errors import CommitUnknownError, ConcurrentUpdateError
+from redisorm.flows.calling import LuaScript, lua
 
-__all__ = ["LOST", "Lost", "Namespaced", "Script", "step"]
+__all__ = ["LOST", "Lost", "Namespaced", "script", "step"]
 
 R = TypeVar("R")
 
@@ -36,26 +34,13 @@ class Lost:
 LOST: Final = Lost()
 
 
-class Script:
-    """A Lua script of the folder `lua`."""
-
-    def __init__(self, name: str) -> None:
-        self._text = (files("redisorm.patterns") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
-        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
-
-    def run(self, keys: Sequence[str], words: Sequence[Argument], *, resend: bool) -> Flow[Reply]:
-        """Run the script: one round trip, and one more where the server does not have it yet."""
-        try:
-            (answer,) = yield Batch([("EVALSHA", self._sha, len(keys), *keys, *words)], resend=resend)
-        except BackendError as error:
-            if error.code != "NOSCRIPT":
-                raise
-            (answer,) = yield Batch([("EVAL", self._text, len(keys), *keys, *words)], resend=resend)
-        return answer
+def script(name: str) -> LuaScript:
+    """Read a script of the folder `lua` of this package."""
+    return LuaScript(lua(name, "redisorm.patterns"))
 
 
 def step(
-    script: Script, keys: Sequence[str], words: Sequence[Argument], attempt: Callable[[], Flow[Reply | Lost]], *, resend: bool
+    script: LuaScript, keys: Sequence[str], words: Sequence[Argument], attempt: Callable[[], Flow[Reply | Lost]], *, resend: bool
 ) -> Flow[Reply]:
     """Do one step by script, or where that is denied by attempts.
 
@@ -69,9 +54,8 @@ def step(
     Raises:
         ConcurrentUpdateError: Others kept changing the keys until the attempts were used up. A script never meets this.
     """
-    if (yield Supports("EVALSHA")):
-        return (yield from script.run(keys, words, resend=resend))
-    return (yield from _repeated(keys, attempt, resend=resend))
+    answers = yield from script.call((len(keys), *keys, *words), resend=resend)
+    return (yield from _repeated(keys, attempt, resend=resend)) if answers is None else answers[0]
 
 
 def _repeated(keys: Sequence[str], attempt: Callable[[], Flow[R | Lost]], *, resend: bool) -> Flow[R]:

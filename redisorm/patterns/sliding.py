@@ -13,11 +13,11 @@ from functools import partial
 from redisorm.commands import Argument, Batch, Command, Flow, Reply, Watch
 
 from .limits import Limit, Standing
-from .scripts import LOST, Lost, Script, step
+from .scripts import LOST, Lost, script, step
 
 __all__ = ["advance", "hit", "stored_hits"]
 
-_SCRIPT = Script("sliding")
+_SCRIPT = script("sliding")
 
 
 def hit(key: str, limits: Sequence[Limit], cost: int, *, consume: bool) -> Flow[tuple[bool, list[Standing]]]:

@@ -15,7 +15,7 @@ import pytest
 from redisorm import AsyncRateLimiter, BackendError, Database, Decision, Limit, MappingError, RateLimiter, RateLimitExceeded
 from redisorm.drivers.database import Traffic
 from redisorm.patterns import gcra, sliding
-from redisorm.patterns.scripts import Script
+from redisorm.patterns.scripts import script
 from tests.servers import Server
 
 Limiting = Callable[..., "Limited"]
@@ -238,6 +238,13 @@ def test_a_key_that_is_denied_is_an_error_that_names_it(server: Server) -> None:
 SHARED = (Limit(7, per=0.011), Limit(11, per=0.05), Limit(1000, per=3600))
 
 
+def decided(db: Database, name: str, key: str, words: list[int]) -> list[int]:
+    """What a script answers."""
+    answers = db.run(script(name).call([1, key, *words]))
+    assert answers is not None
+    return cast("list[int]", answers[0])
+
+
 def test_the_script_of_gcra_takes_the_steps_of_python(server: Server) -> None:
     key = "limit::same:1"
     with Database(server.url) as db:
@@ -246,7 +253,7 @@ def test_the_script_of_gcra_takes_the_steps_of_python(server: Server) -> None:
             words = [1, len(SHARED)]
             for limit in SHARED:
                 words += (limit.per_us, limit.amount, *divmod(cost * limit.per_us, limit.amount))
-            reply = db.run(Script("gcra").run([key], words, resend=False))
+            reply = decided(db, "gcra", key, words)
             after = cast("bytes", db.client.get(key))
             if not reply[0]:
                 assert after in (before, None)
@@ -265,7 +272,7 @@ def test_the_script_of_sliding_windows_takes_the_steps_of_python(server: Server)
             cost = number % 5 + 1
             before = sliding.stored_hits(db.client.zrange(key, 0, -1, withscores=True))
             words = [1, cost, len(SHARED), *(word for limit in SHARED for word in (limit.per_us, limit.amount))]
-            reply = db.run(Script("sliding").run([key], words, resend=False))
+            reply = decided(db, "sliding", key, words)
             after = sliding.stored_hits(db.client.zrange(key, 0, -1, withscores=True))
             seen[reply[0]] += 1
             if after:  # the latest hit left the window of an hour, or will, at now + reply[9]

@@ -92,9 +92,9 @@ class ScriptCall(NamedTuple):
 def script_call(request: Batch | Watch) -> ScriptCall:
     """Read a call of the commit's script apart, or of one of those for a lone row and for few commands."""
     (command,) = request.commands
-    if command[1] == lonerow.SHA:
+    if command[1] == lonerow.SCRIPT.sha:
         return _lone_row(list(command[2:]))
-    if command[1] == riding.SHA:
+    if command[1] == riding.SCRIPT.sha:
         return _few_commands(list(command[2:]))
     words: Any = iter(command[2:])
 
@@ -161,7 +161,7 @@ def _few_commands(words: list[Any]) -> ScriptCall:
 
 def agreeing(request: Batch | Watch) -> list[Any]:
     """The answer of a server on which a script finds everything as expected: 1 for each write, and nothing is due to be swept."""
-    if request.commands[0][1] in (lonerow.SHA, riding.SHA):
+    if request.commands[0][1] in (lonerow.SCRIPT.sha, riding.SCRIPT.sha):
         return [1]
     return [[[] if command[0] == "ZRANGE" else 1 for command in script_call(request).writes]]
 

@@ -16,7 +16,7 @@ from redisorm.commands import Batch, Flow, Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.patterns import gcra, sliding
 from redisorm.patterns.ratelimit import BaseRateLimiter
-from redisorm.patterns.scripts import Script, step
+from redisorm.patterns.scripts import script, step
 
 NOW_US = 1_700_000_000_000_000
 
@@ -90,7 +90,7 @@ def test_a_step_whose_answer_was_lost_is_done_again_where_that_is_harmless_and_e
         return (yield Batch([("SET", "key", "value")], atomic=True))
 
     with pytest.raises(CommitUnknownError):
-        ScriptedDriver([lost], supports={"EVALSHA": False}).run(step(Script("gcra"), ["key"], [], attempt, resend=False))
+        ScriptedDriver([lost], supports={"EVALSHA": False}).run(step(script("gcra"), ["key"], [], attempt, resend=False))
 
 
 def test_what_is_denied_writes_nothing() -> None:

@@ -13,7 +13,7 @@ from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.committing import commit
 from redisorm.flows.guarding import Ownership
 from redisorm.flows.indexing import CHUNK
-from redisorm.flows.riding import SHA
+from redisorm.flows.riding import SCRIPT
 from redisorm.flows.scripts import MOST_ARGUMENTS
 from redisorm.unitofwork.work import new_version
 from tests.unit.desk import Desk, agreeing, answering, atomic, look, script_call, scripting, session_on, stored, talk
@@ -92,7 +92,7 @@ def test_one_row_and_its_riders_are_one_short_script() -> None:
     desk = Desk(agreeing, supports={"EVALSHA": True})
     result = riding(desk, XADD, PUBLISH).commit()
     (request,) = talk(desk)
-    assert request.commands[0][1] == SHA
+    assert request.commands[0][1] == SCRIPT.sha
     call = script_call(request)
     assert call.keys == ["user:1", "stream:orders"]
     assert call.rows == [(("HMGET", "user:1", "id", ":ttl"), [b"=1", b"-"])]
@@ -109,7 +109,7 @@ def test_new_row_gets_its_number_before_it_and_its_riders_are_one_short_script()
     number, write = talk(desk)
     assert number.commands == [("INCRBY", "ticket::id:next", 1)]
     assert ticket.id == 7
-    assert write.commands[0][1] == SHA
+    assert write.commands[0][1] == SCRIPT.sha
     assert script_call(write).keys == ["ticket:7", "stream:orders"]
     assert (result.objects, result.round_trips) == (1, 2)
 
@@ -133,7 +133,7 @@ def test_sharded_channel_is_a_key_of_the_script_so_that_a_cluster_refuses_anothe
     session.commit()
     (request,) = talk(desk)
     call = script_call(request)
-    assert (request.commands[0][1] == SHA) is (rows == 1)
+    assert (request.commands[0][1] == SCRIPT.sha) is (rows == 1)
     assert {*call.keys} == {*(f"user:{number}" for number in range(rows)), "price.a1", "stream:orders"}
     assert (call.types, call.writes[-2:]) == ({"stream:orders": "stream"}, [XADD, SPUBLISH])
 
@@ -174,7 +174,7 @@ def test_long_commands_and_rows_with_more_than_a_hash_go_the_general_way(rider: 
     session._ride(XADD)
     session.commit()
     for one in (driver, desk):
-        assert talk(one)[0].commands[0][1] != SHA
+        assert talk(one)[0].commands[0][1] != SCRIPT.sha
 
 
 def test_more_words_than_a_command_takes_go_without_a_script() -> None:

@@ -1,4 +1,4 @@
--- Verify everything, then write everything.
+-- Verify everything, then write everything. Behind refusing.lua and taking.lua.
 --
 -- KEYS  every key that is read or written; those that must be absent come first
 -- ARGV  count of keys that must be absent
@@ -12,19 +12,8 @@
 -- A table is new rows of the same fields under consecutive keys: one HSET each. They enter an index 'all' under its key, by 'score' at the value of
 -- the field, or by 'value' under the key that comes behind that value.
 -- Returns the replies of the writes, or false where something is not as expected and nothing was written.
--- A script does not roll back, so a command this user may not run is refused before the first write too.
 
-local ARGV, KEYS, call, ask, tonumber, unpack = ARGV, KEYS, redis.call, redis.pcall, tonumber, unpack
-
-local at = 1
-local function number()
-  at = at + 1
-  return tonumber(ARGV[at - 1])
-end
-local function take(size)
-  at = at + size
-  return at - size, at - 1
-end
+local ask = redis.pcall
 
 local function spelled(reply)
   if type(reply) == 'number' then return string.format(':%.0f', reply) end
@@ -68,11 +57,6 @@ for _ = 1, number() do
   at = at + 1
 end
 
-local function allowed(name, key, ...)
-  if redis.acl_check_cmd(name, key, ...) then return true end
-  return false, redis.error_reply('NOPERM this user may not run ' .. name .. ' on ' .. key)
-end
-
 -- What a user may do with these, if they have many words, hangs on the first few.
 local one_key = {ZADD = true, ZREM = true, SADD = true, SREM = true, HSET = true, HDEL = true, RPUSH = true}
 
@@ -94,14 +78,14 @@ local start = at
 for _ = 1, number() do
   local fields, _, key, rows, _, indexes = table_of_rows()
   for row = key, key + rows - 1 do
-    local fine, refusal = allowed('HSET', KEYS[row], '', '')
-    if not fine then return refusal end
+    local refused = refusal('HSET', KEYS[row], '', '')
+    if refused then return refused end
   end
   for _, index in ipairs(indexes) do
     local value = index.how == 'value'
     for i = value and index.first + 1 or index.first, index.last, value and 2 or 1 do
-      local fine, refusal = allowed('ZADD', ARGV[i], '0', '')
-      if not fine then return refusal end
+      local refused = refusal('ZADD', ARGV[i], '0', '')
+      if refused then return refused end
     end
   end
   take(fields * rows)
@@ -109,8 +93,8 @@ end
 for _ = 1, number() do
   local first, last = take(number())
   if one_key[ARGV[first]] then last = math.min(last, first + 3) end
-  local fine, refusal = allowed(unpack(ARGV, first, last))
-  if not fine then return refusal end
+  local refused = refusal(unpack(ARGV, first, last))
+  if refused then return refused end
 end
 
 local function add(entries)

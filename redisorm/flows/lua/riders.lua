@@ -1,4 +1,5 @@
--- Verify what one row and the commands beside it rely on, and then write all of it: the body of row.lua stands before this as `write`.
+-- Verify what one row and the commands beside it rely on, and then write all of it.
+-- Behind refusing.lua, taking.lua and the body of row.lua as the function `write`.
 --
 -- KEYS  those of row.lua, and then every key of the commands
 -- ARGV  count of keys of row.lua, or 0 where there is no row; count of its arguments, and these
@@ -7,19 +8,6 @@
 --       count of commands, then for each: count of words, words …
 --
 -- Returns 1, or false where something is not as expected and nothing was written.
--- A script does not roll back, so a command this user may not run is refused before the first write too.
-
-local ARGV, KEYS, call, unpack = ARGV, KEYS, redis.call, unpack
-
-local at = 1
-local function number()
-  at = at + 1
-  return tonumber(ARGV[at - 1])
-end
-local function take(size)
-  at = at + size
-  return at - size, at - 1
-end
 
 local keys, words = number(), number()
 local row, last = take(words)
@@ -34,10 +22,6 @@ if ARGV[id] ~= '' then
   if held.err or not held[1] or held[1][2] ~= ARGV[stream + 2] then return false end
 end
 
-local function refusal(name, key, ...)
-  if redis.acl_check_cmd(name, key, ...) then return nil end
-  return redis.error_reply('NOPERM this user may not run ' .. name .. ' on ' .. key)
-end
 local refused = keys > 0 and refusal('HSET', KEYS[1], '', '')
 local riders = at
 for _ = 1, number() do

@@ -1,4 +1,4 @@
--- Write one row and its entries in indexes, if all is as the commit takes it for.
+-- Write one row and its entries in indexes, if all is as the commit takes it for. Behind refusing.lua.
 --
 -- KEYS  the row; where indexes change, its memo, which must be absent, and the sorted set of each move
 -- ARGV  count of fields the row must have, 0 where it must be absent; count of fields to remove
@@ -7,7 +7,6 @@
 --       field, text, field, text, …
 --
 -- Returns how many fields are new, or false where something is otherwise and nothing was written.
--- A script does not roll back, so where there is more than one write, those this user may not run are refused before the first.
 
 local ARGV, KEYS, call = ARGV, KEYS, redis.call
 local row, fields, gone, moves = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), math.max(#KEYS - 2, 0)
@@ -26,10 +25,6 @@ else
 end
 
 if moves + gone > 0 then
-  local function refusal(name, key, ...)
-    if redis.acl_check_cmd(name, key, ...) then return nil end
-    return redis.error_reply('NOPERM this user may not run ' .. name .. ' on ' .. key)
-  end
   local refused = refusal('HSET', row, '', '') or gone > 0 and refusal('HDEL', row, '')
   for i = 1, moves do
     local score, member = ARGV[first + 2 * i - 2], ARGV[first + 2 * i - 1]
