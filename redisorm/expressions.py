@@ -197,13 +197,16 @@ class Column(Generic[T]):
             return Column(self._subject.part(name))
 
     def __bool__(self) -> NoReturn:
-        raise QueryError(f"the field {self!r} has no truth value: compare it, as in {self!r} == ...")
+        raise self._misused(f"the field {self!r} has no truth value: compare it, as in {self!r} == ...")
 
     def __contains__(self, element: object) -> NoReturn:
-        raise QueryError(f"`in` cannot ask a server: write col({self!r}).contains({element!r})")
+        raise self._misused(f"`in` cannot ask a server: write col({self!r}).contains({element!r})", element)
 
     def __hash__(self) -> int:
         return object.__hash__(self)
+
+    def _misused(self, message: str, value: object = None) -> QueryError:
+        return QueryError(message, model=self._subject.model, field=self._subject.name, value=value)
 
     def _compared(self, operator: Operator, value: Any) -> Expression:
         return Comparison(self._subject, operator, self._subject.checked(operator, value))
@@ -237,7 +240,7 @@ class Column(Generic[T]):
     def in_(self, values: Iterable[T | None]) -> Expression:
         """The value is one of these; none at all finds nothing."""
         if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-            raise QueryError(f"{self!r}: in_() needs a list of values, not {values!r}", value=values)
+            raise self._misused(f"{self!r}: in_() needs a list of values, not {values!r}", values)
         return self._compared("in", tuple(values))
 
     def between(self, low: T, high: T) -> Expression:
@@ -260,9 +263,10 @@ class Column(Generic[T]):
         """
         circle = Circle(float(km), float(lon), float(lat))
         if not (isfinite(circle.km) and circle.km >= 0 and -180 <= circle.lon <= 180 and -_MOST_LATITUDE <= circle.lat <= _MOST_LATITUDE):
-            raise QueryError(
+            raise self._misused(
                 f"{self!r}: {circle} is no circle that Redis can search: km must not be negative, lon lie within 180 degrees "
-                f"and lat within {_MOST_LATITUDE}"
+                f"and lat within {_MOST_LATITUDE}",
+                circle,
             )
         return self._compared("within", circle)
 

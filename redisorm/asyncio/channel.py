@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from typing_extensions import Self
 
 from redisorm.database import Database, default_database
-from redisorm.patterns.pubsub import Message, Wanted, publish, topic_of
+from redisorm.patterns.pubsub import Message, Wanted, publish, seconds_or_ever, topic_of
 from redisorm.patterns.reporting import OnError, report
 
 __all__ = ["AsyncChannel", "AsyncFeed", "AsyncListener"]
@@ -55,7 +56,8 @@ class AsyncChannel(Generic[M]):
                 all of them.
 
         Raises:
-            TypeError: A field is not part of the channel, or a field of a sharded channel is left open.
+            TypeError: A field is not part of the channel, or a field of a sharded channel is left open, or a coroutine
+                function is given that would not be awaited.
             ValidationError: A value does not fit its field.
         """
         return AsyncFeed(self._database, self._topic.wanted(fields, self._database.namespace, on_error))
@@ -78,7 +80,8 @@ class AsyncChannel(Generic[M]):
             **fields: As of `subscribe`.
 
         Raises:
-            TypeError: A field is not part of the channel, or a field of a sharded channel is left open.
+            TypeError: A field is not part of the channel, or a field of a sharded channel is left open, or a coroutine
+                function is given that would not be awaited.
             ValidationError: A value does not fit its field.
         """
         return AsyncListener(self._database, self._topic.wanted(fields, self._database.namespace, on_error), handler, buffer)
@@ -92,12 +95,12 @@ class AsyncFeed(Generic[M]):
 
         self._feed: AwaitingFeed[M] = AwaitingFeed(database, wanted.name, wanted.command, wanted.read)
 
-    async def get(self, timeout: float | None = None) -> M | None:
+    async def get(self, timeout: float | timedelta | None = None) -> M | None:
         """Return the next message; `None` where none came within so many seconds, or the feed was closed.
 
         Without a `timeout` it waits for as long as it takes.
         """
-        return await self._feed.get(timeout)
+        return await self._feed.get(seconds_or_ever(timeout))
 
     async def close(self) -> None:
         """End the subscription, also where it is being iterated. Closing twice is no error."""

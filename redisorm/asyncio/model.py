@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Literal, cast, overload
 
 from typing_extensions import Self
@@ -13,7 +14,7 @@ from redisorm.drivers.place import here
 from redisorm.errors import DecodeError, SessionError
 from redisorm.expressions import Expression
 from redisorm.flows.loading import OnError
-from redisorm.mapping.base import MappedModel, linked_state, mapper_of
+from redisorm.mapping.base import MappedModel, ModelMeta, linked_state, mapper_of
 from redisorm.unitofwork import stack, verbs
 from redisorm.unitofwork.owners import get_by
 from redisorm.unitofwork.reading import Alone
@@ -24,7 +25,7 @@ from .session import AsyncSession
 __all__ = ["AsyncRedisModel"]
 
 
-class AsyncRedisModel(MappedModel, abstract=True):
+class AsyncRedisModel(MappedModel, abstract=True, metaclass=ModelMeta):
     """A Pydantic model stored as a Redis hash, with lists, sets and sorted sets beside it.
 
     ::
@@ -218,11 +219,11 @@ class AsyncRedisModel(MappedModel, abstract=True):
             await session.refresh(self)
             return
         if session is not None:
-            raise SessionError(f"this {type(self).__name__} belongs to a Session: call its refresh()", model=type(self), pk=self.pk)
+            raise SessionError(f"this {type(self).__name__} is in a Session: call session.refresh(...)", model=type(self), pk=self.pk)
         database = self._database()
         await database.arun(verbs.refresh(self, database.namespace))
 
-    async def increment(self, field: str, by: float = 1) -> int | float | None:
+    async def increment(self, field: str, by: float | Decimal = 1) -> int | float | None:
         """Add to a number at the server, atomically; set and return the new value, or `None` in a session, before its commit.
 
         Raises:

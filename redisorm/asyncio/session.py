@@ -203,6 +203,7 @@ class AsyncSession(BaseSession):
 
         Raises:
             ConflictError: The last attempt failed too, or the conflict would come again: a row or a unique value that exists.
+            TypeError: The blocking `Session` was given a coroutine function.
         """
         store = default_database() if db is None else db
         for attempt in range(1, attempts + 1):

@@ -59,6 +59,7 @@ class AsyncWorker(BaseWorker):
 
     Raises:
         ValueError: A number is out of its range.
+        TypeError: `on_error` is a coroutine function.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class AsyncWorker(BaseWorker):
         Raises:
             ValueError: The stream has a handler already.
             MappingError: It is no class of events.
+            TypeError: A blocking `Worker` was given a coroutine function.
         """
 
         def register(handler: Handler[E]) -> Handler[E]:

@@ -41,6 +41,7 @@ __all__ = [
     "RESERVED",
     "Compiled",
     "MappedModel",
+    "ModelMeta",
     "any_linked",
     "complete",
     "known_state",
@@ -86,7 +87,8 @@ def _asked_by_pydantic() -> bool:
 class ModelMeta(ModelMetaclass):
     """Pydantic's metaclass, with our `Field` as a field specifier, and with the fields as columns of conditions: `User.age >= 18`.
 
-    It has no `__new__`: Pydantic looks for local names one frame up.
+    It has no `__new__`: Pydantic looks for local names one frame up. The bases of users' classes name it themselves, since for type
+    checkers only a class that does is a base of frozen classes as well as of others.
     """
 
     if not TYPE_CHECKING:  # for type checkers `User.age` is what the annotation says
@@ -102,6 +104,12 @@ class Compiled(BaseModel, metaclass=ModelMeta):
 
     __slots__ = ()
     model_config: ClassVar[ConfigDict] = ConfigDict(validate_assignment=True)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        above = super().__init_subclass__
+        if options and not inspect.ismethod(above):  # that of `object`, which takes none
+            raise MappingError(f"{cls.__name__}: {', '.join(options)} is no option of such a class: correct it, or leave it out", model=cls)
+        above(**options)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -135,7 +143,7 @@ def _refuse_verbs(owner: str, names: Any) -> None:
             )
 
 
-class MappedModel(Compiled):
+class MappedModel(Compiled, metaclass=ModelMeta):
     """A Pydantic model that maps to a Redis hash and its companions."""
 
     __slots__ = ("__redisorm_state__",)
@@ -150,7 +158,7 @@ class MappedModel(Compiled):
         cls,
         *,
         prefix: str | None = None,
-        ttl: int | timedelta | None = _UNSAID,
+        ttl: float | timedelta | None = _UNSAID,
         ttl_refresh: Refresh = _UNSAID,
         versioned: bool = _UNSAID,
         database: Any = _UNSAID,
@@ -325,7 +333,9 @@ def _options(model: type[MappedModel]) -> Options:
         outer = getattr(origin, "__redisorm_prefix__", None) or snake_case(origin.__name__)
         prefix = outer + name[len(origin.__name__) :].replace("::", ":")
     prefix = check_prefix(prefix if prefix is not None else snake_case(name), name)
-    ttl, refresh = said.get("ttl"), said.get("ttl_refresh", "write")
+    ttl, refresh, database = said.get("ttl"), said.get("ttl_refresh", "write"), said.get("database")
+    if database is not None and not hasattr(database, "namespace"):
+        raise MappingError(f"{name}: database= is a {type(database).__name__}: give it a Database, as in Database(url)", model=model)
     if refresh not in ("write", "read", "never"):
         raise MappingError(f"{name}: ttl_refresh={refresh!r} must be 'write', 'read' or 'never'", model=model)
     try:
@@ -338,7 +348,7 @@ def _options(model: type[MappedModel]) -> Options:
         ttl_ms=ttl_ms,
         ttl_refresh=refresh,
         versioned=bool(said.get("versioned", False)),
-        database=said.get("database"),
+        database=database,
         unique_together=tuple(said.get("unique_together", ())),
     )
 

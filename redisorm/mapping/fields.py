@@ -33,7 +33,7 @@ class FieldOptions:
     index: bool | IndexKind | None = None
     unique: bool | None = None
     inline: bool | None = None
-    ttl: int | timedelta | None = None
+    ttl: float | timedelta | None = None
 
 
 class PydanticOptions(TypedDict, total=False):
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
         index: bool | IndexKind = ...,
         unique: bool = ...,
         inline: bool = ...,
-        ttl: int | timedelta | None = ...,
+        ttl: float | timedelta | None = ...,
         **options: Unpack[PydanticOptions],
     ) -> Any: ...
     @overload
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
         index: bool | IndexKind = ...,
         unique: bool = ...,
         inline: bool = ...,
-        ttl: int | timedelta | None = ...,
+        ttl: float | timedelta | None = ...,
         **options: Unpack[PydanticOptions],
     ) -> T: ...
     @overload
@@ -103,7 +103,7 @@ if TYPE_CHECKING:
         index: bool | IndexKind = ...,
         unique: bool = ...,
         inline: bool = ...,
-        ttl: int | timedelta | None = ...,
+        ttl: float | timedelta | None = ...,
         **options: Unpack[PydanticOptions],
     ) -> T: ...
     @overload
@@ -114,7 +114,7 @@ if TYPE_CHECKING:
         index: bool | IndexKind = ...,
         unique: bool = ...,
         inline: bool = ...,
-        ttl: int | timedelta | None = ...,
+        ttl: float | timedelta | None = ...,
         **options: Unpack[PydanticOptions],
     ) -> Any: ...
     @overload
@@ -124,7 +124,7 @@ if TYPE_CHECKING:
         index: bool | IndexKind = ...,
         unique: bool = ...,
         inline: bool = ...,
-        ttl: int | timedelta | None = ...,
+        ttl: float | timedelta | None = ...,
         **options: Unpack[PydanticOptions],
     ) -> Any: ...
 
@@ -136,7 +136,7 @@ def Field(  # noqa: N802 - the name is Pydantic's
     index: bool | IndexKind | None = None,
     unique: bool | None = None,
     inline: bool | None = None,
-    ttl: int | timedelta | None = None,
+    ttl: float | timedelta | None = None,
     **options: Any,
 ) -> Any:
     """Declare a field, as a default or inside `Annotated`, with Pydantic's options and these.

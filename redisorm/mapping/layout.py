@@ -124,7 +124,7 @@ def seconds_ms(ttl: int | float | timedelta, owner: str) -> int:
         raise TypeError(f"{owner}: ttl {ttl!r} must be a number of seconds or a timedelta")
     milliseconds = round(seconds * 1000) if abs(seconds) < float("inf") else 0
     if milliseconds <= 0 or milliseconds > 2**52:
-        raise ValueError(f"{owner}: ttl {ttl!r} must be longer than zero and finite; expire(None) makes an object permanent")
+        raise ValueError(f"{owner}: ttl {ttl!r} must be longer than zero and finite")
     return milliseconds
 
 

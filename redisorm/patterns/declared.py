@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import Any, ClassVar, TypeVar, cast
 
 from redisorm.errors import MappingError
-from redisorm.mapping.base import Compiled, complete, snake_case
+from redisorm.mapping.base import Compiled, ModelMeta, complete, snake_case
 
 __all__ = ["Declared", "plan_of"]
 
 D = TypeVar("D", bound="Declared")
 
 
-class Declared(Compiled):
+class Declared(Compiled, metaclass=ModelMeta):
     """A class whose statement says where its objects go. A base of such classes says what they are: `kind="events"`."""
 
     __redisorm_kind__: ClassVar[str] = "classes"

@@ -7,6 +7,7 @@ models' compound values. Waiting for messages is the business of the drivers.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from string import Formatter
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -17,13 +18,14 @@ from redisorm.commands import Batch, Command, Flow
 from redisorm.errors import DecodeError, MappingError
 from redisorm.keys import channel_name, channel_pattern
 from redisorm.mapping.annotations import split_optional, stored, stored_field
+from redisorm.mapping.base import ModelMeta
 from redisorm.mapping.codec import Codec, codec_of
 from redisorm.mapping.fields import options_of
 
 from .declared import Declared, plan_of
-from .reporting import OnError, report
+from .reporting import OnError, report, require_plain
 
-__all__ = ["Message", "Topic", "Wanted", "publish", "publishing", "topic_of"]
+__all__ = ["Message", "Topic", "Wanted", "publish", "publishing", "seconds_or_ever", "topic_of"]
 
 M = TypeVar("M", bound="Message")
 
@@ -77,7 +79,8 @@ class Topic(Generic[M]):
         """Say what to subscribe to for these values; a field that is missing, or `"*"`, may have any value.
 
         Raises:
-            TypeError: A field is not part of the channel, or a field of a sharded channel is left open.
+            TypeError: A field is not part of the channel, or a field of a sharded channel is left open, or `on_error` is a coroutine
+                function.
             ValidationError: A value does not fit its field.
         """
         strange = [field for field in fields if field not in self._codecs]
@@ -93,6 +96,7 @@ class Topic(Generic[M]):
                 f"{self.model.__name__}: {self.channel!r} is a sharded channel, and those know no patterns: "
                 f"give {' and '.join(left_open)} a value, or leave sharded=True out of the class"
             )
+        require_plain(on_error, "on_error", "give an ordinary function")
         return Wanted(self, namespace, texts, on_error)
 
     def read(self, channel: bytes, payload: bytes) -> M:
@@ -129,6 +133,11 @@ class Topic(Generic[M]):
     def parts(self, texts: Mapping[str, str]) -> list[str | None]:
         """The template with `None` where a value is missing."""
         return [word for text, field in self._parts for word in ((text,) if field is None else (text, texts.get(field)))]
+
+
+def seconds_or_ever(timeout: float | timedelta | None) -> float | None:
+    """How many seconds to wait; `None` for ever."""
+    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
 
 
 class Wanted(Generic[M]):
@@ -207,7 +216,7 @@ def _codec_of_field(model: type[Message], name: str) -> Codec:
     return codec
 
 
-class Message(Declared, kind="messages"):
+class Message(Declared, kind="messages", metaclass=ModelMeta):
     """A message published on a channel.
 
     ::

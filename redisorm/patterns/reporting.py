@@ -1,17 +1,28 @@
-"""What happens to an error that has nobody to be raised at: of a payload that does not fit, or of a user's own handler."""
+"""Users' own handlers: which may be called here, and what happens to an error that has nobody to be raised at."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-__all__ = ["OnError", "report"]
+__all__ = ["OnError", "report", "require_plain"]
 
 OnError: TypeAlias = Callable[[Exception, Any], object]
 """A hook that is given an error and the raw thing it is about."""
 
 _log = logging.getLogger("redisorm")
+
+
+def require_plain(function: object, owner: str, remedy: str) -> None:
+    """Refuse a coroutine function where it is called and not awaited: it would never begin, and nobody would notice.
+
+    Raises:
+        TypeError: It is one, or an object whose call is.
+    """
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+        raise TypeError(f"{owner}: {function!r} is a coroutine function, which is not awaited here: {remedy}")
 
 
 def report(on_error: OnError | None, error: Exception, raw: Any, where: str) -> None:

@@ -14,6 +14,7 @@ from typing_extensions import NamedTuple, Self
 from redisorm.commands import Batch, Command, Flow
 from redisorm.errors import DecodeError, MappingError
 from redisorm.keys import EMPTY, check_prefix, stream_key
+from redisorm.mapping.base import ModelMeta
 from redisorm.mapping.codec import Text
 from redisorm.mapping.decoder import Decoder
 from redisorm.mapping.encoder import Encoder, as_bytes
@@ -105,7 +106,7 @@ class EventMapper(Generic[E]):
         return event
 
 
-class Event(Declared, kind="events"):
+class Event(Declared, kind="events", metaclass=ModelMeta):
     """An entry of a stream.
 
     ::

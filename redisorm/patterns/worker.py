@@ -11,7 +11,7 @@ from redisorm.keys import GroupKeys
 from .consumer import Consumer
 from .deliveries import Policy, Source
 from .groups import Group
-from .reporting import OnError
+from .reporting import OnError, require_plain
 from .streams import Event, event_mapper_of
 
 __all__ = ["BaseWorker", "Halt"]
@@ -56,6 +56,7 @@ class BaseWorker:
     ) -> None:
         if not isinstance(group, str) or not group:
             raise ValueError(f"group={group!r}: give the name of a consumer group")
+        require_plain(on_error, "on_error", "give an ordinary function")
         self._namespace = namespace
         self._group = group
         self._policy = Policy(

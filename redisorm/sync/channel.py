@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import Self
 
 from redisorm.database import Database, default_database
-from redisorm.patterns.pubsub import Message, Wanted, publish, topic_of
-from redisorm.patterns.reporting import OnError, report
+from redisorm.patterns.pubsub import Message, Wanted, publish, seconds_or_ever, topic_of
+from redisorm.patterns.reporting import OnError, report, require_plain
 
 __all__ = ["Channel", "Feed", "Listener"]
 
@@ -54,7 +55,8 @@ class Channel(Generic[M]):
                 all of them.
 
         Raises:
-            TypeError: A field is not part of the channel, or a field of a sharded channel is left open.
+            TypeError: A field is not part of the channel, or a field of a sharded channel is left open, or a coroutine
+                function is given that would not be awaited.
             ValidationError: A value does not fit its field.
         """
         return Feed(self._database, self._topic.wanted(fields, self._database.namespace, on_error))
@@ -75,9 +77,11 @@ class Channel(Generic[M]):
             **fields: As of `subscribe`.
 
         Raises:
-            TypeError: A field is not part of the channel, or a field of a sharded channel is left open.
+            TypeError: A field is not part of the channel, or a field of a sharded channel is left open, or a coroutine
+                function is given that would not be awaited.
             ValidationError: A value does not fit its field.
         """
+        require_plain(handler, "listen", "use AsyncChannel")
         return Listener(self._database, self._topic.wanted(fields, self._database.namespace, on_error), handler, buffer)
 
 
@@ -89,12 +93,12 @@ class Feed(Generic[M]):
 
         self._feed: BlockingFeed[M] = BlockingFeed(database, wanted.name, wanted.command, wanted.read)
 
-    def get(self, timeout: float | None = None) -> M | None:
+    def get(self, timeout: float | timedelta | None = None) -> M | None:
         """Return the next message; `None` where none came within so many seconds, or the feed was closed.
 
         Without a `timeout` it waits for as long as it takes.
         """
-        return self._feed.get(timeout)
+        return self._feed.get(seconds_or_ever(timeout))
 
     def close(self) -> None:
         """End the subscription, also where it is being iterated. Closing twice is no error."""

@@ -19,6 +19,7 @@ from redisorm.flows.loading import OnError
 from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.patterns.calls import BaseMemoized
 from redisorm.patterns.pubsub import Message, publishing
+from redisorm.patterns.reporting import require_plain
 from redisorm.patterns.streams import Event, appending
 from redisorm.unitofwork.beginning import Begin
 from redisorm.unitofwork.owners import get_by
@@ -203,7 +204,9 @@ class Session(BaseSession):
 
         Raises:
             ConflictError: The last attempt failed too, or the conflict would come again: a row or a unique value that exists.
+            TypeError: The blocking `Session` was given a coroutine function.
         """
+        require_plain(fn, "Session.retry", "use AsyncSession.retry")
         store = default_database() if db is None else db
         for attempt in range(1, attempts + 1):
             try:

@@ -14,7 +14,7 @@ from redisorm.patterns.backlog import Backlog, backlog
 from redisorm.patterns.deadletters import Letter, discard, letters, requeue
 from redisorm.patterns.deliveries import Delivery
 from redisorm.patterns.groups import Group
-from redisorm.patterns.reporting import OnError
+from redisorm.patterns.reporting import OnError, require_plain
 from redisorm.patterns.streams import Event, event_mapper_of
 from redisorm.patterns.worker import BaseWorker, Halt
 
@@ -58,6 +58,7 @@ class Worker(BaseWorker):
 
     Raises:
         ValueError: A number is out of its range.
+        TypeError: `on_error` is a coroutine function.
     """
 
     def __init__(
@@ -79,9 +80,11 @@ class Worker(BaseWorker):
         Raises:
             ValueError: The stream has a handler already.
             MappingError: It is no class of events.
+            TypeError: A blocking `Worker` was given a coroutine function.
         """
 
         def register(handler: Handler[E]) -> Handler[E]:
+            require_plain(handler, "worker.on", "use AsyncWorker")
             self._register(event, handler)
             return handler
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from decimal import Decimal
 from itertools import chain
 from operator import attrgetter, is_
 from typing import Any
@@ -28,7 +29,7 @@ from redisorm.mapping.snapshot import difference, restore
 from . import stack
 from .holding import Holding, Store
 from .state import Phase, State, state_of
-from .work import increment_of, require_state, wanted_life
+from .work import add_here, increment_of, require_state, wanted_life
 
 __all__ = ["UnitOfWork"]
 
@@ -207,8 +208,10 @@ class UnitOfWork(Holding):
             self._deleted[id(obj)] = obj
             self._drop_lives(obj)
 
-    def increment(self, obj: MappedModel, field: str, by: float = 1) -> None:
-        """Add to a number at the server in the next commit; the object then has the server's value.
+    def increment(self, obj: MappedModel, field: str, by: float | Decimal = 1) -> None:
+        """Add to a number at the server in the next commit; the object then has the server's value. `None` counts as 0.
+
+        The number of an object not stored yet changes here and now.
 
         Raises:
             DetachedInstanceError: The object is not in this session.
@@ -218,7 +221,7 @@ class UnitOfWork(Holding):
             state = require_state(obj, self)
             increment = increment_of(obj, field, by)
             if state.phase is Phase.PENDING:
-                setattr(obj, field, getattr(obj, field) + by)
+                add_here(obj, increment)
                 return
             state.increments += (increment,)
             self._map.hold(self._identity(obj, state.key), obj)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -141,7 +142,7 @@ def refresh(obj: MappedModel, namespace: str) -> Flow[None]:
     yield from reread(obj, namespace)
 
 
-def increment(obj: MappedModel, field: str, by: float, namespace: str) -> Flow[Any]:
+def increment(obj: MappedModel, field: str, by: float | Decimal, namespace: str) -> Flow[Any]:
     """Add to a number at the server and set the new value."""
     change = _bare_update(obj, namespace)
     change.increments = [increment_of(obj, field, by)]

@@ -9,6 +9,8 @@ from itertools import repeat
 from random import getrandbits
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from redisorm.commands import Clock, Flow
 from redisorm.errors import DecodeError, DetachedInstanceError, NotFoundError, SessionError
 from redisorm.flows.changes import KEEP, PERMANENT, Change, Former, Increment, Kind
@@ -24,6 +26,7 @@ from redisorm.mapping.snapshot import Snapshot, difference, snapshot_of_columns,
 from .state import Phase, State, state_of
 
 __all__ = [
+    "add_here",
     "adopt",
     "change_of",
     "deletion_of",
@@ -125,10 +128,10 @@ def deletion_of(obj: MappedModel, namespace: str) -> Change:
 
 
 def increment_of(obj: MappedModel, field: str, by: Any) -> Increment:
-    """Check that a field is a number of the row itself.
+    """Check that a field is a number of the row itself, and `by` one that Python adds to it.
 
     Raises:
-        TypeError: It is not, or is the primary key.
+        TypeError: It is not, or is the primary key; or a float is to be added to a Decimal, or the other way round.
     """
     mapper = mapper_of(type(obj))
     slot = mapper.slots.order[mapper.slots.place(field)] if field in mapper.slots.names else None
@@ -138,7 +141,26 @@ def increment_of(obj: MappedModel, field: str, by: Any) -> Increment:
         raise TypeError(
             f"{type(obj).__name__}.{field} cannot be incremented: name a field of the class itself that holds a number and is not the key"
         )
+    apart = (Decimal, float) if Decimal in kinds else (float, Decimal) if float in kinds else None
+    if not isinstance(by, (int, float, Decimal)) or (apart is not None and isinstance(by, apart[1])):
+        wanted = "a number" if apart is None else f"a {apart[0].__name__} or an int"
+        raise TypeError(f"{type(obj).__name__}.{field} cannot be incremented by {by!r}: give {wanted}")
     return Increment(slot, by)
+
+
+def add_here(obj: MappedModel, increment: Increment) -> None:
+    """Add to a number of an object that is not stored yet, as the server does: `None` counts as 0, and no validator of the class runs.
+
+    Raises:
+        ValidationError: The new value breaks a constraint of the field.
+    """
+    leaf, encoder = increment.leaf, mapper_of(type(obj)).encoder
+    before = obj.__dict__[leaf.local]
+    try:
+        obj.__dict__[leaf.local] = leaf.codec.check((0 if before is None else before) + increment.by)
+    except ValidationError as error:
+        raise encoder.invalid(error, leaf.name, "") from None
+    obj.__pydantic_fields_set__.add(leaf.local)
 
 
 def remember_number(obj: MappedModel, change: Change) -> None:
@@ -255,6 +277,8 @@ def not_found(model: type[Any], pk: object, namespace: str) -> NotFoundError:
 def reread(obj: MappedModel, namespace: str) -> Flow[None]:
     """Read an object again in place and drop its changes; `NotFoundError` where the row is gone."""
     mapper, state = mapper_of(type(obj)), state_of(obj)
+    if not key_of(mapper, mapper.keyspace(namespace), obj):
+        raise SessionError(f"this {type(obj).__name__} has no primary key yet, so there is no row to read", model=type(obj))
     (loaded,) = yield from load(mapper, mapper.keyspace(namespace), [mapper.pk_text(obj.__dict__[mapper.pk_name])])
     if loaded is None:
         raise not_found(type(obj), obj.pk, namespace)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -77,6 +78,7 @@ def test_published_message_arrives_as_it_was(db: Database) -> None:
         assert channel.publish(price("b2", "1")) == 0
         assert feed.get(timeout=2) == price("a1", "9.90")
         assert feed.get(timeout=0.05) is None
+        assert feed.get(timeout=timedelta(milliseconds=5)) is None
     assert channel.publish(price("a1", "9")) == 0 or soon(lambda: channel.publish(price("a1", "9")) == 0)
 
 
@@ -88,6 +90,7 @@ def test_published_message_arrives_as_it_was_async(db: Database) -> None:
             assert await channel.publish(price("b2", "1")) == 0
             assert await feed.get(timeout=2) == price("a1", "9.90")
             assert await feed.get(timeout=0.05) is None
+            assert await feed.get(timeout=timedelta(milliseconds=5)) is None
         await db.aclose()
 
     asyncio.run(main())
@@ -434,3 +437,13 @@ def test_handler_may_close_its_listener(db: Database) -> None:
         Channel(db, Tick).publish(Tick(n=1))
         assert closed.wait(2)
         soon(lambda: subscribers(db, "tick") == 0)
+
+
+def test_coroutine_function_is_refused_where_it_would_not_be_awaited(db: Database) -> None:
+    async def handle(*_: object) -> None: ...
+
+    with pytest.raises(TypeError, match=r"listen: .* is a coroutine function.*use AsyncChannel"):
+        Channel(db, Tick).listen(handle)
+    for channel in (Channel(db, Tick), AsyncChannel(db, Tick)):
+        with pytest.raises(TypeError, match=r"on_error: .* is a coroutine function"):
+            channel.subscribe(on_error=handle)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -940,6 +941,21 @@ def test_stream_has_one_handler_in_a_worker() -> None:
         worker = billing(db)
         with pytest.raises(ValueError, match="the stream 'orders' has a handler for OrderPlaced in this worker: give Other a stream"):
             worker.on(Other)(lambda event, session: None)
+
+
+def test_coroutine_function_is_refused_where_it_would_not_be_awaited() -> None:
+    async def bill(event: Any, session: Any) -> None: ...
+
+    class Billing:
+        async def __call__(self, event: Any, session: Any) -> None: ...
+
+    with Database("memory://") as db:
+        for handler in (bill, Billing(), partial(bill, session=None)):
+            with pytest.raises(TypeError, match=r"worker\.on: .* is a coroutine function.*use AsyncWorker"):
+                Worker(db, group="billing").on(OrderPlaced)(handler)
+        for worker in (Worker, AsyncWorker):
+            with pytest.raises(TypeError, match=r"on_error: .* is a coroutine function"):
+                worker(db, group="billing", on_error=bill)
 
 
 def test_worker_without_a_handler_does_not_run() -> None:

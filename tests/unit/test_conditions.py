@@ -254,6 +254,23 @@ def test_values_that_do_not_fit_are_refused_where_they_are_written(written: Call
     assert not isinstance(refused.value, NotIndexedError)
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        (lambda: bool(U.age), None),
+        (lambda: "admin" in col(U.age), "admin"),
+        (lambda: col(U.age).in_("12"), "12"),
+        (lambda: col(U.age).within(km=-1, lon=0, lat=0), (-1, 0, 0)),
+        (lambda: U.age == "old", "old"),
+    ],
+)
+def test_misuse_of_a_field_is_told_with_class_field_and_value(written: Callable[[], Any], value: object) -> None:
+    with pytest.raises(QueryError) as refused:
+        written()
+
+    assert (refused.value.model, refused.value.field, refused.value.value) == (U, "age", value)
+
+
 def test_a_value_beyond_a_constraint_is_a_bound_all_the_same() -> None:
     assert parts(U.age > -1) == ("age", ">", -1)
     assert parts(U.name == "A") == ("name", "==", "A")

@@ -53,6 +53,22 @@ def test_number_grows_from_what_is_stored_or_else_from_the_default(
     assert talk(driver)[1] == atomic(("HSET", f"{prefix}:1", field, written))
 
 
+@pytest.mark.parametrize(
+    ("field", "by", "wanted"),
+    [
+        ("price", 0.1, "a Decimal or an int"),
+        ("ratio", Decimal("0.1"), "a float or an int"),
+        ("hits", "1", "a number"),
+        ("hits", None, "a number"),
+    ],
+)
+def test_what_cannot_be_added_to_the_number_is_refused_before_anything_is_sent(field: str, by: Any, wanted: str) -> None:
+    driver = ScriptedDriver([])
+    with pytest.raises(TypeError, match=f"Numbers.{field} cannot be incremented by .*: give {wanted}"):
+        driver.run(verbs.increment(stored(Numbers, {"id": 1}), field, by, ""))
+    assert driver.round_trips == 0
+
+
 @pytest.mark.parametrize("text", [b"many", b"\xff", b"", b"1.5"])
 def test_stored_text_that_is_no_number_is_told_with_key_and_field(text: bytes) -> None:
     with pytest.raises(DecodeError, match="numbers:1: the stored 'hits' is no number to increment: found") as caught:

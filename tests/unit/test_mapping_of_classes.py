@@ -8,7 +8,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
@@ -193,6 +193,16 @@ def reserved_prefix() -> None:
         id: int
 
 
+def misspelled_option() -> None:
+    class Model(RedisModel, prefx="model"):
+        id: int
+
+
+def database_by_its_url() -> None:
+    class Model(RedisModel, database="redis://:secret@host"):
+        id: int
+
+
 REFUSED: list[tuple[Callable[[], None], str]] = [
     (no_key, "no primary key.*id"),
     (two_keys, "two primary keys"),
@@ -220,6 +230,8 @@ REFUSED: list[tuple[Callable[[], None], str]] = [
     (field_without_life, r"Model\.code.*longer than zero"),
     (odd_refresh, "'write', 'read' or 'never'"),
     (reserved_prefix, "prefix 'a::b'"),
+    (misspelled_option, "Model: prefx is no option"),
+    (database_by_its_url, "database= is a str: give it a Database"),
 ]
 
 
@@ -267,6 +279,20 @@ def test_class_options_are_inherited_but_the_prefix() -> None:
         mapper_of(Base)
     with pytest.raises(MappingError, match="not a RedisModel"):
         mapper_of(Inner)
+
+
+def test_options_of_other_bases_reach_them() -> None:
+    class Labelled:
+        label: ClassVar[str]
+
+        def __init_subclass__(cls, *, label: str = "", **options: Any) -> None:
+            super().__init_subclass__(**options)
+            cls.label = label
+
+    class Model(RedisModel, Labelled, prefix="labelled", label="of a model"):
+        id: int
+
+    assert (Model.label, mapper_of(Model).options.prefix) == ("of a model", "labelled")
 
 
 def test_redeclared_field_warns_of_nothing_and_required_ones_stay_required() -> None:

@@ -9,13 +9,14 @@ import weakref
 from typing import Any, cast
 
 import pytest
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from redisorm import (
     ConcurrentUpdateError,
     Database,
     DecodeError,
     DetachedInstanceError,
+    Field,
     NotFoundError,
     RedisModel,
     Session,
@@ -200,6 +201,27 @@ def test_increment_of_an_object_not_stored_yet_changes_it_here() -> None:
     session.add(user)
     session.increment(user, "age", 2)
     assert user.age == 3
+
+
+def test_increment_of_an_object_not_stored_yet_counts_as_the_server_does() -> None:
+    class Meter(RedisModel, prefix="meter", frozen=True):
+        id: int
+        count: int | None = Field(default=None, le=5)
+
+        @field_validator("count")
+        @classmethod
+        def doubled(cls, value: int) -> int:
+            return 2 * value
+
+    session = session_on(Desk())
+    meter = Meter(id=1)
+    session.add(meter)
+    session.increment(meter, "count", 2)
+    session.increment(meter, "count")
+    with pytest.raises(ValidationError, match="less than or equal to 5") as caught:
+        session.increment(meter, "count", 3)
+    assert caught.value.errors()[0]["loc"] == ("count",)
+    assert (meter.count, meter.model_fields_set) == (3, {"id", "count"})
 
 
 def test_rolled_back_increment_is_not_done() -> None:
@@ -512,6 +534,17 @@ def test_begin_of_an_awaited_session_does_the_same() -> None:
 
     asyncio.run(work())
     assert talk(desk)[1].commands[0][1] == "user:1"
+
+
+def test_coroutine_function_is_refused_where_its_work_would_be_lost() -> None:
+    desk = Desk()
+
+    async def work(session: Session) -> None:
+        session.add(User(id=1, name="x"))
+
+    with pytest.raises(TypeError, match=r"Session.retry: .*work.* is a coroutine function.*use AsyncSession.retry"):
+        _ = Session.retry(work, cast("Database", desk))
+    assert desk.round_trips == 0
 
 
 @pytest.mark.parametrize("error", [StaleObjectError("gone"), ConcurrentUpdateError("raced")], ids=["stale", "raced"])

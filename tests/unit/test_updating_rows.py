@@ -305,6 +305,8 @@ def test_object_never_stored_can_be_deleted_by_its_key() -> None:
 
 
 def test_object_without_a_key_has_no_row_to_delete() -> None:
+    with pytest.raises(SessionError, match="this Ticket has no primary key yet, so there is no row to read"):
+        ScriptedDriver([]).run(verbs.refresh(Ticket(), ""))
     with pytest.raises(SessionError, match="this Ticket has no primary key yet, so there is no row to delete"):
         ScriptedDriver().run(verbs.delete(Ticket(), ""))
 

@@ -271,7 +271,7 @@ def rewrite(key: TypedKey[T], arrange: Callable[[Sequence[T]], Iterable[int]]) -
         texts = replies[0]
         order = arrange(key.items.read_many(texts, key.name, lambda place: place))
         commands = chunks("RPUSH", key.name, [texts[place] for place in order])
-        return Write([*commands, ("LTRIM", key.name, len(texts), -1)] if texts else [], done)
+        return Write([*commands, ("LTRIM", key.name, len(texts), -1), *trimmed(key)] if texts else [], done)
 
     yield from guarded([key], [("LRANGE", key.name, 0, -1)], plan)
 

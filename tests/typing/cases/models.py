@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel
 from typing_extensions import assert_type
 
-from redisorm import AsyncRedisModel, DecodeError, Field, RedisModel, SortedSet
+from redisorm import AsyncRedisModel, DecodeError, Event, Field, Message, RedisModel, SortedSet
 
 T = TypeVar("T")
 
@@ -25,6 +26,7 @@ class User(RedisModel, prefix="user", ttl=timedelta(hours=1), ttl_refresh="write
     age: int = Field(default=0, ge=0)
     address: Address = Field(default_factory=Address)
     code: int | None = Field(default=None, ttl=60)
+    hint: str = Field(default="", ttl=0.5)
     notes: dict[str, Any] = {}
     tags: set[str] = set()
     scores: SortedSet[str] = SortedSet()
@@ -49,6 +51,23 @@ class Box(RedisModel, Generic[T]):
 class AsyncUser(AsyncRedisModel):
     id: int | None = None
     name: str = Field()
+
+
+class Coin(RedisModel, frozen=True):
+    id: int
+    value: int = 1
+
+
+class AsyncCoin(AsyncRedisModel, frozen=True):
+    id: int
+
+
+class Minted(Event, frozen=True):
+    coin: int
+
+
+class Spent(Message, frozen=True):
+    coin: int
 
 
 # ---- arguments -----------------------------------------------------------------------------------------------------------
@@ -109,6 +128,8 @@ user.refresh()
 user.expire(60)
 user.expire(None)
 user.save(ttl="60")  # error: ttl
+user.increment("age", Decimal("0.10"))
+Coin(id=1).value = 2  # error: frozen
 print(User.get(1).name)  # error: it may be None
 assert_type(Member.get(1), Member | None)
 assert_type(Member(id=1, name="Ann", nick="a", since=2020).save(), Member)
