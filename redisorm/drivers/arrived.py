@@ -14,7 +14,7 @@ import socket
 from asyncio import StreamReader, StreamWriter
 from functools import partial
 from importlib import import_module
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, NamedTuple, Protocol
 
 import redis
@@ -64,8 +64,12 @@ def _known_parsers() -> tuple[tuple[type, ...], object]:
 
 _PARSERS, _NOT_ENOUGH = _known_parsers()
 _AT_ONCE = 1 << 18
+_CLOSED = "Connection closed by server."
+_UNHEARD = "Timeout reading from socket"
 _poll: Any = getattr(select, "poll", None)
 _POLLIN = getattr(select, "POLLIN", 0)
+_Socket = socket.socket
+_Polled = None if _poll is None else socket.socket
 
 
 def parser_of(connection: Any) -> Parser | None:
@@ -77,9 +81,10 @@ def parser_of(connection: Any) -> Parser | None:
 def is_quiet(connection: Any) -> bool:
     """Whether a blocking connection is surely connected, with neither replies nor an end to read; `False` calls for a closer look."""
     try:
-        parser, sock = connection._parser, connection._parser._sock
+        parser = connection._parser
+        sock = parser._sock
         # What a TLS connection has decrypted already is not to be seen at its socket, and not every system has poll().
-        if type(sock) is not socket.socket or type(parser) not in _PARSERS or _poll is None or parser._reader.has_data():
+        if type(sock) is not _Polled or type(parser) not in _PARSERS or parser._reader.has_data():
             return False
     except AttributeError:
         return False
@@ -131,10 +136,9 @@ def _reading_parser(connection: Any) -> Any:
     """The parser of a connected blocking connection, where it reads a socket of the operating system; `None` for all others."""
     try:
         parser = connection._parser
-        known = type(parser) in _PARSERS and type(parser._reader) is Reader and isinstance(parser._sock, socket.socket)
+        return parser if isinstance(parser._sock, _Socket) and type(parser) in _PARSERS else None
     except AttributeError:
         return None
-    return parser if known else None
 
 
 def _receive(parser: Any, replies: list[Any], count: int, *, has_some: bool = False, text: bool = False) -> None:
@@ -144,15 +148,19 @@ def _receive(parser: Any, replies: list[Any], count: int, *, has_some: bool = Fa
             if not has_some:
                 size = sock.recv_into(buffer)
                 if not size:
-                    raise RedisConnectionError("Connection closed by server.")
+                    raise RedisConnectionError(_CLOSED)
                 reader.feed(buffer, 0, size)
             has_some = False
             for pushed in take_arrived(parser, replies, count, text=text):
                 parser.handle_push_response(pushed)
     except TimeoutError as error:
-        raise RedisTimeoutError("Timeout reading from socket") from error
+        raise RedisTimeoutError(_UNHEARD) from error
     except OSError as error:
-        raise RedisConnectionError(f"Error while reading from socket: {error}") from error
+        raise _broken(error) from error
+
+
+def _broken(error: OSError) -> RedisConnectionError:
+    return RedisConnectionError(f"Error while reading from socket: {error}")
 
 
 class NotSent(Exception):  # noqa: N818 - what is raised is one of those of redis-py, and this too
@@ -181,14 +189,24 @@ def converse(connection: Any, packet: bytes, count: int) -> list[Any] | None:
     parser = _reading_parser(connection)
     if parser is None:
         return None
+    sock, reader, buffer, sent = parser._sock, parser._reader, parser._buffer, False
     try:
-        parser._sock.sendall(packet)
+        sock.sendall(packet)
+        sent = True
+        size = sock.recv_into(buffer)
     except TimeoutError as error:
-        raise _TooLateError("Timeout writing to socket") from error
+        raise RedisTimeoutError(_UNHEARD) if sent else _TooLateError("Timeout writing to socket") from error
     except OSError as error:
-        raise _BrokenOffError(f"Error while writing to socket: {error}") from error
-    replies: list[Any] = []
-    _receive(parser, replies, count)
+        raise _broken(error) if sent else _BrokenOffError(f"Error while writing to socket: {error}") from error
+    if not size:
+        raise RedisConnectionError(_CLOSED)
+    reader.feed(buffer, 0, size)
+    replies = list(map(reader.gets, repeat(False, count)))
+    if not ANSWERS.issuperset(map(type, replies)):  # something was refused or pushed, or is still to come
+        replies = [reply for reply in replies if reply is not _NOT_ENOUGH]
+        for pushed in _pushed(replies, 0):
+            parser.handle_push_response(pushed)
+        _receive(parser, replies, count, has_some=True)
     return replies
 
 
@@ -206,16 +224,28 @@ def take_arrived(parser: Parser, replies: list[Any], count: int, *, text: bool =
     while True:
         have = len(replies)
         replies.extend(islice(whole, count - have))
-        if ANSWERS.issuperset(map(type, replies[have:])):
-            return messages
-        for reply in replies[have:]:
-            if isinstance(reply, RedisConnectionError):
-                raise reply
-        pushed = [reply for reply in replies[have:] if type(reply) is PushNotification]
+        pushed = _pushed(replies, have)
         if not pushed:
             return messages
         messages += pushed  # and once more, for those in whose places they stood
-        replies[have:] = [reply for reply in replies[have:] if type(reply) is not PushNotification]
+
+
+def _pushed(replies: list[Any], have: int) -> list[Any]:
+    """Take what was pushed out of the replies after the first few.
+
+    Raises:
+        redis.ConnectionError: A reply says that the connection is of no use.
+    """
+    new = replies[have:]
+    if ANSWERS.issuperset(map(type, new)):
+        return []
+    for reply in new:
+        if isinstance(reply, RedisConnectionError):
+            raise reply
+    pushed = [reply for reply in new if type(reply) is PushNotification]
+    if pushed:
+        replies[have:] = [reply for reply in new if type(reply) is not PushNotification]
+    return pushed
 
 
 class Streams(NamedTuple):
@@ -260,7 +290,7 @@ class Streams(NamedTuple):
                 if not may_have_come:
                     some = await reader.read(_AT_ONCE)
                     if not some:
-                        raise RedisConnectionError("Connection closed by server.")
+                        raise RedisConnectionError(_CLOSED)
                     parser._reader.feed(some)
                 may_have_come = False
                 for message in take_arrived(parser, replies, count, text=text):

@@ -133,9 +133,9 @@ class AwaitingDriver(AwaitingTalk):
         exchange = make.watch(request)
         try:
             if pin.connection is None:
-                pin.watches = [request]
+                pin.watches = (request,)
                 return await self._exchange(exchange, pin)
-            pin.watches.append(request)
+            pin.watches = (*pin.watches, request)
             return await self._exchange_pinned(exchange, pin)
         except RedisormError:
             await self._drop(pin)  # nobody knows what is watched now, so no commit may rely on it
@@ -162,7 +162,7 @@ class AwaitingDriver(AwaitingTalk):
         try:
             return await self._exchange_pinned(exchange, pin)
         finally:
-            pin.watches = []
+            pin.watches = ()
             await self._release(pin)
 
     async def _exchange(self, exchange: Exchange, pin: Pin[AsyncConnection] | None = None) -> Any:

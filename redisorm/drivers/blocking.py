@@ -138,9 +138,9 @@ class BlockingDriver(BlockingTalk):
         exchange = make.watch(request)
         try:
             if pin.connection is None:
-                pin.watches = [request]
+                pin.watches = (request,)
                 return self._exchange(exchange, pin)
-            pin.watches.append(request)
+            pin.watches = (*pin.watches, request)
             return self._exchange_pinned(exchange, pin)
         except RedisormError:
             self._drop(pin)  # nobody knows what is watched now, so no commit may rely on it
@@ -167,7 +167,7 @@ class BlockingDriver(BlockingTalk):
         try:
             return self._exchange_pinned(exchange, pin)
         finally:
-            pin.watches = []
+            pin.watches = ()
             self._release(pin)
 
     def _exchange(self, exchange: Exchange, pin: Pin[Connection] | None = None) -> Any:

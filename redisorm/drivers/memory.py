@@ -107,12 +107,8 @@ class _GuardedPin(Pin[C]):
         alive: How many of the watched keys were there when they were watched.
     """
 
-    __slots__ = ("alive", "place")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.place: Place | None = None
-        self.alive = 0
+    place: Place | None = None
+    alive: int = 0
 
     def counting(self, request: Watch) -> Watch:
         """Return the request with a count of its keys as the first read."""
@@ -201,7 +197,7 @@ class BlockingMemoryDriver(BlockingDriver):
 
     def _guarded(self, request: Guarded, pin: Pin[Connection]) -> Any:
         if self._watch(Watch(request.keys, request.reads), pin) != request.expected:
-            pin.watches = []
+            pin.watches = ()
             self._unpin(pin)
             return None
         request.meanwhile()
@@ -214,7 +210,7 @@ class BlockingMemoryDriver(BlockingDriver):
     def _commit(self, exchange: Exchange, pin: Pin[Connection]) -> Any:
         assert isinstance(pin, _GuardedPin)
         if pin.connection is not None and pin.alive and self._converse(pin.connection, pin.recount()) != [pin.alive]:
-            pin.watches = []
+            pin.watches = ()
             self._unpin(pin)
             return None
         return super()._commit(exchange, pin)
@@ -293,7 +289,7 @@ class AwaitingMemoryDriver(AwaitingDriver):
 
     async def _guarded(self, request: Guarded, pin: Pin[AsyncConnection]) -> Any:
         if await self._watch(Watch(request.keys, request.reads), pin) != request.expected:
-            pin.watches = []
+            pin.watches = ()
             await self._unpin(pin)
             return None
         request.meanwhile()
@@ -306,7 +302,7 @@ class AwaitingMemoryDriver(AwaitingDriver):
     async def _commit(self, exchange: Exchange, pin: Pin[AsyncConnection]) -> Any:
         assert isinstance(pin, _GuardedPin)
         if pin.connection is not None and pin.alive and await self._converse(pin.connection, pin.recount()) != [pin.alive]:
-            pin.watches = []
+            pin.watches = ()
             await self._unpin(pin)
             return None
         return await super()._commit(exchange, pin)

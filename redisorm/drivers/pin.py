@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from redisorm.commands import Watch
@@ -25,25 +25,23 @@ class Pin(Generic[C]):
         answered: Whether one was collected since the last one was posted.
     """
 
-    __slots__ = ("answered", "connection", "line", "posted", "watches")
-
-    def __init__(self) -> None:
-        self.connection: C | None = None
-        self.watches: list[Watch] = []
-        self.line: C | None = None
-        self.posted: deque[Exchange] = deque()
-        self.answered: bool = True
+    connection: C | None = None  # these stand in the class, since most flows keep nothing
+    watches: Sequence[Watch] = ()
+    line: C | None = None
+    posted: Sequence[Exchange] = ()
+    answered: bool = True
 
     def post(self, exchange: Exchange) -> bool:
         """Note that a batch is posted, and tell whether a round trip begins with it."""
-        self.posted.append(exchange)
+        self.posted = (*self.posted, exchange)
         begins, self.answered = self.answered, False
         return begins
 
     def collect(self) -> Exchange:
         """Take the oldest of the posted batches."""
         self.answered = True
-        return self.posted.popleft()
+        oldest, self.posted = self.posted[0], self.posted[1:]
+        return oldest
 
     def broke(self, error: Exception) -> None:
         """Note that the line broke, of which everything on the way depends. Once it is, what was not sent waits until it is collected."""

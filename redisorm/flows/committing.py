@@ -7,30 +7,28 @@ reads, compares, and writes. Either way everything is written or nothing (see do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from redisorm.commands import Batch, Clock, Command, Flow, Guarded, Pause, Reply, Supports, WatchLimit
-from redisorm.errors import ConcurrentUpdateError, ConnectionFailedError, StaleObjectError, UnsupportedServerError
+from redisorm.commands import Command, Flow, Pause, Supports, WatchLimit
+from redisorm.errors import ConcurrentUpdateError, StaleObjectError, UnsupportedServerError
 
-from .assuming import Assumption, assume
+from .attempts import Terms, count_rows, write, write_at_once, write_comparing, write_watching, write_where_absent
 from .changes import Change, Kind
 from .conditional import sets_alone, write_conditionally
 from .guarding import Guard, types_of
 from .living import LiveWrite, guards_of
 from .lonerow import LoneRow, lone_row, watch_row, write_fresh, write_row
 from .newrows import NewRows
-from .numbering import number, taken
+from .numbering import number
 from .persistence import short_lived
 from .plan import Plan, Seen
 from .riding import ridden, write_ridden
-from .scripts import CommitScript, require_scripts
-from .seeing import Look, Tally, see
-from .spelling import Due, Spelled, spell
+from .seeing import Look, Tally
+from .spelling import Due
 from .uniqueness import refuse_twins
 
-__all__ = ["ATTEMPTS", "CommitResult", "NewRowsOf", "commit"]
+__all__ = ["ATTEMPTS", "CommitResult", "NewRowsOf", "commit", "commit_one"]
 
 ATTEMPTS = 64
 """Times a commit is tried again when other writers change what it reads, with a growing random pause between."""
@@ -67,28 +65,6 @@ class CommitResult(NamedTuple):
     objects: int
 
 
-@dataclass(slots=True)
-class _Terms:
-    """What all attempts of one commit share.
-
-    Attributes:
-        look: How to look first where no script is run, with what was seen already; else `None`.
-    """
-
-    riders: Sequence[Command]
-    lives: Sequence[LiveWrite]
-    new_version: Callable[[], int]
-    due: list[Due]
-    tally: Tally
-    look: Look | None
-
-    def settle(self, spelled: Spelled, replies: Sequence[Reply] | None) -> bool:
-        """Take in the answer of a transaction; `False` where nothing was executed."""
-        done = spelled.settled(replies)
-        self.due += spelled.due
-        return done
-
-
 def commit(
     changes: Sequence[Change],
     riders: Sequence[Command] = (),
@@ -118,22 +94,18 @@ def commit(
         UnsupportedServerError: The server lacks a command that a change needs.
     """
     tally = Tally()
-    done: bool | None = None
-    row: LoneRow | None = None
-    if len(changes) == 1 and rows is None and not (riders or guards or lives) and changes[0].mapper.is_plain:
-        done, row = yield from _alone(changes[0], tally, new_version, framed=framed)
-        if done:
-            return CommitResult(tally.commands, tally.round_trips, 1)
+    if len(changes) == 1 and rows is None and not (riders or guards or lives):
+        yield from commit_one(changes[0], tally, new_version=new_version, due=due, framed=framed)
+        return CommitResult(tally.commands, tally.round_trips, 1)
     scripts = yield SCRIPTS
     if riders:
         guards = [*guards, *types_of(riders)]
         # A full server lets a script publish before it refuses its first write, and refuses none after the first.
         riders = sorted(riders, key=_publishes)
     look = None if scripts else Look(tally, watching=True)
-    terms = _Terms(riders, lives, new_version, [] if due is None else due, tally, look)
-    if row is not None and look is not None:
-        done = yield from watch_row(row, changes[0], look)
-    elif (riders or guards) and look is None and rows is None and not lives and len(changes) < 2:
+    terms = Terms(riders, lives, new_version, [] if due is None else due, tally, look)
+    done: bool | None = None
+    if (riders or guards) and scripts and rows is None and not lives and len(changes) < 2:
         done = yield from _riding(changes, guards, terms)
     if done:
         return CommitResult(tally.commands, tally.round_trips, len(changes))
@@ -142,15 +114,45 @@ def commit(
     return CommitResult(tally.commands, tally.round_trips, objects)
 
 
-def _generally(changes: Sequence[Change], rows: NewRowsOf | None, guards: Sequence[Guard], terms: _Terms, *, scripts: bool) -> Flow[int]:
+def commit_one(
+    change: Change, tally: Tally, *, new_version: Callable[[], int], due: list[Due] | None = None, framed: bool = False
+) -> Flow[None]:
+    """Write one change and nothing else as `commit` does: by one command or one short script where that is enough.
+
+    Args:
+        tally: Counts what is sent.
+    """
+    done: bool | None = None
+    row: LoneRow | None = None
+    if change.mapper.is_plain:
+        if change.pk is None:
+            yield from number((change,), tally)
+        if sets_alone(change):
+            done = yield from write_conditionally(change, tally, framed=framed)
+        if done is None:
+            done, row = yield from _by_itself(change, tally, framed=framed)
+        if done:
+            if change.outcome.life is not None:
+                yield from _restart(change, tally, new_version)
+            return
+    scripts = yield SCRIPTS
+    look = None if scripts else Look(tally, watching=True)
+    if row is not None and look is not None and (yield from watch_row(row, change, look)):
+        return
+    terms = Terms((), (), new_version, [] if due is None else due, tally, look)
+    # What is otherwise than one of these took it to be would be so once more.
+    yield from _generally((change,), None, (), terms, scripts=scripts and done is None)
+
+
+def _generally(changes: Sequence[Change], rows: NewRowsOf | None, guards: Sequence[Guard], terms: Terms, *, scripts: bool) -> Flow[int]:
     """Write any number of rows and all that goes with them; how many rows."""
     lives = terms.lives
     together: Sequence[NewRows] = ()
     if rows is not None:
         together = rows.spelled() if scripts or not (changes or guards or lives) else ()
         if together and not scripts:
-            if (yield from _watch_absent(together, rows.get_ready, terms)):
-                return _count(together)
+            if (yield from write_where_absent(together, rows.get_ready, terms)):
+                return count_rows(together)
             together = ()
         if not together:
             changes = [*changes, *rows.changes()]
@@ -160,23 +162,19 @@ def _generally(changes: Sequence[Change], rows: NewRowsOf | None, guards: Sequen
     if lives:
         guards = [*guards, *guards_of(lives, changes)]
     meanwhile = rows.get_ready if rows is not None and together else None
-    if scripts and not lives and (yield from _at_once(Plan.of(changes, guards), together, terms, meanwhile)):
-        return len(changes) + _count(together)
+    if scripts and not lives and (yield from write_at_once(Plan.of(changes, guards), together, terms, meanwhile)):
+        return len(changes) + count_rows(together)
     if rows is not None and together:
         changes = [*changes, *rows.changes()]
     yield from _try_again_and_again(changes, guards, terms)
     return len(changes)
 
 
-def _count(together: Sequence[NewRows]) -> int:
-    return sum(len(one.keys) for one in together)
-
-
 def _publishes(command: Command) -> bool:
     return command[0] in ("PUBLISH", "SPUBLISH")
 
 
-def _try_again_and_again(changes: Sequence[Change], guards: Sequence[Guard], terms: _Terms) -> Flow[None]:
+def _try_again_and_again(changes: Sequence[Change], guards: Sequence[Guard], terms: Terms) -> Flow[None]:
     """Look and write, again from fresh reads where another writer was faster.
 
     Raises:
@@ -189,11 +187,11 @@ def _try_again_and_again(changes: Sequence[Change], guards: Sequence[Guard], ter
     for attempt in range(races, ATTEMPTS):
         plan = Plan.of(changes, guards)
         if plan.is_blind:
-            done = yield from _write(plan, Seen(), terms)
+            done = yield from write(plan, Seen(), terms)
         elif limit is None or len(plan.watched) <= limit:
-            done = yield from _by_watch(plan, terms, skip=2**attempt)
+            done = yield from write_watching(plan, terms, skip=2**attempt)
         else:
-            done = yield from _by_script(plan, limit, terms, skip=2**attempt)
+            done = yield from write_comparing(plan, limit, terms, skip=2**attempt)
         if done:
             return
         yield Pause.after(attempt)
@@ -215,24 +213,16 @@ def _check_server(changes: Sequence[Change]) -> Flow[None]:
         )
 
 
-# ---- one attempt --------------------------------------------------------------------------------------------------------
+# ---- one row, or none ----------------------------------------------------------------------------------------------------
 
 
-def _alone(change: Change, tally: Tally, new_version: Callable[[], int], *, framed: bool) -> Flow[tuple[bool | None, LoneRow | None]]:
-    """Write one row that is its hash alone, and its entries in indexes, by one command or one short script.
+def _by_itself(change: Change, tally: Tally, *, framed: bool) -> Flow[tuple[bool | None, LoneRow | None]]:
+    """Write one row that is its hash alone, and its entries in indexes, by one short script.
 
     Returns:
-        `None` where that is more than these do, or this user may not run them, `False` where something was otherwise, and nothing was
+        `None` where that is more than it does, or this user may not run it, `False` where something was otherwise, and nothing was
         written; and where it can still be watched, the row.
     """
-    if change.pk is None:
-        yield from number([change], tally)
-    if sets_alone(change):
-        done = yield from write_conditionally(change, tally, framed=framed)
-        if done and change.outcome.life is not None:
-            yield from _restart(change, tally, new_version)
-        if done is not None:
-            return done, None
     row = lone_row(change)
     if row is None:
         return None, None
@@ -246,14 +236,13 @@ def _restart(change: Change, tally: Tally, new_version: Callable[[], int]) -> Fl
     """Restart the life that somebody gave to a row after it was loaded, as every write does."""
     touch = Change(change.mapper, change.keyspace, Kind.UPDATE, change.pk, change.key)
     try:
-        sent = yield from commit([touch], new_version=new_version)
+        yield from commit_one(touch, tally, new_version=new_version)
     except StaleObjectError:
         return  # it was written, and is gone since
-    tally.commands, tally.round_trips = tally.commands + sent.commands, tally.round_trips + sent.round_trips
     change.outcome = touch.outcome
 
 
-def _riding(changes: Sequence[Change], guards: Sequence[Guard], terms: _Terms) -> Flow[bool | None]:
+def _riding(changes: Sequence[Change], guards: Sequence[Guard], terms: Terms) -> Flow[bool | None]:
     """Verify and write what rides along, and one row at most, by one short script.
 
     Returns:
@@ -266,86 +255,3 @@ def _riding(changes: Sequence[Change], guards: Sequence[Guard], terms: _Terms) -
         return None
     terms.tally.add(3)
     return (yield from write_ridden(words))
-
-
-def _at_once(plan: Plan, together: Sequence[NewRows], terms: _Terms, meanwhile: Callable[[], None] | None) -> Flow[bool]:
-    """Take for granted what is likely, and let one script verify it and write; `False` where something was otherwise."""
-    if plan.is_blind and not together:
-        return False
-    now_ms = yield Clock()
-    assumed = assume(plan, now_ms)
-    changed = {change.key for change in plan.changes}
-    if assumed is None or any(key in changed for one in together for key in one.keys if changed):
-        return False
-    for one in together:
-        one.derive()
-        assumed.absent += one.absent()
-    spelled = spell(plan, assumed.seen, terms.riders, now_ms, terms.new_version, together)
-    script = CommitScript.of(plan.keys(), assumed, spelled.commands, [table for one in together for table in one.tables])
-    if not script.fits:
-        return False
-    answers = yield from script.run(meanwhile)
-    terms.tally.add(3)
-    return terms.settle(spelled, answers)
-
-
-def _watch_absent(together: Sequence[NewRows], get_ready: Callable[[], None], terms: _Terms) -> Flow[bool]:
-    """Write new rows and nothing else, if nothing is there; `False` where something is, or came, and nothing was written."""
-    keys = [key for one in together for key in (*one.keys, *one.absent())]
-    limit = yield WatchLimit()
-    if limit is not None and len(keys) > limit:
-        return False
-    now_ms = yield Clock()
-    spelled: list[Spelled] = []
-
-    def pieces() -> Iterator[Sequence[Command]]:
-        for one in together:
-            for table in one.tables:
-                yield from table.pieces()
-        spelled.append(spell(Plan.of((), ()), Seen(), terms.riders, now_ms, terms.new_version, together))
-        yield spelled[0].commands
-
-    terms.tally.add(2)
-    try:
-        replies = yield Guarded(keys, [("EXISTS", *keys)], [0], pieces(), get_ready)
-    except ConnectionFailedError:  # nothing was executed, and the general way tries as often as the retry policy says
-        return False
-    if not spelled:
-        return False
-    hashes = _count(together)
-    terms.tally.add(hashes + len(spelled[0].commands) + 2)
-    return terms.settle(spelled[0], None if replies is None else replies[hashes:])
-
-
-def _by_watch(plan: Plan, terms: _Terms, *, skip: int) -> Flow[bool]:
-    look, terms.look = terms.look or Look(terms.tally, watching=True), None
-    seen = yield from see(plan, look)
-    if lost := taken(plan, seen):
-        yield from number(lost, terms.tally, skip=skip)
-        return False
-    return (yield from _write(plan, seen, terms))
-
-
-def _by_script(plan: Plan, limit: int, terms: _Terms, *, skip: int) -> Flow[bool]:
-    """Read without watching; the script repeats the reads and writes only where nothing is different."""
-    yield from require_scripts(len(plan.changes), len(plan.watched), limit)
-    look = Look(terms.tally, watching=False)
-    seen = yield from see(plan, look)
-    if lost := taken(plan, seen):
-        yield from number(lost, terms.tally, skip=skip)
-        return False
-    spelled = spell(plan, seen, terms.riders, (yield Clock()), terms.new_version, lives=terms.lives)
-    script = CommitScript.of([*plan.keys(), *look.watched], Assumption(reads=look.log), spelled.commands)
-    script.require_fit()
-    answers = yield from script.run()
-    terms.tally.add(3)
-    return terms.settle(spelled, answers)
-
-
-def _write(plan: Plan, seen: Seen, terms: _Terms) -> Flow[bool]:
-    spelled = spell(plan, seen, terms.riders, (yield Clock()), terms.new_version, lives=terms.lives)
-    if not spelled.commands:
-        return True
-    replies = yield Batch(spelled.commands, atomic=True)
-    terms.tally.add(len(spelled.commands) + 2)
-    return terms.settle(spelled, replies)

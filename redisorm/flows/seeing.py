@@ -23,7 +23,6 @@ from .uniqueness import contested, owner_keeps
 __all__ = ["Look", "Tally", "refuse_types", "see"]
 
 
-@dataclass(slots=True)
 class Tally:
     """What a commit has sent.
 

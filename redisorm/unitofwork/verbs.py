@@ -14,10 +14,11 @@ from typing import Any, TypeVar, cast
 from redisorm.commands import Flow
 from redisorm.errors import CommitUnknownError, SessionError
 from redisorm.flows.changes import PERMANENT, Change, Kind
-from redisorm.flows.committing import commit
+from redisorm.flows.committing import commit_one
 from redisorm.flows.loading import OnError, sound
 from redisorm.flows.loading import exists as rows_there
 from redisorm.flows.loading import time_to_live as remaining
+from redisorm.flows.seeing import Tally
 from redisorm.flows.spelling import Due
 from redisorm.flows.sweeping import sweep_met
 from redisorm.mapping.base import MappedModel, linked_state, mapper_of
@@ -118,9 +119,13 @@ def save(obj: MappedModel, ttl: float | timedelta | None, namespace: str) -> Flo
     """Insert an object, or update what changed; no round trip where nothing did."""
     state = state_of(obj)
     if ttl is None:
-        yield from _write(obj, state, change_of(obj, state, namespace))
-        return
-    state.wanted_life = wanted_life(ttl, type(obj).__name__)
+        return _write(obj, state, change_of(obj, state, namespace))
+    return _write_to_live(obj, state, wanted_life(ttl, type(obj).__name__), namespace)
+
+
+def _write_to_live(obj: MappedModel, state: State, life: int | None, namespace: str) -> Flow[None]:
+    """Write what changed, with a life; whatever comes, the wish for it is forgotten."""
+    state.wanted_life = life
     try:
         yield from _write(obj, state, change_of(obj, state, namespace))
     finally:
@@ -130,7 +135,7 @@ def save(obj: MappedModel, ttl: float | timedelta | None, namespace: str) -> Flo
 def delete(obj: MappedModel, namespace: str) -> Flow[bool]:
     """Delete an object's row and all that belongs to it; tell whether it was there."""
     change = deletion_of(obj, namespace)
-    yield from commit([change], new_version=new_version)
+    yield from commit_one(change, Tally(), new_version=new_version)
     state = state_of(obj)
     settle(obj, state, change)
     state.phase = Phase.TRANSIENT
@@ -187,7 +192,7 @@ def _write(obj: MappedModel, state: State, change: Change | None) -> Flow[None]:
         return
     met: list[Due] = []
     try:
-        yield from commit([change], new_version=new_version, due=met)
+        yield from commit_one(change, Tally(), new_version=new_version, due=met)
     except CommitUnknownError:
         remember_number(obj, change)
         raise
