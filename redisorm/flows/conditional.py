@@ -23,12 +23,12 @@ _OF_THE_FIELDS = "HSETEX FXX"
 
 
 def sets_alone(change: Change) -> bool:
-    """Whether a change sets fields of one hash and does nothing else.
+    """Whether a change of a class whose rows are hashes alone sets fields and does nothing else.
 
     It does more where a row is known to have a life of its own, since its deadline moves.
     """
     mapper, difference = change.mapper, change.difference
-    if difference is None or difference.unsets or not mapper.is_plain or change.life is not KEEP or change.former_life is not None:
+    if difference is None or difference.unsets or change.life is not KEEP or change.former_life is not None:
         return False
     if change.increments or change.only_if or not 0 < len(difference.sets) < CHUNK:
         return False
@@ -50,14 +50,14 @@ def write_conditionally(change: Change, tally: Tally, *, framed: bool) -> Flow[b
     """
     assert change.difference is not None
     sets = change.difference.sets
-    is_new, count = change.kind is not Kind.UPDATE, str(len(sets) // 2)
-    commands: list[Command] = [("HSETEX", change.key, "NX" if is_new else "XX", "FIELDS", count, *sets)]
-    if not is_new:
-        commands.append(("HMGET", change.key, LIFE))
+    is_new, words = change.kind is not Kind.UPDATE, ("FIELDS", str(len(sets) // 2), *sets)
+    commands: list[Command] = (
+        [("HSETEX", change.key, "NX", *words)] if is_new else [("HSETEX", change.key, "XX", *words), ("HMGET", change.key, LIFE)]
+    )
     try:
         replies = yield Batch(commands, framed, needs=_OF_THE_ROW)
         if replies is None and not is_new and _had_texts(change, sets[::2]):
-            commands[0] = ("HSETEX", change.key, "FXX", "FIELDS", count, *sets)
+            commands[0] = ("HSETEX", change.key, "FXX", *words)
             replies = yield Batch(commands, framed, needs=_OF_THE_FIELDS)
     except WrongTypeError:  # the general way says what is there
         return False

@@ -34,6 +34,7 @@ class Slots:
         order: The slots.
         names: Their hash fields.
         mutable: The places of the slots whose values can change in place.
+        own: For each slot the types whose values are their own texts, and need no check.
         take: Reads the values out of the `__dict__` of an object.
         lives: How long the hash fields with a life of their own live, in milliseconds.
         computed: The leaves that are stored for other readers, which have no slot.
@@ -46,6 +47,7 @@ class Slots:
         self.lives = {slot.name: slot.ttl_ms for slot in self.order if isinstance(slot, Leaf) and slot.ttl_ms is not None}
         self.computed = tuple(leaf for leaf in level.leaves if leaf.computed)
         self.mutable = tuple(place for place, slot in enumerate(self.order) if isinstance(slot, Leaf) and slot.codec.mutable)
+        self.own = tuple(map(_own, self.order))
         self.take: Callable[[dict[str, Any]], tuple[Any, ...]] = _taker(level)
         every = [*self.names, *(leaf.name for leaf in self.computed)]
         twice = {name for name in every if every.count(name) > 1}
@@ -64,6 +66,10 @@ def inside(branch: Branch, place: int) -> range:
 
 def _width(level: Level) -> int:
     return sum(not leaf.computed for leaf in level.leaves) + sum(_width(branch.level) + 1 for branch in level.branches)
+
+
+def _own(slot: Leaf | Branch) -> frozenset[type]:
+    return slot.codec.exact if isinstance(slot, Leaf) and not slot.checked and slot.codec.encode is None else frozenset()
 
 
 def _in_order(level: Level) -> Iterator[Leaf | Branch]:

@@ -79,7 +79,7 @@ class Difference:
     after: Snapshot
     sets: list[Text] = field(default_factory=list)
     unsets: list[str] = field(default_factory=list)
-    companions: list[CompanionChange] = field(default_factory=list)
+    companions: Sequence[CompanionChange] = ()
 
     def __bool__(self) -> bool:
         return bool(self.sets or self.unsets or self.companions)
@@ -164,15 +164,14 @@ def difference(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, key: str) 
 
 def _assigned(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, places: Sequence[int], key: str) -> Difference | None:
     """The difference where only an assignment makes one, and nothing but its own text follows from a value."""
-    spell, order, names = mapper.encoder.spell, mapper.slots.order, mapper.slots.names
+    slots, spell = mapper.slots, mapper.encoder.spell
+    names, own = slots.names, slots.own
     sets: list[Text] = []
     unsets: list[str] = []
     for place in places:
-        now = spell(order[place], values, place, key)
-        if type(now) is str and now is values[place] and type(before.values[place]) is str:
-            was: Text | None = before.values[place]  # a text is its own
-        else:
-            was = spell(order[place], before.values, place, key)
+        now, was = values[place], before.values[place]
+        if type(now) is not type(was) or type(now) not in own[place]:
+            now, was = spell(slots.order[place], values, place, key), spell(slots.order[place], before.values, place, key)
         if now is None:
             if was is not None:
                 unsets.append(names[place])
@@ -225,12 +224,13 @@ def _respelled(slot: Leaf | Branch, text: bytes) -> bytes | None:
 
 def _compare_companions(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, found: Difference, key: str) -> None:
     after: list[Any] = []
+    changes: list[CompanionChange] = []
     for companion, was in zip(mapper.companions, before.companions, strict=True):
         now = mapper.encoder.companion(companion, obj.__dict__[companion.name], key)
         after.append(now)
         if now != was and now != _elements_respelled(companion, was):
-            found.companions.append(CompanionChange(companion, was, now))
-    found.after.companions = after
+            changes.append(CompanionChange(companion, was, now))
+    found.after.companions, found.companions = after, changes
 
 
 def _elements_respelled(companion: Companion, was: Any) -> Any:
