@@ -285,8 +285,7 @@ def linked_state(obj: MappedModel) -> Any:
     except AttributeError:
         return None
     if type(state) is Unmade:
-        make, *arguments = state[: ARGUMENTS + 1]
-        state.append(make(*arguments))
+        state.append(state[0](*state[1 : ARGUMENTS + 1]))
         state = state[ARGUMENTS + 1]  # of several threads that ask at once, all take what the first has made
         link_state(obj, state)
     return state

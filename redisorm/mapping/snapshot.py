@@ -91,7 +91,7 @@ def snapshot_of_columns(values: tuple[Any, ...], texts: Mapping[int, bytes], ele
     Args:
         elements: As in a snapshot, but for sets, of which a tuple was kept: it is a third as large as a dict.
     """
-    return Snapshot(values, texts, tuple(dict.fromkeys(held) if type(held) is tuple else held for held in elements))
+    return Snapshot(values, texts, tuple([dict.fromkeys(held) if type(held) is tuple else held for held in elements]) if elements else ())
 
 
 def snapshot_of_row(
