@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     N = TypeVar("N", bound=BaseModel)
 
 __all__ = [
+    "MOST_LATITUDE",
     "And",
     "Circle",
     "Column",
@@ -43,7 +44,8 @@ T = TypeVar("T")
 Operator: TypeAlias = Literal["==", "in", "<", "<=", ">", ">=", "between", "startswith", "contains", "within"]
 """What a comparison asks. `!=` is `~(… == …)`, so that it is every other row, those without a value among them."""
 
-_MOST_LATITUDE = 85.05112878
+MOST_LATITUDE = 85.05112878
+"""The latitude, north and south, beyond which Redis neither keeps nor seeks a position (https://redis.io/docs/latest/commands/geoadd/)."""
 
 
 class Circle(NamedTuple):
@@ -262,10 +264,10 @@ class Column(Generic[T]):
             QueryError: The radius is negative, or the centre beyond 85.05112878 degrees north or south, where Redis does not search.
         """
         circle = Circle(float(km), float(lon), float(lat))
-        if not (isfinite(circle.km) and circle.km >= 0 and -180 <= circle.lon <= 180 and -_MOST_LATITUDE <= circle.lat <= _MOST_LATITUDE):
+        if not (isfinite(circle.km) and circle.km >= 0 and -180 <= circle.lon <= 180 and -MOST_LATITUDE <= circle.lat <= MOST_LATITUDE):
             raise self._misused(
                 f"{self!r}: {circle} is no circle that Redis can search: km must not be negative, lon lie within 180 degrees "
-                f"and lat within {_MOST_LATITUDE}",
+                f"and lat within {MOST_LATITUDE}",
                 circle,
             )
         return self._compared("within", circle)

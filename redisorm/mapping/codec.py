@@ -23,7 +23,7 @@ from .fields import unalias
 from .geo import GeoPoint
 from .texts import AS_IT_IS, SPELLINGS, TOGETHER, Text
 
-__all__ = ["Codec", "Text", "codec_of", "strip_annotated"]
+__all__ = ["Codec", "Text", "codec_of", "element_codec", "strip_annotated"]
 
 _SCALARS = tuple(SPELLINGS)
 _PLAIN_JSON = frozenset((str, int, float, bool))
@@ -118,6 +118,11 @@ class Codec:
             return list(map(self.dump, values))
         texts: list[Text] = self._many_dumper.to_python(values, mode="json", round_trip=True)
         return texts
+
+    def text(self, value: Any) -> str:
+        """The text of a value, decoded."""
+        text = self.spell(value)
+        return text.decode("latin-1" if self.binary else "utf-8") if isinstance(text, bytes) else str(text)
 
     def spell_many(self, values: Sequence[Any]) -> list[bytes]:
         """Spell many values of the annotation, as the bytes they are sent as."""

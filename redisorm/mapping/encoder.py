@@ -15,7 +15,7 @@ from .codec import Text
 from .layout import NULL, Branch, Companion, Leaf
 from .slots import ABSENT, Slots, inside
 
-__all__ = ["Encoder", "as_bytes", "extra_text"]
+__all__ = ["Encoder", "as_bytes", "extra_text", "misfit", "not_storable"]
 
 MOST_PLANS = 256
 """Plans kept per class; beyond it they are made anew, so that odd data cannot fill the memory."""
@@ -117,22 +117,11 @@ class Encoder:
 
     def invalid(self, error: ValidationError, field: str, key: str) -> ValidationError:
         """Make the error for the value of one field from that of the field's own validator."""
-        details = [
-            InitErrorDetails(
-                type=PydanticCustomError(cast("Any", line["type"]), cast("Any", line["msg"])),
-                loc=(field, *line["loc"]),
-                input=line["input"],
-            )
-            for line in error.errors(include_url=False, include_context=False)
-        ]
-        return ValidationError.from_exception_data(f"{self._model.__name__} {key}".rstrip(), details)
+        return misfit(error, f"{self._model.__name__} {key}".rstrip(), (field,))
 
     def refuse(self, field: str, value: object, message: str, key: str) -> ValidationError:
         """Make the error for a value that cannot be stored."""
-        kind = PydanticCustomError("not_storable", cast("Any", message))
-        return ValidationError.from_exception_data(
-            f"{self._model.__name__} {key}".rstrip(), [InitErrorDetails(type=kind, loc=(field,), input=value)]
-        )
+        return not_storable(value, message, f"{self._model.__name__} {key}".rstrip(), (field,))
 
     def companion(self, companion: Companion, value: Any, key: str) -> Any:
         """Spell the elements: a list of texts, a dict of text to `None` (a set), or a dict of text to score."""
@@ -186,6 +175,29 @@ def extra_text(value: Any) -> bytes:
         except UnicodeDecodeError:
             return value
     return to_json(value)
+
+
+def misfit(error: ValidationError, title: str, where: tuple[int | str, ...]) -> ValidationError:
+    """Make an error about a part of something bigger from that of the part's own validator.
+
+    Args:
+        where: The place of the part.
+    """
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError(cast("Any", line["type"]), cast("Any", line["msg"])),
+            loc=(*where, *line["loc"]),
+            input=line["input"],
+        )
+        for line in error.errors(include_url=False, include_context=False)
+    ]
+    return ValidationError.from_exception_data(title, details)
+
+
+def not_storable(value: object, message: str, title: str, where: tuple[int | str, ...]) -> ValidationError:
+    """Make the error about a part that has no text."""
+    kind = PydanticCustomError("not_storable", cast("Any", message))
+    return ValidationError.from_exception_data(title, [InitErrorDetails(type=kind, loc=where, input=value)])
 
 
 def as_bytes(text: Text) -> bytes:

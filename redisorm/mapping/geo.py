@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import asin, cos, radians, sin, sqrt
 
-__all__ = ["MOST_LATITUDE", "GeoPoint", "metres", "settled"]
+from redisorm.expressions import MOST_LATITUDE
 
-MOST_LATITUDE = 85.05112878
-"""The latitude, north and south, beyond which Redis keeps no position (https://redis.io/docs/latest/commands/geoadd/)."""
+__all__ = ["GeoPoint", "metres", "settled"]
 
 _EARTH_M = 6372797.560856
 _CELLS = 2**26

@@ -17,14 +17,15 @@ kind          of                                     a value is held as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Any, Literal
 
 from redisorm.errors import IndexValueError, MappingError
+from redisorm.expressions import MOST_LATITUDE
 
 from .codec import Codec, strip_annotated
-from .geo import MOST_LATITUDE, GeoPoint
+from .geo import GeoPoint
 from .layout import Companion, Declared, Leaf
 from .scores import SCORES, no_score
 
@@ -41,8 +42,6 @@ __all__ = [
 
 Kind = Literal["equality", "order", "lex", "geo", "none"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
 _EVERY_DIGIT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _PLAIN_DIGITS = 40
 """Up to here a Decimal is told without an exponent."""
@@ -59,10 +58,11 @@ class Index:
         absent: The value that a row without the hash field has; `None` for none.
         place: The slot of the value; `None` of a companion or a computed field.
         by_value: Whether the value of a slot tells the entry, so that its text need not be read.
+        text: The canonical text of a value of an `equality` or `lex` index; `ValueError` where it has none.
         score: The exact score of a value of an `order` index as text.
     """
 
-    __slots__ = ("_model", "absent", "as_it_is", "by_value", "codec", "companion", "kind", "leaf", "name", "place", "score")
+    __slots__ = ("_model", "absent", "as_it_is", "by_value", "codec", "companion", "kind", "leaf", "name", "place", "score", "text")
 
     def __init__(self, model: type[Any], kind: Kind, part: Leaf | Companion, absent: Any = None) -> None:
         self._model = model
@@ -76,16 +76,8 @@ class Index:
         self.by_value = kind in ("equality", "order", "lex") and not (self.leaf is None or self.leaf.checked or self.codec.json)
         choice = bool(getattr(strip_annotated(self.codec.stored), "__members__", None)) and not (self.codec.binary or self.codec.json)
         self.as_it_is = self.codec.stored is str or choice
+        self.text: Callable[[Any], str] = self.codec.text
         self.score: Callable[[Any], str] = SCORES[_order_type(self.codec)] if kind == "order" else no_score
-
-    def text(self, value: Any) -> str:
-        """The canonical text of a value in an `equality` or `lex` index.
-
-        Raises:
-            ValueError: The value has no stored text.
-        """
-        text = self.codec.spell(value)
-        return text.decode("latin-1" if self.codec.binary else "utf-8") if isinstance(text, bytes) else str(text)
 
     def of_stored(self, text: bytes) -> Any:
         """The value of a stored text; `ValidationError` or `UnicodeDecodeError` where it is none."""
@@ -156,8 +148,7 @@ class Unique:
             return _shortest(value)
         if isinstance(value, datetime) and value.tzinfo is not None:
             return value.astimezone(timezone.utc).isoformat()
-        text = leaf.codec.spell(value + 0.0 if isinstance(value, float) else value)  # -0.0 + 0.0 is 0.0
-        return text.decode("latin-1" if leaf.codec.binary else "utf-8") if isinstance(text, bytes) else str(text)
+        return leaf.codec.text(value + 0.0 if isinstance(value, float) else value)  # -0.0 + 0.0 is 0.0
 
 
 def _shortest(value: Decimal) -> str:

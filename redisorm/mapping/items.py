@@ -15,12 +15,12 @@ from typing import Annotated, Any, Generic, TypeVar, cast, get_origin
 
 from pydantic import ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticSerializationError, from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from redisorm.errors import DecodeError, MappingError
 
 from .codec import Codec, Text, element_codec
-from .encoder import as_bytes
+from .encoder import as_bytes, misfit, not_storable
 from .fields import unalias
 from .flat import Flat
 from .texts import SPELLINGS
@@ -67,10 +67,9 @@ class Items(Generic[T]):
         try:
             return self._text(value)
         except ValidationError as error:
-            raise _invalid(error, key, position) from None
+            raise misfit(error, key, _place(position)) from None
         except (PydanticSerializationError, ValueError) as error:
-            kind = PydanticCustomError("not_storable", cast("Any", str(error)))
-            raise ValidationError.from_exception_data(key, [InitErrorDetails(type=kind, loc=_place(position), input=value)]) from error
+            raise not_storable(value, str(error), key, _place(position)) from error
 
     def _text(self, value: object) -> Text:
         codec = self._codec
@@ -240,18 +239,6 @@ def _require_unicode(words: Sequence[str]) -> None:
     text = "".join(words)
     if not text.isascii():
         text.encode()
-
-
-def _invalid(error: ValidationError, key: str, position: object) -> ValidationError:
-    details = [
-        InitErrorDetails(
-            type=PydanticCustomError(cast("Any", line["type"]), cast("Any", line["msg"])),
-            loc=(*_place(position), *line["loc"]),
-            input=line["input"],
-        )
-        for line in error.errors(include_url=False, include_context=False)
-    ]
-    return ValidationError.from_exception_data(key, details)
 
 
 def _shown(text: bytes) -> str | bytes:

@@ -23,11 +23,12 @@ from .codec import Codec, codec_of, element_codec, strip_annotated
 from .fields import FieldOptions, options_in, options_of
 from .sortedset import SortedSet
 
-__all__ = ["Branch", "Companion", "CompanionKind", "Declared", "Leaf", "Level", "lay_out", "seconds_ms"]
+__all__ = ["NULL", "Branch", "Companion", "CompanionKind", "Declared", "Leaf", "Level", "lay_out", "seconds_ms"]
 
 CompanionKind = Literal["list", "set", "zset"]
 _COMPANIONS: dict[Any, CompanionKind] = {list: "list", set: "set", SortedSet: "zset"}
 NULL = "null"
+"""The text of `None` in a field where absence means another default."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from pydantic_core import CoreSchema, PydanticUndefined
 
 from redisorm.errors import MappingError, SessionError
 
-from .fields import FieldOptions, options_of, unalias
+from .codec import strip_annotated
+from .fields import FieldOptions, options_of
 
 __all__ = ["Live", "LiveField", "RedisType", "take_live_fields"]
 
@@ -102,7 +103,7 @@ class LiveField:
                 where = f"{self._owner.__name__}.{self.name}"
                 message = f"{where}: {error.name!r} in its annotation is not defined yet: define it before the first use"
                 raise MappingError(message, model=self._owner, field=self.name) from error
-        found = _bare(found)
+        found = strip_annotated(found)
         arguments = get_args(found)
         given = _given_types(model, self._owner)
         if any(isinstance(one, TypeVar) for one in arguments):
@@ -117,13 +118,6 @@ def _given_types(model: type[Any], owner: type[Any]) -> dict[Any, Any]:
         if told.get("origin") is owner:
             return dict(zip(owner.__pydantic_generic_metadata__["parameters"], told["args"], strict=True))
     return {}
-
-
-def _bare(annotation: Any) -> Any:
-    annotation = unalias(annotation)
-    while get_origin(annotation) is Annotated:
-        annotation = unalias(get_args(annotation)[0])
-    return annotation
 
 
 def _maxlen(owner: type[Any], name: str, default: Any) -> int | None:
@@ -174,7 +168,7 @@ def _refusing(names: frozenset[str]) -> Any:
 def _handle_of(annotation: Any, model: type[Any]) -> tuple[type[Live], Mapping[str, Any]] | None:
     """The class of the handle that an annotation means, and the names around it; `None` where it means none."""
     if not isinstance(annotation, str):
-        bare = _bare(annotation)
+        bare = strip_annotated(annotation)
         found = get_origin(bare) or bare
         return (found, {}) if _is_live(found) else None
     names = _local_names()

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-__all__ = ["EXACT_INTEGER", "SCORES", "exact_score", "nearest_score", "no_score", "ordinal", "plain_scores"]
+__all__ = ["EXACT_INTEGER", "SCORES", "nearest_score", "no_score", "ordinal", "plain_scores"]
 
 EXACT_INTEGER = 2**53
 """Up to here a double holds every integer, and a score of a sorted set is a double."""
@@ -130,14 +130,3 @@ def ordinal(value: Any) -> Any:
     if isinstance(value, time):
         return _since_midnight(value)
     return value
-
-
-def exact_score(value: Any) -> str | None:
-    """The score of a number or time that a condition names; `None` where no double is exactly it."""
-    kind = next((kind for kind in SCORES if isinstance(value, kind)), None)
-    if kind is None or isinstance(value, bool):
-        return None
-    try:
-        return SCORES[kind](value)
-    except ValueError:
-        return None

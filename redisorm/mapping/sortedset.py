@@ -12,7 +12,6 @@ from pydantic_core import CoreSchema, core_schema
 __all__ = ["SortedSet"]
 
 T = TypeVar("T")
-_MISSING: Any = object()
 
 
 class SortedSet(dict[T, float], Generic[T]):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import logging
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +33,6 @@ __all__ = ["BaseCache", "Recipe"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_log = logging.getLogger("redisorm")
 
 _REST_S = 1.0
 """How long a cache is left alone after it was found unavailable."""

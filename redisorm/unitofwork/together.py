@@ -17,7 +17,7 @@ from redisorm.mapping.snapshot import Snapshot
 
 from .state import Phase, State
 
-__all__ = ["FEWEST", "Together"]
+__all__ = ["FEWEST", "Ready", "Together"]
 
 _life = attrgetter("wanted_life")
 

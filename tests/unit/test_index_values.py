@@ -18,7 +18,7 @@ from redisorm import Field, GeoPoint, IndexValueError, MappingError, RedisModel
 from redisorm.flows.entries import claims_of, entries_of
 from redisorm.mapping.base import mapper_of
 from redisorm.mapping.indexes import lex_member, unlex
-from redisorm.mapping.scores import exact_score
+from redisorm.mapping.scores import SCORES, nearest_score
 
 CET = timezone(timedelta(hours=1))
 
@@ -120,32 +120,35 @@ def test_stored_value_that_no_index_could_hold_has_no_entry_to_take_out() -> Non
 
 @given(st.datetimes(timezones=st.just(timezone.utc)), st.datetimes(timezones=st.just(timezone.utc)))
 def test_scores_of_instants_are_in_the_order_of_the_instants(one: datetime, other: datetime) -> None:
-    scores = exact_score(one), exact_score(other)
-    if None not in scores:
-        assert (float(str(scores[0])) < float(str(scores[1]))) == (one < other)
+    score = SCORES[datetime]
+    try:
+        scores = score(one), score(other)
+    except ValueError:
+        return
+    assert (float(scores[0]) < float(scores[1])) == (one < other)
 
 
 @pytest.mark.parametrize(
-    ("value", "score"),
+    ("value", "score", "side"),
     [
-        (7, "7"),
-        (2**53 + 1, None),
-        (0.5, "0.5"),
-        (float("nan"), None),
-        (Decimal("0.1"), "0.1"),
-        (Decimal("0.12345678901234567890"), None),
-        (datetime(1970, 1, 1, 1, tzinfo=CET), "0"),
-        (date(1970, 1, 2), "86400"),
-        (time(0, 0, 1), "1"),
-        (timedelta(milliseconds=1500), "1.5"),
-        (Level.HIGH, "2"),
-        (True, None),
-        ("7", None),
-        (None, None),
+        (7, "7", 0),
+        (2**53 + 1, "9007199254740992", -1),
+        (-(2**53) - 1, "-9007199254740992", 1),
+        (10**400, "inf", 1),
+        (-(10**400), "-inf", -1),
+        (0.5, "0.5", 0),
+        (Decimal("0.1"), "0.1", 0),
+        (Decimal("0.12345678901234567890"), "0.12345678901234568", 1),
+        (datetime(1970, 1, 1, 1, tzinfo=CET), "0", 0),
+        (datetime(9999, 12, 31, 23, 59, 59, 999999), "253402300800", 1),
+        (date(1970, 1, 2), "86400", 0),
+        (time(0, 0, 1), "1", 0),
+        (timedelta(milliseconds=1500), "1.5", 0),
+        (Level.HIGH, "2", 0),
     ],
 )
-def test_condition_on_a_value_that_no_double_is_has_no_score(value: object, score: str | None) -> None:
-    assert exact_score(value) == score
+def test_condition_knows_the_nearest_score_and_on_which_side_of_the_value_it_lies(value: object, score: str, side: int) -> None:
+    assert nearest_score(value) == (score, side)
 
 
 # ---- text -----------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from .typed import TypedKey, Write, ask, guarded
 
 __all__ = [
     "Only",
+    "Ttl",
     "add",
     "add_within",
     "compare_and_set",
