@@ -17,7 +17,8 @@ from .entries import claims_of, entries_of
 from .fate import fate_of
 from .guarding import KeyType
 from .guards import Observed, texts_after
-from .indexing import CHUNK, memo_of
+from .indexing import memo_of
+from .pieces import CHUNK
 from .plan import Plan, Seen
 from .scope import Scope, scope_of
 

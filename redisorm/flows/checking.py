@@ -7,17 +7,17 @@ that something is wrong with; a reindex settles all of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-from redisorm.commands import Batch, Command, Flow, Reply
+from redisorm.commands import Batch, Command, Flow
 from redisorm.errors import DecodeError, RowTypeError
 from redisorm.keys import LEDGER, KeyPart, Keyspace
 from redisorm.mapping.indexes import unlex
 from redisorm.mapping.mapper import Mapper
 
-from .decoding import LOADED
+from .decoding import LOADED, score_pairs, text_of
 from .judging import Evidence, gather, milliseconds, row_problems, suspect_problems
 from .loading import load_each
 from .report import FOR_PEOPLE, Findings, Problem, Report
@@ -173,7 +173,7 @@ class Walk:
             claims: dict[str, set[tuple[str, bytes]]] = {}
             for name, owner in zip(taken.values(), owners, strict=True):
                 if owner is not None:
-                    claims.setdefault(_text(owner), set()).add((name, b""))
+                    claims.setdefault(text_of(owner), set()).add((name, b""))
             yield from self._doubt(claims)
         yield from self._indexes({key: name for key, name in keys.items() if kinds[key] == b"zset"})
 
@@ -201,8 +201,8 @@ class Walk:
         cursor = b"0"
         while True:
             (page,) = yield Batch([("ZSCAN", key, cursor, "COUNT", PAGE)], resend=True)
-            cursor, pairs = page
-            yield from self._suspect([(name, member) for member in _members(pairs)])
+            cursor, entries = page
+            yield from self._suspect([(name, member) for member, _ in score_pairs(entries)])
             if int(cursor) == 0:
                 return
 
@@ -211,7 +211,7 @@ class Walk:
         for name, member in entries:
             index = self._mapper.indexes.get(name)
             in_order = index is not None and index.kind == "lex"
-            suspects.setdefault(unlex(_text(member))[1] if in_order else _text(member), set()).add((name, member))
+            suspects.setdefault(unlex(text_of(member))[1] if in_order else text_of(member), set()).add((name, member))
         yield from self._doubt(suspects)
 
     def _doubt(self, suspects: Suspects) -> Flow[None]:
@@ -255,16 +255,6 @@ class Walk:
 def _unreadable(error: DecodeError) -> Problem:
     key = error.key or ""
     return Problem("wrong type" if isinstance(error, RowTypeError) else "unreadable row", key, str(error).removeprefix(f"{key}: "))
-
-
-def _members(pairs: Sequence[Reply]) -> list[bytes]:
-    if pairs and isinstance(pairs[0], (list, tuple)):
-        return [member for member, _ in pairs]
-    return list(pairs[::2])
-
-
-def _text(word: bytes) -> str:
-    return word.decode("utf-8", "surrogateescape")
 
 
 def _is_text(key: bytes) -> bool:

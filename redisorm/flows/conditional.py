@@ -13,7 +13,7 @@ from redisorm.errors import WrongTypeError
 from redisorm.keys import LIFE
 
 from .changes import KEEP, Change, Kind, Outcome, life_ms
-from .indexing import CHUNK
+from .pieces import CHUNK
 from .seeing import Tally
 
 __all__ = ["sets_alone", "write_conditionally"]

@@ -16,7 +16,7 @@ from redisorm.mapping.snapshot import Snapshot, snapshot_of_columns, snapshot_of
 
 from .changes import life_ms, version_of
 
-__all__ = ["LOADED", "Loaded", "Make", "decode", "elements_of", "made", "pairs_of"]
+__all__ = ["LOADED", "Loaded", "Make", "decode", "elements_of", "made", "memo_in", "pairs_of", "score_pairs", "text_of"]
 
 M = TypeVar("M", bound=MappedModel)
 T = TypeVar("T")
@@ -202,6 +202,16 @@ def pairs_of(reply: Reply) -> dict[bytes, bytes]:
     return dict(reply) if isinstance(reply, dict) else dict(zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True))
 
 
+def memo_in(reply: Reply) -> dict[str, str]:
+    """What is remembered of an expiring row: members by entry, empty for the primary key."""
+    return {name.decode(): member.decode() for name, member in pairs_of(reply).items()}
+
+
+def text_of(word: bytes) -> str:
+    """A primary key as text. What is no UTF-8 in it is kept, and comes back the same where it is encoded in this way again."""
+    return word.decode("utf-8", "surrogateescape")
+
+
 def _rows(mapper: Mapper[Any], replies: Sequence[Reply]) -> Iterator[tuple[Sequence[bytes | None], _Beside]]:
     """The declared fields of each row, and what is beside them."""
     return zip(replies, repeat(_NOTHING)) if mapper.reads_at_once else _rows_in_parts(mapper, iter(replies))
@@ -231,6 +241,11 @@ def elements_of(kind: str, reply: Reply) -> Any:
         return list(reply)
     if kind == "set":
         return dict.fromkeys(reply)
-    if reply and not isinstance(reply[0], (list, tuple)):  # RESP2: member, score, member, score, …
-        reply = zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True)
-    return {member: float(score) for member, score in reply}
+    return dict(score_pairs(reply))
+
+
+def score_pairs(reply: Reply) -> list[tuple[bytes, float]]:
+    """Members with their scores, whichever protocol brought them."""
+    if not reply or isinstance(reply[0], (list, tuple)):
+        return [(member, score) for member, score in reply]
+    return [(member, float(score)) for member, score in zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True)]

@@ -11,10 +11,11 @@ from typing import Any
 from redisorm.commands import Batch, Command, Flow, Reply
 
 from .candidates import Known, in_order
+from .decoding import score_pairs
 from .loading import BATCH
 from .planning import Plan, Sort, Term, select
 from .probing import Probe
-from .sources import SMALL, Around, Lexical, Named, Owned, Scored, Source, pairs
+from .sources import SMALL, Around, Lexical, Named, Owned, Scored, Source
 from .surveying import Survey, member_of
 
 __all__ = ["gather", "sort_source"]
@@ -113,7 +114,7 @@ class Gathering:
         if _scored(sources[-1]).mortal:
             self._ask(("ZINTER", len(keys), *keys), take)
         else:
-            self._ask(("ZINTER", len(keys), *keys, "AGGREGATE", "MIN", "WITHSCORES"), lambda reply: take(dict(pairs(reply))))
+            self._ask(("ZINTER", len(keys), *keys, "AGGREGATE", "MIN", "WITHSCORES"), lambda reply: take(dict(score_pairs(reply))))
 
     def _restrict(self, key: Scored, source: Scored) -> None:
         def take(reply: Any) -> None:
@@ -153,7 +154,7 @@ class Gathering:
                 parted = (entry.partition(b"\0") for entry in reply)
                 self._values[sort.name] = {member: text for text, _, member in parted}
             else:
-                self._values[sort.name] = dict(pairs(reply))
+                self._values[sort.name] = dict(score_pairs(reply))
 
         with_scores = () if isinstance(source, Lexical) else ("WITHSCORES",)
         self._ask((*source.list(SMALL + 1), *with_scores), take)

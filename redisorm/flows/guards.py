@@ -6,7 +6,7 @@ gone, versions that moved, keys of another Redis type.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +19,22 @@ from redisorm.mapping.codec import Text
 from redisorm.mapping.layout import NULL, Companion, Leaf
 
 from .changes import Change, Kind, life_ms, version_of
-from .decoding import elements_of, pairs_of
+from .decoding import elements_of, memo_in
 from .loading import read_elements
 
-__all__ = ["ABSENT", "Observed", "Read", "decide", "incremented", "observe", "read_of", "refuse_type", "texts_after", "types"]
+__all__ = [
+    "ABSENT",
+    "Observed",
+    "Read",
+    "decide",
+    "incremented",
+    "number_texts",
+    "observe",
+    "read_of",
+    "refuse_type",
+    "texts_after",
+    "types",
+]
 
 
 @dataclass(slots=True)
@@ -109,14 +121,13 @@ def read_of(change: Change, *, whole: bool = False) -> Read:
     return Read(change, tuple(dict.fromkeys(fields)), tuple(typed), bool(touched) or mapper.indexed, mapper.indexed, elements)
 
 
-def observe(read: Read, replies: Sequence[Reply]) -> Observed:
-    """Make sense of the replies to a read. `exists` is still open where every field was absent."""
-    rest = iter(replies)
+def observe(read: Read, rest: Iterator[Reply]) -> Observed:
+    """Take the replies to a read from those that are left. `exists` is still open where every field was absent."""
     texts = dict(zip(read.fields, next(rest), strict=True))
     for key, needed in read.typed:
         refuse_type(key, needed, next(rest))
     deadline = next(rest) if read.deadline else -1
-    memo = pairs_of(next(rest)) if read.memo else {}
+    memo = memo_in(next(rest)) if read.memo else {}
     elements: dict[str, Sequence[bytes]] = {one.name: list(elements_of(one.kind, next(rest))) for one in read.elements}
     return Observed(
         exists=any(text is not None for text in texts.values()),
@@ -125,7 +136,7 @@ def observe(read: Read, replies: Sequence[Reply]) -> Observed:
         deadline_ms=None if deadline < 0 else deadline,
         texts=texts,
         elements=elements,
-        memo={name.decode(): member.decode() for name, member in memo.items()},
+        memo=memo,
         forgotten=read.memo and deadline >= 0 and not memo,
         fits=read.change.only_if is None or read.change.only_if.holds({**texts, **elements}),
     )
@@ -144,8 +155,11 @@ def types(change: Change, found: dict[str, bytes]) -> Observed:
     return Observed(exists=found[change.key] != b"none" or leftovers)
 
 
-def refuse_type(key: str, needed: str, found: bytes) -> None:
+def refuse_type(key: str, needed: str, found: bytes, otherwise: str = "prefix") -> None:
     """Refuse a key of another type.
+
+    Args:
+        otherwise: What else one can take another of.
 
     Raises:
         WrongTypeError: It is neither absent nor of the type that is needed.
@@ -153,7 +167,7 @@ def refuse_type(key: str, needed: str, found: bytes) -> None:
     if found not in (b"none", needed.encode()):
         kind = found.decode()
         raise WrongTypeError(
-            f"{key} is a {kind} where a {needed} is needed; nothing was written: move or delete that key, or take another prefix",
+            f"{key} is a {kind} where a {needed} is needed; nothing was written: move or delete that key, or take another {otherwise}",
             key=key,
             expected=needed,
             found=kind,
@@ -231,9 +245,14 @@ def texts_after(change: Change, seen: Observed) -> dict[str, Text | None]:
     texts: dict[str, Text | None] = {} if change.is_new else dict(seen.texts)
     texts.update(change.texts())
     if change.increments:
-        leaves = {increment.leaf.name: increment.leaf for increment in change.increments}
-        texts.update((name, leaves[name].codec.spell(number)) for name, number in incremented(change, seen).items())
+        texts.update(number_texts(change, incremented(change, seen)))
     return texts
+
+
+def number_texts(change: Change, numbers: Mapping[str, Any]) -> dict[str, Text]:
+    """Spell the new values of incremented fields."""
+    leaves = {increment.leaf.name: increment.leaf for increment in change.increments}
+    return {name: leaves[name].codec.spell(number) for name, number in numbers.items()}
 
 
 def _stored_number(change: Change, leaf: Leaf, text: bytes | None) -> Any:

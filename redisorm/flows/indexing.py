@@ -13,11 +13,9 @@ from redisorm.commands import Command
 from redisorm.keys import LEDGER, Keyspace
 
 from .entries import Entries
+from .pieces import CHUNK, chunks
 
-__all__ = ["CHUNK", "Upkeep", "deadline_score", "memo_of"]
-
-CHUNK = 3000
-"""Words of one command at most: scripts cannot unpack more than about 8,000."""
+__all__ = ["Upkeep", "deadline_score", "memo_of"]
 
 
 def deadline_score(deadline_ms: int | None) -> str:
@@ -94,8 +92,8 @@ class Upkeep:
         if not after:
             self.forget(memo)
             return
-        self._memos += [("HSET", memo, *words[start : start + CHUNK]) for start in range(0, len(words), CHUNK)]
-        self._memos += [("HDEL", memo, *gone[start : start + CHUNK]) for start in range(0, len(gone), CHUNK)]
+        self._memos += chunks("HSET", memo, words)
+        self._memos += chunks("HDEL", memo, gone)
 
     def forget(self, memo: str) -> None:
         """Drop what is remembered of a row."""
@@ -108,14 +106,18 @@ class Upkeep:
     def commands(self) -> Iterator[Command]:
         """The commands, what leaves before what enters."""
         for key, members in self._removed.items():
-            yield from (("ZREM", key, *members[start : start + CHUNK]) for start in range(0, len(members), CHUNK))
+            yield from chunks("ZREM", key, members)
         freed = [key for key in dict.fromkeys(self._freed) if key not in self._taken]
-        yield from (("UNLINK", *freed[start : start + CHUNK]) for start in range(0, len(freed), CHUNK))
+        yield from _unlinks(freed)
         for key, words in self._scored.items():
-            yield from (("ZADD", key, *words[start : start + CHUNK]) for start in range(0, len(words), CHUNK))
+            yield from chunks("ZADD", key, words)
         for key, words in self._placed.items():
-            yield from (("GEOADD", key, *words[start : start + CHUNK]) for start in range(0, len(words), CHUNK))
+            yield from chunks("GEOADD", key, words)
         for key, (pk_text, deadline_ms) in self._taken.items():
             yield ("SET", key, pk_text) if deadline_ms is None else ("SET", key, pk_text, "PXAT", deadline_ms)
-        yield from (("UNLINK", *self._dropped[start : start + CHUNK]) for start in range(0, len(self._dropped), CHUNK))
+        yield from _unlinks(self._dropped)
         yield from self._memos
+
+
+def _unlinks(keys: Sequence[str]) -> Iterator[Command]:
+    yield from (("UNLINK", *keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK))

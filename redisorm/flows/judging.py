@@ -16,7 +16,8 @@ from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.mapper import Mapper
 
 from .entries import Entry
-from .indexing import CHUNK, deadline_score, memo_of
+from .indexing import deadline_score, memo_of
+from .pieces import CHUNK, chunks
 from .report import Problem
 from .scope import UNIQUE
 from .seeing import Look, Tally
@@ -41,7 +42,7 @@ class Places:
 
     def commands(self) -> list[Command]:
         """The questions as commands."""
-        return [(command, key, *part) for (command, key), members in self._asked.items() for part in _parts(list(members))]
+        return [one for (command, key), members in self._asked.items() for one in chunks(command, key, list(members))]
 
     def take(self, replies: list[Reply]) -> None:
         """Take in the replies to them."""

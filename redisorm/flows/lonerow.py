@@ -21,7 +21,8 @@ from redisorm.mapping.snapshot import Difference
 from .calling import LuaScript, lua
 from .changes import KEEP, Change, Former
 from .entries import entry_of
-from .indexing import CHUNK, deadline_score
+from .indexing import deadline_score
+from .pieces import CHUNK
 from .seeing import Look, Tally, refuse_types
 
 __all__ = ["SCRIPT", "LoneRow", "lone_row", "watch_row", "write_fresh", "write_row"]

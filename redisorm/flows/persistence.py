@@ -18,7 +18,7 @@ from redisorm.mapping.snapshot import CompanionChange
 from .changes import KEEP, Change, Keep, Kind, life_text
 from .fate import Fate
 from .guards import Observed
-from .indexing import CHUNK
+from .pieces import chunks
 
 __all__ = ["filled", "merged", "short_lived", "writes"]
 
@@ -35,8 +35,7 @@ def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fa
     if change.kind is Kind.DELETE:
         return [("UNLINK", change.key), *_unlink(change.companion_keys())]
     if change.mapper.is_plain and change.is_new and not seen.exists and change.life is KEEP and change.difference is not None:
-        fields = change.difference.sets  # the common case needs none of what follows
-        return [("HSET", change.key, *fields[start : start + CHUNK]) for start in range(0, len(fields), CHUNK)]
+        return chunks("HSET", change.key, change.difference.sets)  # the common case needs none of what follows
     fields = list(change.difference.sets) if change.difference else []
     unsets = list(change.difference.unsets) if change.difference else []
     for name, number in numbers.items():
@@ -49,10 +48,8 @@ def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fa
     if change.is_new and seen.exists:
         unsets += _unset_of_former(change, fields)
         commands += _unlink(change.companion_keys())
-    if fields:
-        commands += [("HSET", change.key, *fields[start : start + CHUNK]) for start in range(0, len(fields), CHUNK)]
-    if unsets:
-        commands += [("HDEL", change.key, *unsets[start : start + CHUNK]) for start in range(0, len(unsets), CHUNK)]
+    commands += chunks("HSET", change.key, fields)
+    commands += chunks("HDEL", change.key, unsets)
     for one in change.difference.companions if change.difference else ():
         commands += _companion(change.keyspace.companion(change.key, one.companion.name), one)
     commands += _field_deadlines(change, now_ms)
@@ -106,8 +103,8 @@ def _field_deadlines(change: Change, now_ms: int) -> Iterator[Command]:
 def filled(companion: Companion, key: str, elements: Any) -> list[Command]:
     """Spell how a companion that is not there gets its elements, if it has any."""
     if companion.kind == "zset":
-        return _chunks("ZADD", key, _scored(elements))
-    return _chunks("RPUSH" if companion.kind == "list" else "SADD", key, list(elements))
+        return chunks("ZADD", key, _scored(elements))
+    return chunks("RPUSH" if companion.kind == "list" else "SADD", key, list(elements))
 
 
 def _companion(key: str, change: CompanionChange) -> list[Command]:
@@ -118,11 +115,11 @@ def _companion(key: str, change: CompanionChange) -> list[Command]:
     if change.companion.kind == "set":
         added = [text for text in change.after if text not in change.before]
         removed = [text for text in change.before if text not in change.after]
-        return [*_chunks("SADD", key, added), *_chunks("SREM", key, removed)]
+        return [*chunks("SADD", key, added), *chunks("SREM", key, removed)]
     before = change.before or {}
     moved = {text: score for text, score in change.after.items() if before.get(text) != score}
     removed = [text for text in before if text not in change.after]
-    return [*_chunks("ZADD", key, _scored(moved)), *_chunks("ZREM", key, removed)]
+    return [*chunks("ZADD", key, _scored(moved)), *chunks("ZREM", key, removed)]
 
 
 def _scored(scores: Mapping[bytes, float]) -> list[bytes]:
@@ -153,17 +150,11 @@ def _list(key: str, before: list[bytes], after: list[bytes]) -> list[Command]:
     """The smallest commands for a list: push to an end, trim an end, or write it anew."""
     kept, size = len(before), len(after)
     if after[:kept] == before:
-        return _chunks("RPUSH", key, after[kept:])
+        return chunks("RPUSH", key, after[kept:])
     if before[:size] == after:
         return [("LTRIM", key, 0, size - kept - 1)]
     if before[kept - size :] == after:
         return [("LTRIM", key, kept - size, -1)]
     if kept and after[size - kept :] == before:
-        return _chunks("LPUSH", key, after[: size - kept][::-1])
-    return [("UNLINK", key), *_chunks("RPUSH", key, after)]
-
-
-def _chunks(name: str, key: str, words: list[Any]) -> list[Command]:
-    if 0 < len(words) <= CHUNK:
-        return [(name, key, *words)]
-    return [(name, key, *words[start : start + CHUNK]) for start in range(0, len(words), CHUNK)]
+        return chunks("LPUSH", key, after[: size - kept][::-1])
+    return [("UNLINK", key), *chunks("RPUSH", key, after)]

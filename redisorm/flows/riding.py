@@ -13,8 +13,8 @@ from redisorm.commands import Command, Flow
 from .calling import LuaScript, lua
 from .changes import Change
 from .guarding import Guard, KeyType, Ownership
-from .indexing import CHUNK
 from .lonerow import lone_row
+from .pieces import CHUNK
 from .scripts import MOST_ARGUMENTS, keys_of
 
 __all__ = ["SCRIPT", "ridden", "write_ridden"]

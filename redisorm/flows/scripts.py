@@ -12,8 +12,8 @@ from redisorm.errors import ConflictError, UnsupportedServerError
 
 from .assuming import Assumption
 from .calling import LuaScript, lua
-from .indexing import CHUNK
 from .newrows import Table
+from .pieces import CHUNK
 
 __all__ = ["MOST_ARGUMENTS", "CommitScript", "keys_of", "require_scripts"]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from redisorm.commands import Batch, Command, Flow, Reply, Watch
@@ -121,17 +122,14 @@ def _see(plan: Plan, look: Look) -> Flow[Seen]:
     replies = yield from look.ask(plan.watched, commands, passing=len(plan.counters))
     for guard, reply in zip(plan.guards, replies):  # noqa: B905 - the other replies follow
         guard.check(reply)
-    place = len(plan.guards)
-    met = any(replies[place : place + len(shared)])
-    place += len(shared)
+    rest = iter(replies[len(plan.guards) :])
+    met = any(list(islice(rest, len(shared))))
     seen = Seen()
     for read in plan.rows:
-        width = len(read.commands())
-        seen.rows[read.change.key] = observe(read, replies[place : place + width])
-        place += width
+        seen.rows[read.change.key] = observe(read, rest)
     seen.raises += (
         ("INCRBY", counter, highest - int(now or 0))
-        for (counter, highest), now in zip(plan.counters.items(), replies[place:], strict=True)
+        for (counter, highest), now in zip(plan.counters.items(), rest, strict=True)
         if highest > int(now or 0)
     )
     closer = [*(plan.absent if met else ()), *(key for key, row in seen.rows.items() if not row.exists)]
@@ -159,12 +157,9 @@ def _look_closer(plan: Plan, look: Look, seen: Seen, closer: list[str], *, met: 
         return
     reads = [read_of(change, whole=True) for change in replaced]
     keys = [key for read in reads for key in read.watched()[1:]]
-    replies = yield from look.ask(keys, [command for read in reads for command in read.commands()])
-    place = 0
+    rest = iter((yield from look.ask(keys, [command for read in reads for command in read.commands()])))
     for read in reads:
-        width = len(read.commands())
-        former = observe(read, replies[place : place + width])
-        place += width
+        former = observe(read, rest)
         current = seen.new[read.change.key]
         current.texts, current.elements, current.memo, current.version = former.texts, former.elements, former.memo, former.version
 
@@ -183,12 +178,9 @@ def _read_elements(plan: Plan, look: Look, seen: Seen) -> Flow[None]:
         return
     reads = [read_of(change, whole=True) for change in wanting]
     keys = [key for read in reads for key in read.watched()]
-    replies = yield from look.ask(keys, [command for read in reads for command in read.commands()])
-    place = 0
+    rest = iter((yield from look.ask(keys, [command for read in reads for command in read.commands()])))
     for read in reads:
-        width = len(read.commands())
-        seen.rows[read.change.key] = observe(read, replies[place : place + width])
-        place += width
+        seen.rows[read.change.key] = observe(read, rest)
 
 
 def _touches_all(change: Change, row: Observed) -> bool:

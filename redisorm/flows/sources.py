@@ -7,17 +7,16 @@ planning. Members are primary keys as bytes, as they stand in Redis.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, TypeAlias
 
-from redisorm.commands import Command, Reply
+from redisorm.commands import Command
 from redisorm.expressions import Circle, Comparison
 from redisorm.keys import LEDGER, Keyspace, none_entry, unique_entry, value_entry
 from redisorm.mapping.indexes import Index, Unique, lex_escaped
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.scores import nearest_score
 
-__all__ = ["SMALL", "Around", "Lexical", "Named", "Owned", "Scored", "Source", "ledger_of", "pairs", "sources_of"]
+__all__ = ["SMALL", "Around", "Lexical", "Named", "Owned", "Scored", "Source", "ledger_of", "sources_of"]
 
 SMALL = 10_000
 """Up to so many entries a set is read, intersected or subtracted as a whole; larger ones are walked in pages."""
@@ -94,13 +93,6 @@ class Named:
 
 
 Source: TypeAlias = Scored | Lexical | Around | Owned | Named
-
-
-def pairs(reply: Reply) -> list[tuple[bytes, float]]:
-    """Members with their scores, whichever protocol brought them."""
-    if not reply or isinstance(reply[0], (list, tuple)):
-        return [(member, score) for member, score in reply]
-    return [(member, float(score)) for member, score in zip(islice(reply, 0, None, 2), islice(reply, 1, None, 2), strict=True)]
 
 
 def _at_least(score: float, bound: str) -> bool:

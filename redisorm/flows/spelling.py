@@ -13,8 +13,9 @@ from redisorm.mapping.codec import Text
 from redisorm.mapping.mapper import Mapper
 
 from .changes import UNTOLD, Change, Kind, Outcome
+from .decoding import text_of
 from .fate import Fate, fate_of
-from .guards import ABSENT, Observed, decide, incremented
+from .guards import ABSENT, Observed, decide, incremented, number_texts
 from .indexing import Upkeep
 from .living import LiveWrite, live_commands
 from .newrows import NewRows
@@ -63,7 +64,7 @@ class Spelled:
         for place, change in self.deletions:
             change.outcome = Outcome(was_there=bool(replies[place]))
         for place, mapper, keyspace in self.questions:
-            pk_texts = [pk_text.decode("utf-8", "surrogateescape") for pk_text in replies[place]]
+            pk_texts = list(map(text_of, replies[place]))
             self.due += [Due(mapper, keyspace, pk_texts)] if pk_texts else []
         return True
 
@@ -135,7 +136,7 @@ class _Making:
             self.spelled.deletions.append((len(commands), change))
         numbers = incremented(change, observed) if change.increments else {}
         change.outcome = _outcome(change, observed, numbers, self.new_version)
-        texts = _texts_of(change, numbers) if numbers else _NONE
+        texts = number_texts(change, numbers) if numbers else _NONE
         fate = fate_of(change, observed, self.now_ms)
         self.made[change.key] = change, fate
         if change.mapper.indexed:
@@ -156,11 +157,6 @@ def _free_only_its_own(standing: Standing, change: Change, seen: Seen) -> None:
     """Leave alone what another row took over after the former life that a memo tells of."""
     own, pk_text = change.keyspace.own, standing.pk_text
     standing.freed = [name for name in standing.freed if seen.owners.get(own(name), pk_text) == pk_text]
-
-
-def _texts_of(change: Change, numbers: Mapping[str, Any]) -> dict[str, Text]:
-    leaves = {increment.leaf.name: increment.leaf for increment in change.increments}
-    return {name: leaves[name].codec.spell(number) for name, number in numbers.items()}
 
 
 def _outcome(change: Change, seen: Observed, numbers: dict[str, Any], new_version: Callable[[], int]) -> Outcome:

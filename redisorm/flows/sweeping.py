@@ -15,6 +15,7 @@ from redisorm.errors import BackendError, ConflictError
 from redisorm.keys import LEDGER, Keyspace
 from redisorm.mapping.mapper import Mapper
 
+from .decoding import text_of
 from .settling import Suspects, batches, settle, settle_all
 from .spelling import Due
 from .viewing import View
@@ -41,7 +42,7 @@ def sweep(mapper: Mapper[Any], keyspace: Keyspace, limit: int) -> Flow[int]:
         return 0
     now_ms = yield Clock()
     (due,) = yield Batch([_due(keyspace, now_ms, limit)], resend=True)
-    return (yield from settle_due(mapper, keyspace, _texts(due)))
+    return (yield from settle_due(mapper, keyspace, list(map(text_of, due))))
 
 
 def settle_due(mapper: Mapper[Any], keyspace: Keyspace, due: Sequence[str]) -> Flow[int]:
@@ -80,7 +81,7 @@ def sweep_all(mapper: Mapper[Any], keyspace: Keyspace, progress: Progress | None
         (due,) = yield Batch([_due(keyspace, now_ms, AT_ONCE)], resend=True)
         if not due:
             break
-        seen = yield from settle_all(mapper, keyspace, _suspects(_texts(due)))
+        seen = yield from settle_all(mapper, keyspace, _suspects(list(map(text_of, due))))
         swept = _settled(seen, (yield Clock()))
         done += swept
         if progress is not None:
@@ -103,7 +104,3 @@ def _settled(views: Sequence[View], now_ms: int) -> int:
 
 def _due(keyspace: Keyspace, now_ms: int, limit: int) -> tuple[str | int, ...]:
     return ("ZRANGE", keyspace.own(LEDGER), "-inf", now_ms, "BYSCORE", "LIMIT", 0, limit)
-
-
-def _texts(due: Sequence[bytes]) -> list[str]:
-    return [pk_text.decode("utf-8", "surrogateescape") for pk_text in due]

@@ -16,7 +16,7 @@ from redisorm.keys import Keyspace
 from redisorm.mapping.layout import Companion
 from redisorm.mapping.mapper import Mapper
 
-from .decoding import elements_of, pairs_of
+from .decoding import elements_of, memo_in, text_of
 from .entries import Entries, claims_of, entries_of
 from .loading import read_elements
 from .scope import UNIQUE
@@ -131,7 +131,7 @@ def _see_rows(mapper: Mapper[Any], sights: Sequence[Sight], look: Look) -> Flow[
     replies = (yield from look.ask(keys, commands)) if commands else []
     living: list[Sight] = []
     for sight, deadline, memo in zip(sights, replies[::2], replies[1::2], strict=True):
-        sight.memo = {name.decode(): member.decode() for name, member in pairs_of(memo).items()}
+        sight.memo = memo_in(memo)
         if deadline != -2:
             sight.deadline_ms = None if deadline < 0 else deadline
             living.append(sight)
@@ -193,7 +193,7 @@ def _see_owners(mapper: Mapper[Any], keyspace: Keyspace, seen: View, look: Look,
     replies = yield from look.ask(keys, [(command, key) for key in keys for command in ("GET", "PEXPIRETIME")])
     for name, owner, deadline in zip(names, replies[::2], replies[1::2], strict=True):
         if owner is not None:
-            seen.owners[name] = Owner(owner.decode("utf-8", "surrogateescape"), deadline)
+            seen.owners[name] = Owner(text_of(owner), deadline)
     others = {owner.pk_text for owner in seen.owners.values()} - seen.sights.keys()
     seen.rivals = {pk_text: Sight(pk_text, row_key(mapper, keyspace, pk_text)) for pk_text in others}
     yield from _see_rows(mapper, [sight for sight in seen.rivals.values() if sight.key], look)

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 from redisorm.commands import Batch, Command, Flow, Reply
 
-from .sources import Lexical, Scored, pairs
+from .decoding import score_pairs
+from .sources import Lexical, Scored
 
 __all__ = ["Entry", "Walk"]
 
@@ -52,7 +53,7 @@ class Walk:
             return (yield from self._lexical(self.source, count, beside))
         if self._last is None:
             reply, *others = yield Batch([self._first(self.source, count), *beside], resend=True)
-            entries = pairs(reply)
+            entries = score_pairs(reply)
             self._rank, self.ended = len(entries) - 1, len(entries) < count
         else:
             entries, others = yield from self._after(count, beside)
@@ -96,7 +97,7 @@ class Walk:
         asked: int | None = None
         while True:
             rank, reply, *others = yield Batch([where, self._by_rank(self._rank, self._rank + count), *beside], resend=True)
-            entries = pairs(reply)
+            entries = score_pairs(reply)
             fresh = [entry for entry in entries if self._is_after(entry)]
             begins_before = self._rank == 0 or len(fresh) < len(entries)
             if begins_before and (fresh or len(entries) <= count):
@@ -122,7 +123,7 @@ class Walk:
             probes = list(range(low + step, high, step))
             replies = yield Batch([self._by_rank(probe, probe) for probe in probes], resend=True)
             for probe, reply in zip(probes, replies, strict=True):
-                found = pairs(reply)
+                found = score_pairs(reply)
                 if not found or self._is_after(found[0]):
                     high = probe
                     break

@@ -10,6 +10,7 @@ from redisorm.commands import Batch, Clock, Flow
 from redisorm.errors import DecodeError
 from redisorm.expressions import Expression
 from redisorm.flows.candidates import Candidates, Known
+from redisorm.flows.decoding import text_of
 from redisorm.flows.loading import BATCH, sound
 from redisorm.flows.matching import Matcher
 from redisorm.flows.planning import Plan, Sort, plan_of
@@ -95,7 +96,7 @@ def sweep(plan: Plan) -> Flow[None]:
     """Take away what some of the expired rows that a query met have left behind."""
     if not plan.met:
         return
-    due, plan.met[:] = [member.decode("utf-8", "surrogateescape") for member in plan.met[:SWEPT]], []
+    due, plan.met[:] = list(map(text_of, plan.met[:SWEPT])), []
     yield from sweep_met([Due(plan.mapper, plan.keyspace, due)])
 
 

@@ -10,7 +10,8 @@ from pydantic import computed_field
 from redisorm import Field, GeoPoint, IndexValueError, RedisModel, SortedSet
 from redisorm.commands import Command, Watch
 from redisorm.drivers.scripted import ScriptedDriver
-from redisorm.flows.indexing import CHUNK, Upkeep
+from redisorm.flows.indexing import Upkeep
+from redisorm.flows.pieces import CHUNK
 from redisorm.mapping.base import mapper_of
 from redisorm.unitofwork import verbs
 from tests.unit.desk import NOW, Desk, ScriptCall, answering, atomic, look, script_call, scripting, session_on, stored, talk

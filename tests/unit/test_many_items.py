@@ -17,7 +17,8 @@ from typing_extensions import TypedDict
 from redisorm import Database, DecodeError, RedisDict, RedisList, RedisSet, RedisSortedSet
 from redisorm.commands import Batch
 from redisorm.drivers.scripted import ScriptedDriver
-from redisorm.flows.structures.typed import CHUNK, SCAN
+from redisorm.flows.pieces import CHUNK
+from redisorm.flows.structures.typed import SCAN
 from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.flat import Flat
 from redisorm.mapping.items import FEW, as_member, items_of

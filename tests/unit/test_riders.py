@@ -12,7 +12,7 @@ from redisorm.commands import Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.committing import commit
 from redisorm.flows.guarding import Ownership
-from redisorm.flows.indexing import CHUNK
+from redisorm.flows.pieces import CHUNK
 from redisorm.flows.riding import SCRIPT
 from redisorm.flows.scripts import MOST_ARGUMENTS
 from redisorm.unitofwork.work import new_version

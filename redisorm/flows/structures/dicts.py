@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from redisorm.commands import Command, Flow, Reply
+from redisorm.flows.pieces import chunks
 
 from .queues import UNSAID
-from .typed import SCAN, TypedKey, Write, ask, ask_each, ask_items, chunks, columns, done, guarded
+from .typed import SCAN, TypedKey, Write, ask, ask_each, ask_items, columns, done, guarded
 
 __all__ = [
     "contains",

@@ -12,9 +12,10 @@ from operator import index as as_index
 from typing import Any, SupportsIndex, cast
 
 from redisorm.commands import Command
+from redisorm.flows.pieces import chunks
 from redisorm.mapping.codec import Text
 
-from .typed import TypedKey, chunks
+from .typed import TypedKey
 
 __all__ = ["MOST", "out_of_range", "overwritten", "place_of", "region_of", "span_of", "trimmed", "with_items", "without"]
 

@@ -11,9 +11,10 @@ from typing import Any, Literal, SupportsIndex, TypeVar
 
 from redisorm.commands import Batch, Flow, Reply
 from redisorm.errors import BackendError
+from redisorm.flows.pieces import chunks
 
 from .editing import MOST, out_of_range, overwritten, place_of, region_of, span_of, trimmed, with_items, without
-from .typed import BATCH, TypedKey, Write, apply, ask, ask_items, chunks, done, first, guarded
+from .typed import BATCH, TypedKey, Write, apply, ask, ask_items, done, first, guarded
 
 __all__ = [
     "Side",

@@ -10,11 +10,12 @@ from itertools import chain
 from typing import Any, Literal, TypeVar
 
 from redisorm.commands import Batch, Command, Flow, Reply, Supports
+from redisorm.flows.pieces import chunks
 from redisorm.mapping.codec import Text
 from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.items import as_member
 
-from .typed import SCAN, TypedKey, Write, apply, ask, ask_each, ask_items, chunks, done, guarded, kept, typed
+from .typed import SCAN, TypedKey, Write, apply, ask, ask_each, ask_items, done, guarded, kept, typed
 
 __all__ = [
     "Combination",

@@ -12,10 +12,11 @@ from typing import Any, Literal, TypeVar
 
 from redisorm.commands import Batch, Command, Flow, Reply
 from redisorm.errors import ConcurrentUpdateError
+from redisorm.flows.pieces import chunks
 from redisorm.mapping.scores import plain_scores
 
 from .queues import UNSAID, Wait, seconds_to_wait, waiting
-from .typed import BATCH, TypedKey, Write, ask, ask_each, ask_items, chunks, columns, kept, pairs
+from .typed import BATCH, TypedKey, Write, ask, ask_each, ask_items, columns, kept, pairs
 
 __all__ = [
     "Only",

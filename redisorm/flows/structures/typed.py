@@ -15,7 +15,9 @@ from typing import Any, Generic, TypeVar
 
 from redisorm.commands import Batch, Command, Flow, Pause, Reply, Watch
 from redisorm.errors import BackendError, ConcurrentUpdateError, DecodeError, WrongTypeError
+from redisorm.flows.guards import refuse_type
 from redisorm.flows.living import row_is_gone
+from redisorm.flows.pieces import chunks
 from redisorm.mapping.codec import Text
 from redisorm.mapping.items import Items
 from redisorm.mapping.layout import seconds_ms
@@ -25,7 +27,6 @@ from .steps import RowGoneError, run_steps
 
 __all__ = [
     "BATCH",
-    "CHUNK",
     "SCAN",
     "Life",
     "RedisType",
@@ -35,7 +36,6 @@ __all__ = [
     "ask",
     "ask_each",
     "ask_items",
-    "chunks",
     "columns",
     "delete",
     "done",
@@ -46,7 +46,6 @@ __all__ = [
     "kept",
     "once",
     "pairs",
-    "refuse_type",
     "time_to_live",
     "typed",
 ]
@@ -58,8 +57,6 @@ BATCH = 1000
 """Items of one step of an iteration."""
 SCAN = 1100
 """Items of one step of a scan, about: a batch and some more, since only a step that finds fewer is surely the last."""
-CHUNK = 3000
-"""Arguments of one command at most: scripts cannot unpack more than about 8,000."""
 ATTEMPTS = 64
 
 
@@ -159,13 +156,6 @@ def once(command: Command) -> Flow[list[Reply]]:
     return replies
 
 
-def chunks(name: str, key: str, words: Sequence[Any], size: int = CHUNK) -> list[Command]:
-    """One command for each so many words."""
-    if 0 < len(words) <= size:
-        return [(name, key, *words)]
-    return [(name, key, *words[start : start + size]) for start in range(0, len(words), size)]
-
-
 def columns(reply: Reply) -> tuple[list[Any], list[Any]]:
     """Members and scores, or fields and values, in two lists, whichever protocol brought them."""
     if isinstance(reply, dict):
@@ -259,7 +249,7 @@ def _guarded(keys: Sequence[TypedKey[Any]], reads: Sequence[Command], plan: Call
         told = yield Watch([*names, row] if row is not None else names, [*first, *reads])
         replies = told[len(first) :]
         for key, kind in zip(keys, told, strict=False):
-            refuse_type(key, kind)
+            refuse_type(key.name, key.kind, kind, "name")
         deadline = -1 if row is None else told[len(names)]
         if row is not None and deadline == -2:
             raise row_is_gone(keys[0].model, row)
@@ -285,18 +275,6 @@ def _guarded(keys: Sequence[TypedKey[Any]], reads: Sequence[Command], plan: Call
 # ---- keys of another type -----------------------------------------------------------------------------------------------
 
 
-def refuse_type(key: TypedKey[Any], found: bytes) -> None:
-    """Raise `WrongTypeError` where a key is neither absent nor of its type."""
-    if found not in (b"none", key.kind.encode()):
-        kind = found.decode()
-        raise WrongTypeError(
-            f"{key.name} is a {kind} where a {key.kind} is needed; nothing was written: move or delete that key, or take another name",
-            key=key.name,
-            expected=key.kind,
-            found=kind,
-        )
-
-
 def typed(keys: Sequence[TypedKey[Any]], flow: Flow[R]) -> Flow[R]:
     """Perform a flow; where the server says only that a type is wrong, find out which key it is and what it holds.
 
@@ -311,7 +289,7 @@ def typed(keys: Sequence[TypedKey[Any]], flow: Flow[R]) -> Flow[R]:
             raise
         replies = yield Batch([("TYPE", key.name) for key in keys], resend=True)
         for key, found in zip(keys, replies, strict=True):
-            refuse_type(key, found)
+            refuse_type(key.name, key.kind, found, "name")
         raise  # it was the wrong one a moment ago
     except BackendError as error:
         if "not an integer" not in str(error):
