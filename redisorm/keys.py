@@ -1,32 +1,32 @@
 """The only room where a key is spelled.
 
-========================  =================  =====================================================================
-key                       type               holds
-========================  =================  =====================================================================
-``user:1``                hash               the fields of a row as text; ``:version`` and ``:ttl`` where used
-``user:1:tags``           list, set, zset    a companion of the row
-``user:1:followers``      any                a live structure that belongs to the row
-``user::id:next``         string             the counter of automatic primary keys
-``user::all``             zset               primary key → deadline in ms, ``+inf`` without one: all rows of an indexed class
-``user::city:Oslo``       zset               primary key → deadline: the rows whose city is Oslo
-``user::city:``           zset               the same for ``None``; the empty text is ``user::city:%``
-``user::age``             zset               primary key → value: numbers and times in order
-``user::name``            zset, score 0      ``value NUL primary key``: text in order (``index="lex"``)
-``user::place``           geo                primary key → position
-``user::unique:email:a``  string             the primary key of the row that has this value
-``user:1::memo``          hash               which of these entries an expiring row owns
-``orders``                stream             events: their fields as text
-``orders::dead-letters:g``  stream           what the workers of group `g` gave up, and why
-``orders::consumer-group:g``  hash           how often entries were claimed in group `g`, and how many were trimmed unread
-``limit::login:7``        string             how much of the limits of ``login`` subject 7 has used; gone when it is all free again
-``limit::login:7:hits``   zset               the same as single hits, for limits over a sliding window
-``queue:jobs``            any                a live structure, named by whoever made its handle
-``lock::stock``           string             who holds the lock, for as long as it is renewed
-``lock::stock:fence``     string             the last fence number that was given out
-``lock::stock:wake``      list               one word for the next who waits, after a release
-``cache:user:1``          hash               a cached value as text, until when it is good, and who loads it anew
-``cache::tag:user:1``     zset               key → deadline in ms: what is cached under a tag
-========================  =================  =====================================================================
+=============================  ===============  =====================================================================
+key                            type             holds
+=============================  ===============  =====================================================================
+``user:1``                     hash             the fields of a row as text; ``:version`` and ``:ttl`` where used
+``user:1:tags``                list, set, zset  a companion of the row
+``user:1:followers``           any              a live structure that belongs to the row
+``user::id:next``              string           the counter of automatic primary keys
+``user::all``                  zset             primary key → deadline in ms, ``+inf`` without one: all rows of an indexed class
+``user::city:Oslo``            zset             primary key → deadline: the rows whose city is Oslo
+``user::city:``                zset             the same for ``None``; the empty text is ``user::city:%``
+``user::age``                  zset             primary key → value: numbers and times in order
+``user::name``                 zset, score 0    ``value NUL primary key``: text in order (``index="lex"``)
+``user::place``                geo              primary key → position
+``user::unique:email:a``       string           the primary key of the row that has this value
+``user:1::memo``               hash             which of these entries an expiring row owns
+``orders``                     stream           events: their fields as text
+``orders::dead-letters:g``     stream           what the workers of group `g` gave up, and why
+``orders::consumer-group:g``   hash             how often entries were claimed in group `g`, and how many were trimmed unread
+``limit::login:7``             string           how much of the limits of ``login`` subject 7 has used; gone when it is all free again
+``limit::login:7:hits``        zset             the same as single hits, for limits over a sliding window
+``queue:jobs``                 any              a live structure, named by whoever made its handle
+``lock::stock``                string           who holds the lock, for as long as it is renewed
+``lock::stock:fence``          string           the last fence number that was given out
+``lock::stock:wake``           list             one word for the next who waits, after a release
+``cache:user:1``               hash             a cached value as text, until when it is good, and who loads it anew
+``cache::tag:user:1``          zset             key → deadline in ms: what is cached under a tag
+=============================  ===============  =====================================================================
 
 Channels are no keys, and are spelled here too: ``price.a1``, and ``price.*`` for the pattern of them all.
 
@@ -136,7 +136,7 @@ def unique_entry(name: str, texts: Iterable[str]) -> str:
 def check_namespace(namespace: str) -> str:
     """Return the namespace, or raise `ValueError` where it holds braces (hash tags of a cluster) or NUL."""
     if not isinstance(namespace, str) or re.search(r"[{}\0]", namespace):
-        raise ValueError(f"namespace {namespace!r} must be text without braces (they are hash tags on a cluster) and without NUL")
+        raise ValueError(f"the namespace {namespace!r} must be text without braces (they are hash tags on a cluster) and without NUL")
     return namespace
 
 
@@ -181,7 +181,7 @@ def channel_name(namespace: str, parts: Iterable[str]) -> str:
 
 def channel_pattern(namespace: str, parts: Iterable[str | None]) -> str:
     """Spell the pattern of the channels that have these parts; `None` is any text."""
-    return (f"{_literally(namespace)}:" if namespace else "") + "".join("*" if part is None else _literally(part) for part in parts)
+    return _literally(_lead(namespace)) + "".join("*" if part is None else _literally(part) for part in parts)
 
 
 def stream_key(namespace: str, stream: str) -> str:
@@ -199,7 +199,7 @@ class GroupKeys:
 
     Attributes:
         stream: The stream.
-        state: What the group counts: fields `CLAIMS` and `TRIMMED`.
+        state: What the group counts: fields `CLAIMS`, `TRIMMED` and `BEHIND`.
         dead: The stream of its dead letters.
     """
 

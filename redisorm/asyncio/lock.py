@@ -6,7 +6,7 @@ from datetime import timedelta
 from types import TracebackType
 
 from redisorm.database import Database, default_database
-from redisorm.drivers.place import Place, here
+from redisorm.drivers.whereabouts import Whereabouts, here
 from redisorm.patterns.lock import BaseLock, Terms
 
 __all__ = ["AsyncHeldLock", "AsyncLock"]
@@ -42,7 +42,7 @@ class AsyncLock(BaseLock):
     def __init__(self, db: Database | None, name: str, ttl: float | timedelta, wait: float | timedelta | None = None) -> None:
         self._database = default_database() if db is None else db
         super().__init__(self._database, name, ttl, wait)
-        self._entered: list[tuple[Place, AsyncHeldLock]] = []
+        self._entered: list[tuple[Whereabouts, AsyncHeldLock]] = []
 
     async def acquire(self) -> AsyncHeldLock:
         """Get the lock, and hold it until `release()` of what is returned. `with` does both.
@@ -67,7 +67,7 @@ class AsyncLock(BaseLock):
         self._entered.remove(entry)
         await entry[1]._lease.release(failed=kind is not None)
 
-    def _entered_here(self) -> tuple[Place, AsyncHeldLock]:
+    def _entered_here(self) -> tuple[Whereabouts, AsyncHeldLock]:
         place, entered = here(), self._entered[::-1]
         if not entered:
             raise self._not_entered()

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast, overload
 from typing_extensions import Self
 
 from redisorm.database import Database, default_database
-from redisorm.drivers.place import here
+from redisorm.drivers.whereabouts import here
 from redisorm.errors import DecodeError, SessionError
 from redisorm.expressions import Expression
 from redisorm.flows.loading import OnError

@@ -20,6 +20,7 @@ from typing_extensions import Self
 from redisorm.commands import Flow
 from redisorm.drivers.url import Location, locate
 from redisorm.errors import ConnectionFailedError
+from redisorm.keys import check_namespace
 
 if TYPE_CHECKING:
     import redis
@@ -76,9 +77,7 @@ class Database:
         timeout: float | None = 5,
         **options: Any,
     ) -> None:
-        if any(sign in namespace for sign in "{}\0"):
-            raise ValueError(f"the namespace {namespace!r} has braces or NUL in it; braces are hash tags of a cluster: leave them out")
-        self.namespace = namespace
+        self.namespace = check_namespace(namespace)
         self._location: Location | None = None
         self._source: Source | None = None
         if client is not None or async_client is not None:

@@ -16,11 +16,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from redisorm.drivers.arrived import is_quiet
 from redisorm.drivers.places import Places, Unlimited
+from redisorm.drivers.translate import NO_CONNECTION
 
-__all__ = ["NO_CONNECTION", "SteadyPool", "UnlimitedPool"]
-
-NO_CONNECTION = "No connection available."
-"""What redis-py's own blocking pools say after they have waited in vain."""
+__all__ = ["SteadyPool", "UnlimitedPool"]
 
 
 class SteadyPool(redis.ConnectionPool):

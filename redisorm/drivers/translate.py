@@ -22,7 +22,10 @@ from redisorm.errors import (
     WrongTypeError,
 )
 
-__all__ = ["code_of", "key_of", "said", "translate", "where"]
+__all__ = ["NO_CONNECTION", "code_of", "key_of", "said", "translate", "where"]
+
+NO_CONNECTION = "No connection available."
+"""What pools say after they have waited in vain: redis-py's own, and ours."""
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]+(?= |$)")
 _REASON = re.compile(r"because of: ([A-Z]+) ")
@@ -151,7 +154,7 @@ def translate(error: BaseException, command: Command | None = None, outcome: Out
 
 def _connection_error(error: BaseException, command: Command | None, _code: str, end: str) -> RedisormError:
     name, key = (None, None) if command is None else (str(command[0]), key_of(command))
-    if isinstance(error, redis_errors.MaxConnectionsError) or str(error) == "No connection available.":
+    if isinstance(error, redis_errors.MaxConnectionsError) or str(error) == NO_CONNECTION:
         return BackendTimeoutError(
             f"{where(command, key)}: no connection of the pool became free in time{end}; raise max_connections or pool_timeout, "
             "or use fewer threads or tasks at once",

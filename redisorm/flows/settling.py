@@ -21,7 +21,7 @@ from .fate import Fate
 from .indexing import Upkeep, memo_of
 from .scope import UNIQUE
 from .seeing import Look, Tally
-from .standing import Standing
+from .standing import Standing, entries_in, leaving
 from .viewing import Sight, View, view, width
 
 __all__ = ["AT_ONCE", "Suspects", "batches", "settle", "settle_all", "surely"]
@@ -104,7 +104,7 @@ def settlement(mapper: Mapper[Any], keyspace: Keyspace, seen: View, suspects: Su
             _clear(mapper, keyspace, seen, sight, upkeep)
             continue
         change = Change(mapper, keyspace, Kind.UPDATE, None, sight.key)
-        _stand(mapper, keyspace, seen, sight).keep(change, upkeep)
+        _stand(mapper, seen, sight).keep(change, upkeep)
         yield from _deadlines(sight)
     yield from upkeep.commands()
 
@@ -121,7 +121,7 @@ def _clear(mapper: Mapper[Any], keyspace: Keyspace, seen: View, sight: Sight, up
     """Leave nothing of a row that is gone. A key of another type is not touched."""
     if not sight.key:
         return
-    upkeep.leave(keyspace, sight.pk_text, _entries_in(sight.memo))
+    upkeep.leave(keyspace, sight.pk_text, entries_in(sight.memo))
     upkeep.unlist(keyspace, sight.pk_text)
     for name in sight.memo:
         if name.startswith(UNIQUE) and seen.owns(sight, name):
@@ -131,14 +131,13 @@ def _clear(mapper: Mapper[Any], keyspace: Keyspace, seen: View, sight: Sight, up
         upkeep.drop(Keyspace.companion(sight.key, one.name) for one in mapper.beside)
 
 
-def _stand(mapper: Mapper[Any], keyspace: Keyspace, seen: View, sight: Sight) -> Standing:
+def _stand(mapper: Mapper[Any], seen: View, sight: Sight) -> Standing:
     entries, claims = sight.entries, sight.claims
-    before = _entries_in(sight.memo)
     mortal = sight.deadline_ms is not None
     return Standing(
         sight.pk_text,
         Fate(sight.deadline_ms, sight.deadline_ms, moved=True),
-        leaving={name: member for name, member in before.items() if name not in entries or (member or sight.pk_text) != entries[name][0]},
+        leaving=leaving(entries_in(sight.memo), entries, sight.pk_text),
         entering=entries,
         freed=[name for name in sight.memo if name.startswith(UNIQUE) and name not in claims and seen.owns(sight, name)],
         claims={name: unique for name, unique in claims.items() if seen.rival(sight, name) is None},
@@ -147,10 +146,6 @@ def _stand(mapper: Mapper[Any], keyspace: Keyspace, seen: View, sight: Sight) ->
         memo_after=memo_of(entries, claims, sight.pk_text) if mortal else {},
         enlisted=mapper.indexed,
     )
-
-
-def _entries_in(memo: Mapping[str, str]) -> dict[str, str]:
-    return {name: member for name, member in memo.items() if not name.startswith(UNIQUE)}
 
 
 def _deadlines(sight: Sight) -> Iterator[Command]:

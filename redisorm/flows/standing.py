@@ -17,7 +17,7 @@ from .indexing import Upkeep, memo_of
 from .persistence import merged
 from .scope import UNIQUE, scope_of
 
-__all__ = ["Standing", "stand"]
+__all__ = ["Standing", "entries_in", "leaving", "stand"]
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ def stand(change: Change, seen: Observed, fate: Fate) -> Standing | None:
         former = entries_of(mapper, key, pk_text, seen.texts, seen.elements, strict=False, indexes=scope.indexes)
         held.update(claims_of(mapper, seen.texts, scope.uniques))
     owned = {**held, **{name: None for name in remembered if name.startswith(UNIQUE)}}
-    before = {name: member for name, member in {**remembered, **memo_of(former, {}, pk_text)}.items() if not name.startswith(UNIQUE)}
+    before = entries_in({**remembered, **memo_of(former, {}, pk_text)})
     if change.kind is Kind.DELETE:
         return Standing(pk_text, fate, before, {}, list(owned), {}, frozenset(), remembered, {}, enlisted=False, gone=True)
     texts = texts_after(change, seen)
@@ -99,7 +99,7 @@ def stand(change: Change, seen: Observed, fate: Fate) -> Standing | None:
     return Standing(
         pk_text,
         fate,
-        leaving={name: member for name, member in before.items() if name not in after or (member or pk_text) != after[name][0]},
+        leaving=leaving(before, after, pk_text),
         entering={name: entry for name, entry in after.items() if settled.get(name) != entry},
         freed=[name for name in owned if name not in claims],
         claims=claims,
@@ -108,6 +108,16 @@ def stand(change: Change, seen: Observed, fate: Fate) -> Standing | None:
         memo_after=memo_of(after, claims, pk_text),
         enlisted=scope.whole,
     )
+
+
+def entries_in(memo: Mapping[str, str]) -> dict[str, str]:
+    """The members that are remembered, by entry, without the unique values."""
+    return {name: member for name, member in memo.items() if not name.startswith(UNIQUE)}
+
+
+def leaving(before: Mapping[str, str], after: Entries, pk_text: str) -> dict[str, str]:
+    """The members to take out of indexes, where a row stood as one remembers, and will stand otherwise."""
+    return {name: member for name, member in before.items() if name not in after or (member or pk_text) != after[name][0]}
 
 
 def _elements(change: Change, seen: Observed) -> dict[str, Sequence[bytes]]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from redisorm.commands import Argument, Batch, Clock, Command, Flow, Reply, Watch
 
-from .scripts import LOST, Lost, script, step
+from .scripts import LOST, Lost, now_us, script, step
 
 __all__ = ["CHANGED", "GRANTED", "NOTHING", "Entry", "Grant", "abandon", "drop", "drop_tag", "fill", "lease", "look"]
 
@@ -112,10 +112,6 @@ def drop_tag(tag: str) -> Flow[int]:
     return dropped
 
 
-def _now_ms(time: Sequence[bytes]) -> int:
-    return int(time[0]) * 1000 + int(time[1]) // 1000
-
-
 def _listed(key: str, tags: Sequence[str], deadline_ms: int) -> list[Command]:
     """The commands that keep an entry in its tags, and the tags for as long as it."""
     return list(
@@ -129,7 +125,7 @@ def _listed(key: str, tags: Sequence[str], deadline_ms: int) -> list[Command]:
 def _try_lease(key: str, tags: Sequence[str], token: str, lease_ms: int, seen: bytes, force: bool) -> Flow[Reply | Lost]:
     reads: list[Command] = [("TIME",), ("HMGET", key, "fresh", "lease", "lease_until"), ("PTTL", key)]
     time, (fresh, holder, until), left_ms = yield Watch([key], reads)
-    now = _now_ms(time)
+    now = now_us(time) // 1000
     if not force:
         if (fresh or b"") != seen:
             return [CHANGED, 0]
@@ -150,7 +146,7 @@ def _try_fill(
     time, holder = yield Watch([key], [("TIME",), ("HGET", key, "lease")])
     if holder != token.encode():
         return 0
-    now = _now_ms(time)
+    now = now_us(time) // 1000
     fresh, until, cost = now + ttl_ms, now + ttl_ms + stale_ms, max(0, now - since_ms)
     commands: list[Command] = [
         ("HSET", key, "value", text, "fresh", fresh, "until", until, "cost", cost, "schema", schema),

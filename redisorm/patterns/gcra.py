@@ -12,7 +12,7 @@ from functools import partial
 from redisorm.commands import Argument, Batch, Flow, Reply, Watch
 
 from .limits import Limit, Standing
-from .scripts import LOST, Lost, script, step
+from .scripts import LOST, Lost, now_us, script, step
 
 __all__ = ["advance", "hit"]
 
@@ -42,8 +42,8 @@ def _standing(limit: Limit, cost: int, whole: int, rest: int, allowed: bool) -> 
 
 
 def _attempt(key: str, limits: Sequence[Limit], cost: int, consume: bool) -> Flow[Reply | Lost]:
-    (seconds, micro), state = yield Watch([key], [("TIME",), ("GET", key)])
-    now = int(seconds) * 1_000_000 + int(micro)
+    time, state = yield Watch([key], [("TIME",), ("GET", key)])
+    now = now_us(time)
     reply, written = advance(now, state, limits, cost)
     if not reply[0]:
         return reply

@@ -7,7 +7,7 @@ Which entry is handled when is the business of `consumer`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from redisorm.commands import Batch, Command, Flow, Pause, Reply, Watch
@@ -17,7 +17,7 @@ from redisorm.keys import BEHIND, CLAIMS, TRIMMED, GroupKeys
 
 from .scripts import script, step
 
-__all__ = ["RELEASED", "Claim", "Group", "Pending", "Standing", "entries_in", "order"]
+__all__ = ["ATTEMPTS", "RELEASED", "Claim", "Group", "Pending", "Standing", "entries_in", "order"]
 
 RELEASED = "released"
 """The consumer that stands for nobody: entries that were given back wait under it."""
@@ -249,7 +249,7 @@ class Group:
             if not int(told["pending"]) and int(told["idle"]) >= least_idle_ms and name != RELEASED:
                 yield from self.retire(name)
 
-    def _guarded(self, reads: Sequence[Command], then: Any) -> Flow[tuple[list[Reply], list[Reply]]]:
+    def _guarded(self, reads: Sequence[Command], then: Callable[[Sequence[Reply]], list[Command]]) -> Flow[tuple[list[Reply], list[Reply]]]:
         """Read, and write what follows from it while nobody claims in between; the replies of the reads and of the writes."""
         for attempt in range(ATTEMPTS):
             replies = yield Watch([self.keys.state], reads)

@@ -14,7 +14,7 @@ from redisorm.errors import LockLost, LockTimeout
 from redisorm.keys import LockKeys, lock_keys
 from redisorm.mapping.layout import seconds_ms
 
-from .scripts import LOST, Lost, Namespaced, script, step
+from .scripts import LOST, Lost, Namespaced, now_us, script, step
 
 __all__ = ["BaseLock", "Terms"]
 
@@ -74,12 +74,13 @@ class Terms:
         self._name = name
         self._keys = keys
         self._ttl_ms = ttl_ms
+        self._fence_ms = max(_FENCE_MS, 2 * ttl_ms)
         self._token = token
 
     def attempt(self) -> Flow[float | None]:
         """Take the lock: `None`, or for how many seconds its holder has it yet. Running it twice is harmless."""
-        keys, fence_ms = [self._keys.holder, self._keys.fence], max(_FENCE_MS, 2 * self._ttl_ms)
-        fence, left_ms = yield from step(_ACQUIRE, keys, [self._token, self._ttl_ms, fence_ms], self._try_acquire, resend=True)
+        keys = [self._keys.holder, self._keys.fence]
+        fence, left_ms = yield from step(_ACQUIRE, keys, [self._token, self._ttl_ms, self._fence_ms], self._try_acquire, resend=True)
         if fence:
             self.fence = fence
             return None
@@ -118,17 +119,17 @@ class Terms:
 
     def _try_acquire(self) -> Flow[Reply | Lost]:
         holder_key, fence_key, _ = self._keys
-        (seconds, micro), holder, left_ms, last = yield Watch(
+        time, holder, left_ms, last = yield Watch(
             [holder_key, fence_key], [("TIME",), ("GET", holder_key), ("PTTL", holder_key), ("GET", fence_key)]
         )
         if holder is not None and holder != self._token.encode():
             return [0, left_ms]
         fence = int(last or 0)
         if holder is None or not fence:
-            fence = max(fence + 1, int(seconds) * 1_000_000 + int(micro))
+            fence = max(fence + 1, now_us(time))
         done = yield Batch(
             [
-                ("SET", fence_key, fence, "PX", max(_FENCE_MS, 2 * self._ttl_ms)),
+                ("SET", fence_key, fence, "PX", self._fence_ms),
                 ("SET", holder_key, self._token, "PX", self._ttl_ms),
             ],
             atomic=True,

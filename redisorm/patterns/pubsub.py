@@ -124,7 +124,7 @@ class Topic(Generic[M]):
     def text(self, field: str, value: Any) -> str:
         """Spell a value as part of a channel."""
         codec = self._codecs[field]
-        return str(codec.spell(codec.check(value)))
+        return codec.text(codec.check(value))
 
     def filled(self, texts: Mapping[str, str]) -> list[str]:
         """The template with all values in it."""

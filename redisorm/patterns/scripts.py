@@ -12,7 +12,7 @@ from redisorm.commands import Argument, Flow, Pause, Reply
 from redisorm.errors import CommitUnknownError, ConcurrentUpdateError
 from redisorm.flows.calling import LuaScript, lua
 
-__all__ = ["LOST", "Lost", "Namespaced", "script", "step"]
+__all__ = ["LOST", "Lost", "Namespaced", "now_us", "script", "step"]
 
 R = TypeVar("R")
 
@@ -25,6 +25,11 @@ class Namespaced(Protocol):
     """What a pattern wants to know of a database before its flows are handed to a driver."""
 
     namespace: str
+
+
+def now_us(time: Reply) -> int:
+    """Read the reply to TIME, in microseconds since 1970."""
+    return int(time[0]) * 1_000_000 + int(time[1])
 
 
 class Lost:

@@ -13,7 +13,7 @@ from functools import partial
 from redisorm.commands import Argument, Batch, Command, Flow, Reply, Watch
 
 from .limits import Limit, Standing
-from .scripts import LOST, Lost, script, step
+from .scripts import LOST, Lost, now_us, script, step
 
 __all__ = ["advance", "hit", "stored_hits"]
 
@@ -35,8 +35,8 @@ def hit(key: str, limits: Sequence[Limit], cost: int, *, consume: bool) -> Flow[
 
 
 def _attempt(key: str, limits: Sequence[Limit], cost: int, consume: bool) -> Flow[Reply | Lost]:
-    (seconds, micro), pairs = yield Watch([key], [("TIME",), ("ZRANGE", key, 0, -1, "WITHSCORES")])
-    now = int(seconds) * 1_000_000 + int(micro)
+    time, pairs = yield Watch([key], [("TIME",), ("ZRANGE", key, 0, -1, "WITHSCORES")])
+    now = now_us(time)
     reply, commands = advance(key, now, stored_hits(pairs), limits, cost)
     if not reply[0]:
         return reply
@@ -57,7 +57,7 @@ def advance(
     key: str, now_us: int, hits: Sequence[tuple[int, int, int]], limits: Sequence[Limit], cost: int
 ) -> tuple[list[int], list[Command]]:
     """Do what the script does: its reply to a hit at this time, and the commands that count it where that allows it."""
-    times, totals = [time for time, _, _ in hits], [total for _, total, _ in hits]
+    times, totals = [at for at, _, _ in hits], [total for _, total, _ in hits]
     total, latest = (totals[-1], times[-1]) if hits else (0, 0)
     reply, keep, longest = [1], 0, 0
     for limit in limits:

@@ -24,7 +24,7 @@ from redisorm.mapping.slots import Slots
 
 from .declared import Declared, plan_of
 
-__all__ = ["Entry", "Event", "EventMapper", "append", "appending", "check_id", "event_mapper_of", "fields_of", "read", "size"]
+__all__ = ["PAGE", "Entry", "Event", "EventMapper", "append", "appending", "event_mapper_of", "fields_of", "read", "size"]
 
 E = TypeVar("E", bound="Event")
 
@@ -162,7 +162,7 @@ def append(event: Event, namespace: str) -> Flow[str]:
     return bytes(entry_id).decode()
 
 
-def check_id(text: str) -> str:
+def _checked_id(text: str) -> str:
     """Return the id of an entry, or raise `ValueError`."""
     if not isinstance(text, str) or _ID.fullmatch(text) is None:
         raise ValueError(f"{text!r} is no id of an entry: give it as append() returned it, or as '0' for the beginning")
@@ -178,7 +178,7 @@ def read(mapper: EventMapper[E], namespace: str, after: str, count: int | None) 
     """
     if count is not None and count < 0:
         raise ValueError(f"count={count}: a number of entries, or None for all of them")
-    key, start = stream_key(namespace, mapper.stream), check_id(after)
+    key, start = stream_key(namespace, mapper.stream), _checked_id(after)
     entries: list[Entry[E]] = []
     while count is None or len(entries) < count:
         most = PAGE if count is None else min(PAGE, count - len(entries))

@@ -59,8 +59,7 @@ def spelled(value: object) -> str:
         raise TypeError(
             f"{value!r} of type {type(value).__name__} has no text to go into a key: pass text, a number, a date, a UUID or an enum"
         )
-    text = codec.spell(value)
-    return escape(text.decode("latin-1") if isinstance(text, bytes) else str(text))
+    return escape(codec.text(value))
 
 
 class Template:

@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from redisorm.commands import Flow
 from redisorm.database import Database, default_database
-from redisorm.drivers.place import here
+from redisorm.drivers.whereabouts import here
 from redisorm.errors import DecodeError
 from redisorm.expressions import Expression
 from redisorm.flows.committing import CommitResult

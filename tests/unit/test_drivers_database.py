@@ -12,8 +12,8 @@ import redis
 import redis.asyncio
 
 from redisorm.database import Database, connect, default, default_database
-from redisorm.drivers.place import Place, here
 from redisorm.drivers.url import locate
+from redisorm.drivers.whereabouts import Whereabouts, here
 from redisorm.errors import ConnectionFailedError, UnsupportedServerError
 
 
@@ -139,7 +139,7 @@ def test_importing_and_opening_imports_no_client() -> None:
 def test_place_is_the_thread_outside_a_loop() -> None:
     assert here() == here()
     assert here()[1] is None
-    elsewhere: list[Place] = []
+    elsewhere: list[Whereabouts] = []
     thread = threading.Thread(target=lambda: elsewhere.append(here()))
     thread.start()
     thread.join()
@@ -147,13 +147,13 @@ def test_place_is_the_thread_outside_a_loop() -> None:
 
 
 def test_place_tells_tasks_apart_and_keeps_none_alive() -> None:
-    async def place() -> tuple[Place, Place]:
+    async def place() -> tuple[Whereabouts, Whereabouts]:
         before = here()
         await asyncio.sleep(0)
         assert hash(before) == hash(here())
         return before, here()
 
-    async def main() -> list[tuple[Place, Place]]:
+    async def main() -> list[tuple[Whereabouts, Whereabouts]]:
         return list(await asyncio.gather(place(), place()))
 
     (a, b), (c, d) = asyncio.run(main())

@@ -7,13 +7,13 @@ import threading
 from typing import Any, TypeAlias
 from weakref import ReferenceType, ref
 
-__all__ = ["Place", "here"]
+__all__ = ["Whereabouts", "here"]
 
-Place: TypeAlias = tuple[int, "ReferenceType[asyncio.Task[Any]] | None"]
+Whereabouts: TypeAlias = tuple[int, "ReferenceType[asyncio.Task[Any]] | None"]
 """A thread's identifier and its running task. Held weakly: a kept place keeps no task alive and equals no later task."""
 
 
-def here() -> Place:
+def here() -> Whereabouts:
     """Return the running thread and asyncio task; the task is `None` outside an event loop."""
     # asyncio exports the underscored name for libraries: get_running_loop() would raise, which costs ten times as much.
     loop = asyncio._get_running_loop()
