@@ -32,3 +32,16 @@ def test_every_test_that_a_page_names_is_there() -> None:
 
     assert named
     assert sorted(named - there) == []
+
+
+def test_architecture_names_every_module_and_no_other() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = {module.stem for module in (ROOT / "redisorm").rglob("*.py") if module.stem != "__init__"}
+    (table,) = re.findall(r"^\| to see \| read \|\n(.*?)^$", text, re.MULTILINE | re.DOTALL)
+    places = {name.strip("/").rpartition("/")[2] for name in re.findall(r"`([\w/]+)`", table)}
+    folders = {folder.name for folder in (ROOT / "redisorm").rglob("*") if folder.is_dir()}
+    ground = {"commands", "database", "errors", "expressions", "keys"}
+    assert sorted(modules - places - ground) == []
+    assert sorted(places - modules - folders) == []
+    files = {file.name for file in (ROOT / "redisorm").rglob("*.*")}
+    assert sorted({name.rpartition("/")[2] for name in re.findall(r"`([\w/]+\.(?:py|lua))`", text)} - files) == []
