@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-__all__ = ["Held", "Reckoning", "everything", "misfits", "place_score"]
+__all__ = ["Held", "Reckoning", "content", "everything", "misfits", "place_score"]
 
 Reckoning = Callable[[str, dict[str, str], Callable[[str], Any]], tuple[dict[str, tuple[str, float | None]], list[str]]]
 """From primary key, hash and a reader of companions to the entries (key after `prefix::` → member, score or `None` for the
@@ -30,6 +30,9 @@ class Held(NamedTuple):
     deadline_ms: int
     content: Any
 
+
+_LATER = 1e12
+"""A score above this is a deadline, which is another one for each database."""
 
 _PLACES = b"::place"
 _READS: dict[bytes, Callable[[Any, bytes], object]] = {
@@ -146,3 +149,14 @@ def _compare(kind: str, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> 
         for key in sorted({*wanted, *found})
         if wanted.get(key) != found.get(key)
     ]
+
+
+def content(store: Any) -> dict[bytes, Any]:
+    """Everything in a database. Deadlines are not the same in any two of them."""
+
+    def told(held: Held) -> Any:
+        if held.kind != b"zset":
+            return held.content
+        return [(member, _LATER if _LATER < score < float("inf") else score) for member, score in held.content]
+
+    return {key: (held.deadline_ms >= 0, told(held)) for key, held in everything(store).items()}

@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 from redisorm import AsyncChannel, Channel, Database, Message
 from redisorm.drivers import subscription
-from tests.integration.test_channels import Tick, lines_at, soon, soon_async, subscribers
+from tests.listening import Tick, lines_at, soon, soon_async, subscribers
 from tests.servers import Server
 
 

@@ -19,7 +19,7 @@ from tests.faults.billing import Bill, Placed, Slip, Total, billing
 from tests.faults.processes import Client
 from tests.faults.proxy import Proxy
 from tests.faults.users import allow_all, as_user
-from tests.integration.test_channels import soon
+from tests.listening import soon
 from tests.servers import KINDS, Server
 
 

@@ -1,4 +1,4 @@
-"""What integration tests share: a colour of handles on each kind of server."""
+"""What integration tests share: the colours of handles and of drivers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from redisorm import Database
 from tests.integration.handles import Colour
+from tests.integration.performing import Perform, awaiting, blocking
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -16,3 +17,17 @@ def colour(request: pytest.FixtureRequest, db: Database) -> Iterator[Colour]:
     chosen = Colour(db, request.param)
     yield chosen
     chosen.close()
+
+
+@pytest.fixture(params=[blocking, awaiting])
+def perform(request: pytest.FixtureRequest) -> Perform:
+    """The driver of each colour."""
+    chosen: Perform = request.param
+    return chosen
+
+
+@pytest.fixture(params=["as they arrived", "one by one"])
+def replies_read(request: pytest.FixtureRequest) -> None:
+    """Both ways in which a driver reads what has come in."""
+    if request.param == "one by one":
+        request.getfixturevalue("read_by_redis_py")

@@ -6,8 +6,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 
 from redisorm import AsyncChannel, Channel, ConnectionFailedError, Database, DecodeError, Message
 from redisorm.errors import SessionError
+from tests.listening import Tick, lines_at, soon, soon_async, subscribers
 from tests.servers import Server
 
 
@@ -29,43 +28,8 @@ class Moved(Message, channel="moved.{thing}.{place}"):
     place: str
 
 
-class Tick(Message, channel="tick"):
-    n: int
-
-
-def soon(condition: Callable[[], Any], within_s: float = 5.0) -> Any:
-    """Wait for what happens in another thread."""
-    deadline = time.monotonic() + within_s
-    while not (found := condition()) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert found
-    return found
-
-
-async def soon_async(condition: Callable[[], Any], within_s: float = 5.0) -> Any:
-    """Wait for what happens in another task."""
-    deadline = time.monotonic() + within_s
-    while not (found := condition()) and time.monotonic() < deadline:  # noqa: ASYNC110 - a test waits for anything
-        await asyncio.sleep(0.005)
-    assert found
-    return found
-
-
-def subscribers(db: Database, channel: str) -> int:
-    return int(db.client.pubsub_numsub(channel)[0][1])
-
-
 def price(sku: str, amount: str) -> PriceChanged:
     return PriceChanged(sku=sku, price=Decimal(amount))
-
-
-@contextmanager
-def lines_at(level: int, caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """What is logged at a level."""
-    found: list[str] = []
-    with caplog.at_level(logging.INFO, logger="redisorm"):
-        yield found
-    found += [record.getMessage() for record in caplog.records if record.levelno == level]
 
 
 # ---- publishing and iterating -----------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
@@ -14,30 +14,10 @@ from redisorm.commands import Batch, Clock, Collect, Command, Flow, Pause, Post,
 from redisorm.drivers.database import Database
 from redisorm.errors import BackendError, UnsupportedServerError, WrongTypeError
 from redisorm.mapping.encoder import as_bytes
+from tests.integration.performing import Perform
 from tests.servers import Server
 
-Perform: TypeAlias = Callable[[Database, Flow[Any]], Any]
-
-
-def blocking(db: Database, flow: Flow[Any]) -> Any:
-    return db.run(flow)
-
-
-def awaiting(db: Database, flow: Flow[Any]) -> Any:
-    return asyncio.run(db.arun(flow))
-
-
-@pytest.fixture(params=[blocking, awaiting])
-def perform(request: pytest.FixtureRequest) -> Perform:
-    chosen: Perform = request.param
-    return chosen
-
-
-@pytest.fixture(params=["as they arrived", "one by one"], autouse=True)
-def replies_read(request: pytest.FixtureRequest) -> None:
-    """Both ways in which a driver reads what has come in."""
-    if request.param == "one by one":
-        request.getfixturevalue("read_by_redis_py")
+pytestmark = pytest.mark.usefixtures("replies_read")
 
 
 def send(*commands: Command, atomic: bool = False, resend: bool = False) -> Flow[Any]:

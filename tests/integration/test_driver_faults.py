@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 import redis
@@ -22,23 +22,8 @@ from redisorm.drivers import arrived
 from redisorm.drivers.database import Database
 from redisorm.errors import BackendError, BackendTimeoutError, CommitUnknownError, ConnectionFailedError
 from tests.faults.proxy import Proxy
+from tests.integration.performing import Perform, awaiting
 from tests.servers import Server
-
-Perform: TypeAlias = Callable[[Database, Flow[Any]], Any]
-
-
-def blocking(db: Database, flow: Flow[Any]) -> Any:
-    return db.run(flow)
-
-
-def awaiting(db: Database, flow: Flow[Any]) -> Any:
-    return asyncio.run(db.arun(flow))
-
-
-@pytest.fixture(params=[blocking, awaiting])
-def perform(request: pytest.FixtureRequest) -> Perform:
-    chosen: Perform = request.param
-    return chosen
 
 
 def send(*commands: Command, atomic: bool = False, resend: bool = False) -> Flow[Any]:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 from redis.backoff import NoBackoff
@@ -16,23 +16,13 @@ from redisorm.commands import Batch, Command, Flow, Guarded
 from redisorm.drivers.database import Database
 from redisorm.errors import BackendError, BackendTimeoutError, CommitUnknownError, ConnectionFailedError, WrongTypeError
 from tests.faults.proxy import Proxy
+from tests.integration.performing import Perform
 from tests.servers import Server
 
-Perform: TypeAlias = Callable[[Database, Flow[Any]], Any]
+pytestmark = pytest.mark.usefixtures("replies_read")
+
 ROWS: list[list[Command]] = [[("SET", f"k{number}", number) for number in range(start, start + 50)] for start in range(0, 300, 50)]
 KEYS = [f"k{number}" for number in range(300)]
-
-
-@pytest.fixture(params=["blocking", "awaiting"])
-def perform(request: pytest.FixtureRequest) -> Perform:
-    return (lambda db, flow: db.run(flow)) if request.param == "blocking" else lambda db, flow: asyncio.run(db.arun(flow))
-
-
-@pytest.fixture(params=["as they arrived", "one by one"], autouse=True)
-def replies_read(request: pytest.FixtureRequest) -> None:
-    """Both ways in which a driver reads what has come in."""
-    if request.param == "one by one":
-        request.getfixturevalue("read_by_redis_py")
 
 
 @pytest.fixture

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
 from redisorm import Database, GeoPoint
-from redisorm.commands import Flow, Watch
 from redisorm.flows.sweeping import settle_due, sweep
 from redisorm.mapping.base import mapper_of
 from redisorm.unitofwork import verbs
 from tests.reckoning import misfits
-from tests.zoo.kept import COLOURS, Colour, Guest, Resident, reckon, store, upkeep
+from tests.zoo.kept import COLOURS, Colour, Guest, Resident, interrupted, reckon, store, upkeep
 
 MAPPER = mapper_of(Guest)
 KEYSPACE = MAPPER.keyspace("")
@@ -160,20 +158,6 @@ def test_member_that_can_be_no_primary_key_does_not_block_the_sweep(db: Database
     assert db.sweep(Guest) == 3
 
     assert db.client.keys("*") == []
-
-
-def interrupted(flow: Flow[int], meanwhile: Callable[[], object]) -> Generator[Any, Any, int]:
-    """Run something between the look of a flow and its transaction."""
-    request, done = next(flow), False
-    while True:
-        answer = yield request
-        if isinstance(request, Watch) and not done:
-            done = True
-            meanwhile()
-        try:
-            request = flow.send(answer)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
 
 
 def test_row_that_comes_back_in_the_middle_of_a_sweep_is_left_to_the_next(db: Database) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from redisorm import AsyncChannel, AsyncRedisModel, AsyncSession, BackendError, Channel, Database, Message, RedisModel, Session
-from tests.integration.test_channels import lines_at, soon, soon_async
+from tests.listening import lines_at, soon, soon_async
 from tests.servers import Server
 
 

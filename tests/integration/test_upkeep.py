@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from redisorm import Database, Field, GeoPoint, RedisModel, Report, Session, SessionError
-from redisorm.commands import Flow, Watch
 from redisorm.flows import checking, report, settling
 from redisorm.flows.checking import repair
 from redisorm.mapping.base import mapper_of
 from tests.reckoning import misfits
-from tests.zoo.kept import COLOURS, Colour, Guest, Resident, kinds, reckon, store, upkeep
+from tests.zoo.kept import COLOURS, Colour, Guest, Resident, interrupted, kinds, reckon, store, upkeep
 from tests.zoo.models import User
 
 OSLO = GeoPoint(lon=10.7522, lat=59.9139)
@@ -261,20 +260,6 @@ def test_class_of_another_database_is_refused(db: Database) -> None:
 
 
 # ---- races --------------------------------------------------------------------------------------------------------------
-
-
-def interrupted(flow: Flow[Any], meanwhile: Callable[[], object]) -> Generator[Any, Any, Any]:
-    """Run something between the first look under WATCH and what follows it."""
-    request, done = next(flow), False
-    while True:
-        answer = yield request
-        if isinstance(request, Watch) and not done:
-            done = True
-            meanwhile()
-        try:
-            request = flow.send(answer)
-        except StopIteration as end:
-            return end.value
 
 
 def test_row_deleted_in_the_middle_of_a_repair_is_not_brought_back(db: Database) -> None:

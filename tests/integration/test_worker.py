@@ -34,7 +34,7 @@ from redisorm import (
 from redisorm.keys import GroupKeys
 from redisorm.patterns import consumer
 from redisorm.patterns.groups import RELEASED, Group
-from tests.integration.test_channels import soon
+from tests.listening import soon
 from tests.servers import Server
 
 

@@ -6,9 +6,6 @@ import os
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime, time, timedelta, timezone
-from decimal import Decimal
-from enum import Enum
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -22,41 +19,18 @@ from redisorm.flows import committing
 from redisorm.flows.conditional import sets_alone, write_conditionally
 from redisorm.flows.lonerow import lone_row, watch_row, write_row
 from tests.faults.users import EVERY_USER, allow_all, as_user
-from tests.reckoning import Held, everything
+from tests.reckoning import content
 from tests.servers import Server
+from tests.zoo.scalars import CHOICES, Scalars
 
 HISTORIES = int(os.environ.get("REDISORM_HISTORIES", "3"))
 STEPS = 60
 ROWS = 5
-UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
-LATER = 1e12
-"""A score above this is a deadline, which is another one for each database."""
 
 
-class Colour(Enum):
-    RED = "red"
-    TAN = "tan:1"
+class Sample(Scalars, prefix="sample"):
+    """A field more, which is JSON."""
 
-
-class Sample(RedisModel, prefix="sample"):
-    """An index of every kind that a value of its own tells."""
-
-    id: int
-    name: str = Field(default="", index="lex")
-    city: str | None = Field(default=None, index=True)
-    age: int = Field(default=0, index=True)
-    size: float = Field(default=0.0, index=True)
-    price: Decimal | None = Field(default=None, index=True)
-    seen: datetime | None = Field(default=None, index=True)
-    born: date = Field(default=date(2000, 1, 1), index=True)
-    at: time = Field(default=time(), index=True)
-    took: timedelta = Field(default=timedelta(), index=True)
-    good: bool = Field(default=False, index=True)
-    colour: Colour = Field(default=Colour.RED, index=True)
-    token: UUID = Field(default=UUID(int=0), index=True)
-    raw: bytes = Field(default=b"", index=True)
-    rank: int | None = Field(default=7, index=True)
-    note: str = ""
     words: list[str] = Field(default=[], inline=True)
 
 
@@ -85,26 +59,6 @@ class Drawn(RedisModel, prefix="drawn"):
     id: UUID = Field(default_factory=lambda: UUID(int=drawing.getrandbits(128)))
     name: str = Field(default="", index=True)
     age: int = 0
-
-
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "name": ("", "a", "a\0b", "\1", "é", "Ann Lee"),
-    "city": (None, "", "Oslo", "São:Paulo%", "{x}"),
-    "age": (0, 1, -5, 2**53, 2**53 + 1),
-    "size": (0.0, -0.0, 0.1, 1e300, float("inf"), float("nan")),
-    "price": (None, Decimal("1.0"), Decimal("1.00"), Decimal("0.1"), Decimal("1E+3")),
-    "seen": (None, UTC, UTC.astimezone(timezone(timedelta(hours=5))), UTC + timedelta(microseconds=1)),
-    "born": (date(1970, 1, 1), date(1, 1, 1), date(2026, 5, 5)),
-    "at": (time(), time(23, 59, 59, 999_999)),
-    "took": (timedelta(), timedelta(microseconds=-1), timedelta(days=3)),
-    "good": (True, False),
-    "colour": tuple(Colour),
-    "token": (UUID(int=0), UUID(int=2**127)),
-    "raw": (b"", b"\xff\0:", b"a"),
-    "rank": (None, 7, 8),
-    "note": ("", "x", "y"),
-    "words": ([], ["a"], ["a", "b"]),
-}
 
 
 def some_values(chance: random.Random, model: type[RedisModel], most: int) -> dict[str, Any]:
@@ -158,17 +112,6 @@ class Ways:
         for database, store in zip(self.databases.values(), self.stores, strict=True):
             database.close()
             store.close()
-
-
-def content(store: redis.Redis) -> dict[bytes, Any]:
-    """Everything in a database. Deadlines are not the same in any two of them."""
-
-    def told(held: Held) -> Any:
-        if held.kind != b"zset":
-            return held.content
-        return [(member, LATER if LATER < score < float("inf") else score) for member, score in held.content]
-
-    return {key: (held.deadline_ms >= 0, told(held)) for key, held in everything(store).items()}
 
 
 def step(seed: str, model: type[RedisModel], database: Database) -> str:

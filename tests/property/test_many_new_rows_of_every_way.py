@@ -6,10 +6,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import pytest
 import redis
@@ -17,31 +14,11 @@ from pydantic import create_model
 
 from redisorm import Database, Field, IndexValueError, RedisModel, Session, SortedSet
 from tests.faults.users import allow_all, as_user
-from tests.property.test_every_way_of_a_commit import CHOICES, Colour, content
+from tests.reckoning import content
 from tests.servers import Server
+from tests.zoo.scalars import CHOICES, Scalars
 
 COMMITS = int(os.environ.get("REDISORM_HISTORIES", "3")) * 8
-
-
-class Scalars(RedisModel, prefix="scalars"):
-    """An index of every kind on a row that is its hash alone."""
-
-    id: int
-    name: str = Field(default="", index="lex")
-    city: str | None = Field(default=None, index=True)
-    age: int = Field(default=0, index=True)
-    size: float = Field(default=0.0, index=True)
-    price: Decimal | None = Field(default=None, index=True)
-    seen: datetime | None = Field(default=None, index=True)
-    born: date = Field(default=date(2000, 1, 1), index=True)
-    at: time = Field(default=time(), index=True)
-    took: timedelta = Field(default=timedelta(), index=True)
-    good: bool = Field(default=False, index=True)
-    colour: Colour = Field(default=Colour.RED, index=True)
-    token: UUID = Field(default=UUID(int=0), index=True)
-    raw: bytes = Field(default=b"", index=True)
-    rank: int | None = Field(default=7, index=True)
-    note: str = ""
 
 
 class Named(RedisModel, prefix="named"):

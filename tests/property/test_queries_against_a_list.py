@@ -29,6 +29,7 @@ import redisorm
 from redisorm import AsyncRedisModel, Database, Field, GeoPoint, RedisModel, Session, col, desc
 from redisorm.expressions import Column, Expression
 from redisorm.flows import candidates, collecting, gathering, probing, searching, surveying
+from redisorm.mapping.base import MappedModel
 from redisorm.unitofwork import bulk, query, reading
 
 HISTORIES = int(os.environ.get("REDISORM_HISTORIES", "2"))
@@ -44,7 +45,9 @@ class Address(BaseModel):
     zip: str | None = Field(default=None, index=True)
 
 
-class Person(RedisModel, prefix="person"):
+class People(MappedModel, abstract=True):
+    """A field of every kind that can be asked for."""
+
     id: int
     name: str = Field(index="lex")
     nick: str | None = Field(default=None, index="lex")
@@ -59,19 +62,12 @@ class Person(RedisModel, prefix="person"):
     note: str = ""
 
 
-class AsyncPerson(AsyncRedisModel, prefix="person"):
-    id: int
-    name: str = Field(index="lex")
-    nick: str | None = Field(default=None, index="lex")
-    city: str | None = Field(default=None, index=True)
-    age: int | None = Field(default=0, index=True)
-    worth: Decimal = Field(default=Decimal(0), index=True)
-    seen: datetime | None = Field(default=None, index=True)
-    email: str | None = Field(default=None, unique=True)
-    tags: set[str] = Field(default=set(), index=True)
-    place: GeoPoint | None = Field(default=None, index="geo")
-    address: Address | None = None
-    note: str = ""
+class Person(People, RedisModel, prefix="person"):
+    pass
+
+
+class AsyncPerson(People, AsyncRedisModel, prefix="person"):
+    pass
 
 
 class Mortal(Person, prefix="mortal", ttl=1000):

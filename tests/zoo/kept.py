@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Literal
 
 from redisorm import Database, Field, GeoPoint, RedisModel, Report, Session
+from redisorm.commands import Flow, Watch
 from redisorm.mapping.base import MappedModel
 
-__all__ = ["COLOURS", "Colour", "Guest", "Resident", "kinds", "reckon", "store", "upkeep"]
+__all__ = ["COLOURS", "Colour", "Guest", "Resident", "interrupted", "kinds", "reckon", "store", "upkeep"]
 
 Colour = Literal["sync", "async"]
 COLOURS: tuple[Colour, ...] = ("sync", "async")
@@ -64,3 +65,17 @@ def upkeep(
 def kinds(report: Report) -> set[str]:
     """The kinds of problems in a report."""
     return {problem.kind for problem in report.problems}
+
+
+def interrupted(flow: Flow[Any], meanwhile: Callable[[], object]) -> Generator[Any, Any, Any]:
+    """Run something between the first look under WATCH and what follows it."""
+    request, done = next(flow), False
+    while True:
+        answer = yield request
+        if isinstance(request, Watch) and not done:
+            done = True
+            meanwhile()
+        try:
+            request = flow.send(answer)
+        except StopIteration as end:
+            return end.value
