@@ -5,6 +5,8 @@ What is to happen to them is noted one floor up, in `unit`.
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import repeat
 from typing import Any, Protocol
 
 from redisorm.errors import SessionError
@@ -75,9 +77,7 @@ class Holding:
         keys = mapper.keyspace(self.database.namespace).rows(mapper.pk_texts(pks))
         if not self._map.hold_new(mapper, keys, objects):
             return False
-        pending = Phase.PENDING
-        for obj, key in zip(objects, keys, strict=True):
-            link_state(obj, State(pending, self, key))
+        deque(map(link_state, objects, map(State, repeat(Phase.PENDING), repeat(self), keys)), 0)
         self._new.update(zip(map(id, objects), objects, strict=True))
         return True
 

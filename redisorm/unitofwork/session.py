@@ -5,8 +5,9 @@ Its commit is one transaction; states move only after the server has agreed. Thi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any, TypeVar, cast
 
 from redisorm.commands import Command, Flow
@@ -104,7 +105,7 @@ class BaseSession(UnitOfWork):
     def _commit(self, batch: int | None = None) -> Flow[CommitResult]:
         if batch is not None and batch < 1:
             raise ValueError(f"commit(batch={batch}): a batch has at least one object")
-        work = list(self._work())
+        work = self._work()
         size = batch or max(len(work), 1)
         total = CommitResult(0, 0, 0)
         noted, riders = len(self._riders), list(self._riders)
@@ -135,16 +136,15 @@ class BaseSession(UnitOfWork):
             raise SessionError(message, model=type(obj), pk=obj.pk, key=write.key)
         return write
 
-    def _work(self) -> Iterator[tuple[MappedModel, Change | None]]:
+    def _work(self) -> list[tuple[MappedModel, Change | None]]:
         """What waits: deletions, new objects without a change yet, and stored ones that were changed."""
         namespace = self.database.namespace
-        for obj in self._deleted.values():
-            yield obj, deletion_of(obj, namespace)
-        for obj in self._new.values():
-            yield obj, None
+        work: list[tuple[MappedModel, Change | None]] = [(obj, deletion_of(obj, namespace)) for obj in self._deleted.values()]
+        work += zip(self._new.values(), repeat(None))
         for obj, state in self._maybe_changed():
             if state.phase is Phase.PERSISTENT and (change := change_of(obj, state, namespace)) is not None:
-                yield obj, change
+                work.append((obj, change))
+        return work
 
     def _commit_part(
         self,

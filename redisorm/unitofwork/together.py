@@ -77,6 +77,8 @@ class Together:
                 self.rows = []
                 return ()
             self.rows.append(rows)
+        if len(self.rows) == 1:
+            return self.rows
         keys = [key for rows in self.rows for key in rows.keys]
         return self.rows if len(set(keys)) == len(keys) else ()
 
