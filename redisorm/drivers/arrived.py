@@ -304,8 +304,9 @@ class Streams(NamedTuple):
 
 def streams_of(connection: Any) -> Streams | None:
     """The streams of a connected connection of asyncio, where they can be used without redis-py; `None` for all others."""
-    parser = parser_of(connection)
-    if parser is None:
+    try:
+        parser, reader, writer = connection._parser, connection._reader, connection._writer
+    except AttributeError:
         return None
-    reader, writer = getattr(connection, "_reader", None), getattr(connection, "_writer", None)
-    return Streams(parser, reader, writer) if type(reader) is StreamReader and type(writer) is StreamWriter else None
+    known = type(reader) is StreamReader and type(writer) is StreamWriter and type(parser) in _PARSERS and type(parser._reader) is Reader
+    return Streams(parser, reader, writer) if known else None

@@ -23,6 +23,7 @@ from redisorm.commands import Batch, Clock, Collect, Flow, Guarded, Post, Reques
 from redisorm.drivers import exchange as make
 from redisorm.drivers import questions
 from redisorm.drivers.arrived import streams_of
+from redisorm.drivers.awaiting_pool import ReadyPool
 from redisorm.drivers.awaiting_talk import AwaitingTalk
 from redisorm.drivers.exchange import Exchange
 from redisorm.drivers.pin import Pin
@@ -184,6 +185,8 @@ class AwaitingDriver(AwaitingTalk):
 
     async def _free_connection(self, pool: AsyncPool) -> AsyncConnection:
         """Wait for a free connection that is open."""
+        if isinstance(pool, ReadyPool) and (ready := pool.take_ready()) is not None:
+            return cast("AsyncConnection", ready)
         cancelled = _cancellations()
         connection = await pool.get_connection()
         try:

@@ -28,19 +28,27 @@ class ReadyPool(redis.asyncio.BlockingConnectionPool):
         # Who is told of every connection that comes back, is told by redis-py.
         self._is_heard = "credential_provider" in options or "event_dispatcher" in options
 
+    def take_ready(self) -> Any:
+        """Hand out the free connection that was used last, where it is connected and nobody waits for one; else `None`."""
+        free = self._available_connections
+        if not free or self._asking or self._lock.locked():
+            return None
+        streams = streams_of(free[-1])
+        if streams is None or not streams.are_quiet:
+            return None
+        connection = free.pop()
+        self._in_use_connections.add(connection)
+        return connection
+
     async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
         """Wait for a free connection that is connected, the one used last first.
 
         Raises:
             redis.ConnectionError: None became free in time, or none could be made.
         """
-        free = self._available_connections
-        if free and not self._asking and not self._lock.locked():
-            streams = streams_of(free[-1])
-            if streams is not None and streams.are_quiet:
-                connection = free.pop()
-                self._in_use_connections.add(connection)
-                return connection
+        connection = self.take_ready()
+        if connection is not None:
+            return connection
         self._asking += 1
         try:
             return await super().get_connection()  # type: ignore[no-untyped-call]
