@@ -1,6 +1,6 @@
 """What an awaiting driver says and hears over one connection: a packet and all its replies, each once.
 
-Which connection, and what becomes of a conversation that broke off, is for `awaiting` to say. `blocking_talk` is its twin.
+Which connection, and what becomes of a conversation that broke off, is for `awaiting_exchanges` to say. `blocking_talk` is its twin.
 """
 
 from __future__ import annotations

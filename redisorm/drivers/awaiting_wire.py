@@ -1,7 +1,7 @@
 """What goes over one connection of asyncio: a packet and its replies, in a limited time.
 
 Where redis-py's private names are known that is a write to a stream and reads from it, else redis-py does it. What is sent, when it is sent
-again, and what becomes of a connection that broke is for `awaiting` to say.
+again, and what becomes of a connection that broke is for `awaiting_exchanges` to say.
 """
 
 from __future__ import annotations

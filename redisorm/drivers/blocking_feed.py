@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from redis.exceptions import RedisError
 
-from redisorm.drivers.blocking import connect_once
+from redisorm.drivers.blocking_exchanges import connect_once
 from redisorm.drivers.database import Database
 from redisorm.drivers.subscription import A_MOMENT_S, Delivery, Mailbox, Outage, Pulse, Subscription
 from redisorm.drivers.wire import Connection

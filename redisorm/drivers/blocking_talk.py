@@ -1,6 +1,6 @@
 """What a blocking driver says and hears over one connection: a packet and all its replies, each once.
 
-Which connection, and what becomes of a conversation that broke off, is for `blocking` to say. `awaiting_talk` is its twin.
+Which connection, and what becomes of a conversation that broke off, is for `blocking_exchanges` to say. `awaiting_talk` is its twin.
 """
 
 from __future__ import annotations
