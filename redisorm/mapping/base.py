@@ -8,7 +8,6 @@ here: no verb, no session, no I/O.
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -24,13 +23,12 @@ from pydantic_core import CoreSchema
 from typing_extensions import Self, dataclass_transform
 
 from redisorm.errors import MappingError, SessionError
-from redisorm.keys import check_prefix, claim_prefix
 
 from .columns import column_of, name_computed
 from .fields import Field
-from .layout import seconds_ms
 from .live import LiveField, take_live_fields
-from .mapper import Mapper, Options, Refresh
+from .mapper import Mapper, Refresh
+from .said import options_said
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -49,7 +47,6 @@ __all__ = [
     "link_states",
     "linked_state",
     "mapper_of",
-    "snake_case",
 ]
 
 RESERVED = frozenset(
@@ -183,7 +180,7 @@ class MappedModel(Compiled, metaclass=ModelMeta):
         """Compile the mapper, now that Pydantic knows every annotation."""
         if not cls.__redisorm_abstract__:
             _refuse_verbs(cls.__name__, cls.model_fields)
-            cls.__redisorm_mapper__ = Mapper(cls, _options(cls))
+            cls.__redisorm_mapper__ = Mapper(cls, options_said(cls))
             name_computed(cls, cls.__redisorm_mapper__, mapper_of)
 
     @property
@@ -215,7 +212,20 @@ class MappedModel(Compiled, metaclass=ModelMeta):
         if name in type(self).__redisorm_live__:
             self.__redisorm_live__[name].assign(self, value)
             return
+        if type(self).__pydantic_decorators__.model_validators:
+            self._assign_or_leave(name, value)
+            return
         super().__setattr__(name, value)
+
+    def _assign_or_leave(self, name: str, value: Any) -> None:
+        """Assign, and be as before where a validator of the whole object refuses: Pydantic asks it when the value is there already."""
+        values, given = self.__dict__.copy(), self.__pydantic_fields_set__.copy()
+        try:
+            super().__setattr__(name, value)
+        except BaseException:
+            object.__setattr__(self, "__dict__", values)
+            object.__setattr__(self, "__pydantic_fields_set__", given)
+            raise
 
     def __del__(self) -> None:
         # An object of an open session may be dropped by its user while it holds changes made in place: its session keeps it.
@@ -321,37 +331,3 @@ def mapper_of(model: type[Any]) -> Mapper[Any]:
         raise MappingError(f"{model.__name__} is abstract and has no keys: use a class derived from it", model=model)
     complete(model)
     return cast("Mapper[Any]", model.__redisorm_mapper__)
-
-
-def _options(model: type[MappedModel]) -> Options:
-    said = model.__redisorm_options__
-    name = model.__name__
-    prefix = model.__redisorm_prefix__
-    origin = model.__pydantic_generic_metadata__["origin"]
-    if prefix is None and origin is not None:  # Box[int] of a class Box with a prefix: one keyspace for each parametrisation
-        outer = getattr(origin, "__redisorm_prefix__", None) or snake_case(origin.__name__)
-        prefix = outer + name[len(origin.__name__) :].replace("::", ":")
-    prefix = check_prefix(prefix if prefix is not None else snake_case(name), name)
-    ttl, refresh, database = said.get("ttl"), said.get("ttl_refresh", "write"), said.get("database")
-    if database is not None and not hasattr(database, "namespace"):
-        raise MappingError(f"{name}: database= is a {type(database).__name__}: give it a Database, as in Database(url)", model=model)
-    if refresh not in ("write", "read", "never"):
-        raise MappingError(f"{name}: ttl_refresh={refresh!r} must be 'write', 'read' or 'never'", model=model)
-    try:
-        ttl_ms = None if ttl is None else seconds_ms(ttl, name)
-    except (TypeError, ValueError) as error:
-        raise MappingError(str(error), model=model) from error
-    claim_prefix(prefix)
-    return Options(
-        prefix=prefix,
-        ttl_ms=ttl_ms,
-        ttl_refresh=refresh,
-        versioned=bool(said.get("versioned", False)),
-        database=database,
-        unique_together=tuple(said.get("unique_together", ())),
-    )
-
-
-def snake_case(name: str) -> str:
-    """Spell the name of a class as that of its keys: `OrderPlaced` as `order_placed`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

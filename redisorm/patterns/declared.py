@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, TypeVar, cast
 
 from redisorm.errors import MappingError
-from redisorm.mapping.base import Compiled, ModelMeta, complete, snake_case
+from redisorm.mapping.base import Compiled, ModelMeta, complete
+from redisorm.mapping.said import snake_case
 
 __all__ = ["Declared", "plan_of"]
 

@@ -12,8 +12,9 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic import Field as PydanticField
+from typing_extensions import Self
 
 from redisorm import Field, GeoPoint, MappingError, RedisModel, Session, SessionError, SortedSet
 from redisorm.drivers.scripted import ScriptedDriver
@@ -312,6 +313,27 @@ def test_redeclared_field_warns_of_nothing_and_required_ones_stay_required() -> 
     with pytest.raises(ValueError, match="name"):
         Model(id=1)  # type: ignore[call-arg]
     assert Model(id=1, name="x").size == 3
+
+
+def test_assignment_that_a_validator_of_the_object_refuses_leaves_it_as_it_was() -> None:
+    class Span(RedisModel, prefix="span"):
+        id: int
+        low: int = 0
+        high: int = 5
+
+        @model_validator(mode="after")
+        def in_order(self) -> Self:
+            if self.low > self.high:
+                raise ValueError("the wrong way round")
+            return self
+
+    span = Span(id=1)
+
+    with pytest.raises(ValidationError, match="the wrong way round"):
+        span.low = 9
+    assert (span.low, span.model_fields_set) == (0, {"id"})
+    span.low = 3
+    assert (span.low, span.model_fields_set) == (3, {"id", "low"})
 
 
 def test_generic_classes_have_a_keyspace_for_each_parametrisation() -> None:
