@@ -20,7 +20,7 @@ from .annotations import validator
 from .codec import Codec, strip_annotated
 from .encoder import as_bytes
 from .geo import GeoPoint
-from .indexes import Kind
+from .indexes import Kind, may_be_lex, order_type
 from .layout import Branch, Companion, Leaf, Level
 from .mapper import Mapper, Part
 
@@ -167,14 +167,21 @@ def _remedy(name: str, operator: Operator, part: Part | None) -> str:
         if operator != "contains":
             return "a collection is only asked for an element: contains(...)"
         return f"declare {last} with Field(index=True)"
-    if operator == "==" and strip_annotated(part.codec.stored) is GeoPoint:
-        return "a position is asked for with within(...), or for None"
     if operator == "contains":
         return "only a list, set or sorted set with a key of its own contains elements"
-    if operator in _ORDER:
-        text = any(issubclass(kind, str) for kind in part.codec.exact)
-        return f"declare {last} with Field(index={chr(34) + 'lex' + chr(34) if text else True})"
-    return f"declare {last} with Field({_REMEDIES[operator]})"
+    is_place, is_text = strip_annotated(part.codec.stored) is GeoPoint, may_be_lex(part.codec)
+    if is_place and operator != "within":
+        return "a position is asked for with within(...), or for None"
+    if operator in _ORDER and not is_text and order_type(part.codec) is None:
+        return "its values have no order in an index; ask for them with == and in_(...)"
+    if operator in _PREFIX and not is_text:
+        return "only a text begins with another"
+    if operator == "within" and not is_place:
+        return "only a GeoPoint lies within a circle"
+    if part.codec.mutable:
+        return "a compound value has no index: take a field of its own, or a list or set without inline=True for contains(...)"
+    wanted = 'index="lex"' if is_text and operator in _ORDER else "index=True" if operator in _ORDER else _REMEDIES[operator]
+    return f"declare {last} with Field({wanted})"
 
 
 def _branch(level: Level, path: list[str]) -> Branch | None:

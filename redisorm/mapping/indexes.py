@@ -36,6 +36,8 @@ __all__ = [
     "declared_index",
     "lex_escaped",
     "lex_member",
+    "may_be_lex",
+    "order_type",
     "uniques_of",
     "unlex",
 ]
@@ -77,7 +79,7 @@ class Index:
         choice = bool(getattr(strip_annotated(self.codec.stored), "__members__", None)) and not (self.codec.binary or self.codec.json)
         self.as_it_is = self.codec.stored is str or choice
         self.text: Callable[[Any], str] = self.codec.text
-        self.score: Callable[[Any], str] = SCORES[_order_type(self.codec)] if kind == "order" else no_score
+        self.score: Callable[[Any], str] = SCORES[order_type(self.codec)] if kind == "order" else no_score
 
     def of_stored(self, text: bytes) -> Any:
         """The value of a stored text; `ValidationError` or `UnicodeDecodeError` where it is none."""
@@ -180,7 +182,14 @@ def unlex(member: str) -> tuple[str, str]:
 # ---- declaring ------------------------------------------------------------------------------------------------------
 
 
-def _order_type(codec: Codec) -> Any:
+def may_be_lex(codec: Codec) -> bool:
+    """Whether values are texts that a `lex` index can hold."""
+    bare = strip_annotated(codec.stored)
+    return not codec.json and not codec.binary and isinstance(bare, type) and issubclass(bare, str)
+
+
+def order_type(codec: Codec) -> Any:
+    """The type by whose scores an index keeps values in order; `None` where they have none."""
     bare = strip_annotated(codec.stored)
     if bare is bool or codec.json or not isinstance(bare, type) or getattr(bare, "__members__", None):
         return None
@@ -210,7 +219,7 @@ def declared_index(model: type[Any], declared: Declared) -> Index | None:
             raise refuse("index='geo' needs a redisorm.GeoPoint field")
         return Index(model, "geo", part, declared.absent)
     if wanted == "lex":
-        if elements or codec.json or codec.binary or not (isinstance(bare, type) and issubclass(bare, str)):
+        if elements or not may_be_lex(codec):
             raise refuse("index='lex' needs a text field")
         return Index(model, "lex", part, declared.absent)
     if wanted is not True:
@@ -220,7 +229,7 @@ def declared_index(model: type[Any], declared: Declared) -> Index | None:
             f"index=True needs a scalar, not {bare!r}: take index='geo' for a GeoPoint, a list or set without inline=True for `contains`, "
             "or a field of its own"
         )
-    return Index(model, "order" if not elements and _order_type(codec) else "equality", part, declared.absent)
+    return Index(model, "order" if not elements and order_type(codec) else "equality", part, declared.absent)
 
 
 def uniques_of(

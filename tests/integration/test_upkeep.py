@@ -116,7 +116,19 @@ def test_rows_deleted_by_hand_are_dangling_until_repaired(db: Database, colour: 
     assert kinds(found) == {"dangling entry", "orphan companion", "stale unique key"}
     assert upkeep(db, colour, "repair", Resident).ok
     assert misfits(db.client, "resident", reckon) == []
-    assert not db.client.exists("resident:1:tags")
+    assert not db.client.exists("resident:1", "resident:2", "resident:1:tags")
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_reindex_makes_no_row_of_what_is_left_of_one(db: Database, colour: Colour) -> None:
+    store(db, *(Resident(id=pk, email=f"{pk}@x", tags={"t"}) for pk in range(5)))
+    db.client.delete("resident:1", "resident:2")
+
+    assert upkeep(db, colour, "reindex", Resident) == 3
+
+    assert not db.client.exists("resident:1", "resident:2")
+    assert db.repair(Resident).ok
+    assert misfits(db.client, "resident", reckon) == []
 
 
 def test_rows_changed_by_hand_are_indexed_as_they_are(db: Database) -> None:

@@ -59,6 +59,8 @@ class User(RedisModel, prefix="condition-user", unique_together=(("first", "last
     last: str = ""
     note: str = ""
     place: GeoPoint | None = Field(default=None, index="geo")
+    spot: GeoPoint | None = None
+    codes: list[int] = Field(default=[], inline=True)
     tags: set[str] = Field(default=set(), index=True)
     scores: SortedSet[int] = Field(default=SortedSet(), index=True)
     jobs: list[str] = []
@@ -134,6 +136,17 @@ def test_not_equal_is_everything_that_is_not_equal() -> None:
     assert col(U.city).is_not(None) == ~col(U.city).is_(None)
 
 
+def test_fields_of_two_nested_models_of_one_class_are_apart() -> None:
+    class Person(RedisModel, prefix="condition-person"):
+        id: int
+        home: Address = Address()
+        work: Address | None = None
+
+    home, work = Person.home.city, col(Person.work).city
+
+    assert [parts(one)[0] for one in (col(home) == "A", col(work) == "A")] == ["home.city", "work.city"]
+
+
 def test_conditions_are_joined_into_a_tree() -> None:
     young, old, here = col(U.age) < 18, col(U.age) > 60, col(U.city) == "Oslo"
 
@@ -189,7 +202,14 @@ def test_what_python_would_turn_into_a_bool_is_refused(written: Callable[[], Any
         (lambda: U.tags == {"x"}, "tags", "contains"),
         (lambda: col(U.age).contains(1), "age", "list, set"),
         (lambda: U.place == GeoPoint(lon=1, lat=1), "place", "within"),
-        (lambda: col(U.age).within(km=1, lon=1, lat=1), "age", 'Field(index="geo")'),
+        (lambda: col(U.age).within(km=1, lon=1, lat=1), "age", "only a GeoPoint"),
+        (lambda: col(U.spot).within(km=1, lon=1, lat=1), "spot", 'Field(index="geo")'),
+        (lambda: U.place > GeoPoint(lon=1, lat=1), "place", "within"),
+        (lambda: U.flag > False, "flag", "no order"),
+        (lambda: U.token < U.token, "token", "no order"),
+        (lambda: col(U.color).between("blue", "red"), "color", "no order"),
+        (lambda: col(U.age).startswith("1"), "age", "only a text"),
+        (lambda: U.codes == [1], "codes", "without inline=True"),
         (lambda: U.address == None, "address", "nested"),  # noqa: E711
         (lambda: col(User.address).note == "x", "address.note", "Field(index=True)"),
         (lambda: U.first == "x", "first", "Field(index=True)"),
