@@ -10,29 +10,18 @@ from typing import Any
 
 import redis
 import redis.asyncio
-from pydantic import BaseModel
 
-from bench.workload import Size, post, user
+from bench.workload import PostFields, Size, UserFields, post, user
 
 __all__ = ["AsyncByHand", "ByHand"]
 
 
-class User(BaseModel):
-    id: int
-    name: str
-    email: str
-    age: int
-    city: str
-    score: float
-    active: bool
-    joined: datetime
+class User(UserFields):
+    pass
 
 
-class Post(BaseModel):
-    id: int
-    title: str
-    tags: set[str]
-    items: list[str]
+class Post(PostFields):
+    pass
 
 
 def encode(one: User) -> dict[Any, Any]:

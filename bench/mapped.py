@@ -2,75 +2,77 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from typing import Generic, TypeVar
 
-from bench.workload import Size, post, user
+from bench.workload import PostFields, Size, UserFields, post, user
 from redisorm import AsyncRedisModel, AsyncSession, Field, RedisModel, Session, col, connect
 
 __all__ = ["AsyncMapped", "Mapped"]
 
 
-class User(RedisModel, prefix="user"):
-    id: int
-    name: str
-    email: str
-    age: int
-    city: str
-    score: float
-    active: bool
-    joined: datetime
+class MemberFields(UserFields):
+    """A user with an index of equality and one of order."""
 
-
-class Member(RedisModel, prefix="member"):
-    id: int
-    name: str
-    email: str
     age: int = Field(index=True)
     city: str = Field(index=True)
-    score: float
-    active: bool
-    joined: datetime
 
 
-class Post(RedisModel, prefix="post"):
-    id: int
-    title: str
-    tags: set[str]
-    items: list[str]
+class User(UserFields, RedisModel, prefix="user"):
+    pass
 
 
-class AsyncMember(AsyncRedisModel, prefix="member"):
-    id: int
-    name: str
-    email: str
-    age: int = Field(index=True)
-    city: str = Field(index=True)
-    score: float
-    active: bool
-    joined: datetime
+class Member(MemberFields, RedisModel, prefix="member"):
+    pass
 
 
-class AsyncUser(AsyncRedisModel, prefix="user"):
-    id: int
-    name: str
-    email: str
-    age: int
-    city: str
-    score: float
-    active: bool
-    joined: datetime
+class Post(PostFields, RedisModel, prefix="post"):
+    pass
 
 
-class Mapped:
+class AsyncUser(UserFields, AsyncRedisModel, prefix="user"):
+    pass
+
+
+class AsyncMember(MemberFields, AsyncRedisModel, prefix="member"):
+    pass
+
+
+U = TypeVar("U", bound=UserFields)
+M = TypeVar("M", bound=MemberFields)
+
+
+class _Objects(Generic[U, M]):
+    """The objects of the jobs that write, made before the clock starts."""
+
+    user: type[U]
+    member: type[M]
+
     def __init__(self, url: str, size: Size) -> None:
         self.database = connect(url)
         self.size = size
         self.changes = 0
 
-    def prepare_bulk_save(self) -> list[User]:
-        return [User(**user(number)) for number in range(self.size.rows)]
+    def prepare_bulk_save(self) -> list[U]:
+        return [self.user(**user(number)) for number in range(self.size.rows)]
 
-    def bulk_save(self, users: list[User]) -> None:
+    def prepare_single_save(self) -> list[U]:
+        return [self.user(**user(number)) for number in range(self.size.singles)]
+
+    def prepare_companions_save(self) -> list[Post]:
+        return [Post(**post(number)) for number in range(self.size.posts)]
+
+    def prepare_indexed_bulk_save(self) -> list[M]:
+        return [self.member(**user(number)) for number in range(self.size.rows)]
+
+    def prepare_indexed_single_save(self) -> list[M]:
+        return [self.member(**user(number)) for number in range(self.size.singles)]
+
+
+class Mapped(_Objects[User, Member]):
+    user, member = User, Member
+
+    def bulk_save(self, users: Sequence[RedisModel]) -> None:
         for start in range(0, len(users), self.size.batch):
             with Session(self.database) as session:
                 session.add_all(users[start : start + self.size.batch])
@@ -95,15 +97,9 @@ class Mapped:
             one.save()
         return users[1].name
 
-    def prepare_single_save(self) -> list[User]:
-        return [User(**user(number)) for number in range(self.size.singles)]
-
-    def single_save(self, users: list[User]) -> None:
+    def single_save(self, users: Sequence[RedisModel]) -> None:
         for one in users:
             one.save()
-
-    def prepare_companions_save(self) -> list[Post]:
-        return [Post(**post(number)) for number in range(self.size.posts)]
 
     def companions_save(self, posts: list[Post]) -> None:
         with Session(self.database) as session:
@@ -113,24 +109,11 @@ class Mapped:
     def companions_get(self) -> list[Post | None]:
         return Post.get_many(range(self.size.posts))
 
-    def prepare_indexed_bulk_save(self) -> list[Member]:
-        return [Member(**user(number)) for number in range(self.size.rows)]
-
-    def prepare_indexed_single_save(self) -> list[Member]:
-        return [Member(**user(number)) for number in range(self.size.singles)]
-
     def prepare_indexed_update(self) -> list[Member | None]:
         return Member.get_many(range(self.size.singles))
 
-    def indexed_bulk_save(self, users: list[Member]) -> None:
-        for start in range(0, len(users), self.size.batch):
-            with Session(self.database) as session:
-                session.add_all(users[start : start + self.size.batch])
-                session.commit()
-
-    def indexed_single_save(self, users: list[Member]) -> None:
-        for one in users:
-            one.save()
+    indexed_bulk_save = bulk_save
+    indexed_single_save = single_save
 
     def indexed_update(self, users: list[Member]) -> int:
         for one in users:
@@ -162,16 +145,10 @@ class Mapped:
         self.database.close()
 
 
-class AsyncMapped:
-    def __init__(self, url: str, size: Size) -> None:
-        self.database = connect(url)
-        self.size = size
-        self.changes = 0
+class AsyncMapped(_Objects[AsyncUser, AsyncMember]):
+    user, member = AsyncUser, AsyncMember
 
-    def prepare_bulk_save(self) -> list[AsyncUser]:
-        return [AsyncUser(**user(number)) for number in range(self.size.rows)]
-
-    async def bulk_save(self, users: list[AsyncUser]) -> None:
+    async def bulk_save(self, users: Sequence[AsyncRedisModel]) -> None:
         for start in range(0, len(users), self.size.batch):
             async with AsyncSession(self.database) as session:
                 session.add_all(users[start : start + self.size.batch])
@@ -196,15 +173,9 @@ class AsyncMapped:
             await one.save()
         return users[1].name
 
-    def prepare_single_save(self) -> list[AsyncUser]:
-        return [AsyncUser(**user(number)) for number in range(self.size.singles)]
-
-    async def single_save(self, users: list[AsyncUser]) -> None:
+    async def single_save(self, users: Sequence[AsyncRedisModel]) -> None:
         for one in users:
             await one.save()
-
-    def prepare_companions_save(self) -> list[Post]:
-        return [Post(**post(number)) for number in range(self.size.posts)]
 
     async def companions_save(self, posts: list[Post]) -> None:
         async with AsyncSession(self.database) as session:
@@ -215,24 +186,11 @@ class AsyncMapped:
         async with AsyncSession(self.database) as session:
             return await session.get_many(Post, range(self.size.posts))
 
-    def prepare_indexed_bulk_save(self) -> list[AsyncMember]:
-        return [AsyncMember(**user(number)) for number in range(self.size.rows)]
-
-    def prepare_indexed_single_save(self) -> list[AsyncMember]:
-        return [AsyncMember(**user(number)) for number in range(self.size.singles)]
-
     async def prepare_indexed_update(self) -> list[AsyncMember | None]:
         return await AsyncMember.get_many(range(self.size.singles))
 
-    async def indexed_bulk_save(self, users: list[AsyncMember]) -> None:
-        for start in range(0, len(users), self.size.batch):
-            async with AsyncSession(self.database) as session:
-                session.add_all(users[start : start + self.size.batch])
-                await session.commit()
-
-    async def indexed_single_save(self, users: list[AsyncMember]) -> None:
-        for one in users:
-            await one.save()
+    indexed_bulk_save = bulk_save
+    indexed_single_save = single_save
 
     async def indexed_update(self, users: list[AsyncMember]) -> int:
         for one in users:

@@ -8,8 +8,9 @@ from datetime import datetime, timezone
 from typing import Any, Protocol
 
 import redis
+from pydantic import BaseModel
 
-__all__ = ["JOINED", "POST_PARTS", "Job", "PostLike", "Size", "UserLike", "iteration", "jobs", "post", "user"]
+__all__ = ["JOINED", "POST_PARTS", "Job", "PostFields", "PostLike", "Size", "UserFields", "UserLike", "iteration", "jobs", "post", "user"]
 
 CITIES = ("Oslo", "Paris", "Lima", "Pune", "Cairo", "Osaka", "Quito", "Turin", "Accra", "Dakar")
 JOINED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -35,8 +36,30 @@ class Size:
     walked: int = 100_000
 
 
+class UserFields(BaseModel):
+    """The eight fields of a user."""
+
+    id: int
+    name: str
+    email: str
+    age: int
+    city: str
+    score: float
+    active: bool
+    joined: datetime
+
+
+class PostFields(BaseModel):
+    """A row with a set and a list beside it."""
+
+    id: int
+    title: str
+    tags: set[str]
+    items: list[str]
+
+
 class UserLike(Protocol):
-    """The eight fields of a user, whichever side made it."""
+    """What is checked of a user, whichever side made it."""
 
     id: int
     name: str
@@ -48,7 +71,7 @@ class UserLike(Protocol):
 
 
 class PostLike(Protocol):
-    """A row with a set and a list beside it."""
+    """What is checked of a post."""
 
     id: int
     tags: set[str]

@@ -12,9 +12,6 @@ class Side(AsyncMapped):
         await self.database.async_client.flushdb()
         return self.prepare_indexed_bulk_save()
 
-    async def bulk_save(self, users: list[AsyncMember]) -> None:  # type: ignore[override]
-        await self.indexed_bulk_save(users)
-
     async def bulk_get(self) -> list[AsyncMember | None]:  # type: ignore[override]
         found: list[AsyncMember | None] = []
         for start in range(0, self.size.rows, 1000):
@@ -24,8 +21,6 @@ class Side(AsyncMapped):
     async def prepare_single_save(self) -> list[AsyncMember]:  # type: ignore[override]
         await self.database.async_client.flushdb()
         return self.prepare_indexed_single_save()
-
-    single_save = AsyncMapped.indexed_single_save  # type: ignore[assignment]
 
     async def single_get(self) -> list[AsyncMember | None]:  # type: ignore[override]
         return [await AsyncMember.get(number) for number in range(self.size.singles)]

@@ -12,17 +12,12 @@ class Side(Mapped):
         self.database.client.flushdb()
         return self.prepare_indexed_bulk_save()
 
-    def bulk_save(self, users: list[Member]) -> None:  # type: ignore[override]
-        self.indexed_bulk_save(users)
-
     def bulk_get(self) -> list[Member | None]:  # type: ignore[override]
         return [one for start in range(0, self.size.rows, 1000) for one in Member.get_many(range(start, min(start + 1000, self.size.rows)))]
 
     def prepare_single_save(self) -> list[Member]:  # type: ignore[override]
         self.database.client.flushdb()
         return self.prepare_indexed_single_save()
-
-    single_save = Mapped.indexed_single_save  # type: ignore[assignment]
 
     def single_get(self) -> list[Member | None]:  # type: ignore[override]
         return [Member.get(number) for number in range(self.size.singles)]
