@@ -182,7 +182,8 @@ class AsyncSession(BaseSession):
         """Write everything that waits in one MULTI/EXEC, or nothing.
 
         Afterwards objects stay as they are; nothing is reread. After a failed commit nothing has moved: commit again, or
-        `rollback()`. One round trip without guards, two with them, none where nothing waits.
+        `rollback()`. One round trip, two where something is guarded and this user may not run scripts, one more where automatic primary
+        keys are given; none where nothing waits.
 
         Args:
             batch: Objects of one transaction: the commit is then several, each atomic, the whole not.
@@ -192,6 +193,8 @@ class AsyncSession(BaseSession):
             ValidationError: A changed value does not fit its field. Nothing was sent.
             StaleObjectError: A row that was changed here is gone, or another writer changed its version.
             AlreadyExistsError: `create` found a row.
+            UniqueViolationError: Another row has a unique value.
+            IndexValueError: An index cannot hold a value.
             ConcurrentUpdateError: Other writers won the race too many times.
             CommitUnknownError: The connection broke after EXEC was sent and before its answer came.
         """

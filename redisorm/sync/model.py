@@ -166,9 +166,13 @@ class RedisModel(MappedModel, abstract=True, metaclass=ModelMeta):
     def create(cls, **values: Any) -> Self:
         """Make an object and store it where no row is yet. In a session it is stored, or refused, by its commit.
 
+        Atomic, in as many round trips as `save`.
+
         Raises:
             AlreadyExistsError: A row is there.
+            UniqueViolationError: Another row has a unique value. Nothing was written.
             ValidationError: A value does not fit its field.
+            IndexValueError: An index cannot hold a value. Nothing was written.
         """
         obj = cls(**values)
         session = cls._joined()
@@ -182,14 +186,17 @@ class RedisModel(MappedModel, abstract=True, metaclass=ModelMeta):
     def save(self, ttl: float | timedelta | None = None) -> Self:
         """Insert the object, or update what changed, and return it. No round trip where nothing changed.
 
-        A new object replaces a row that is there: fields the class does not know are left alone.
+        A new object replaces a row that is there: fields the class does not know are left alone. Atomic: the row, its collections and
+        its index entries, or nothing. One round trip, two where this user may not run scripts; one more for an automatic primary key.
 
         Args:
             ttl: A life of its own for the row, in seconds, remembered with it; `None` says nothing.
 
         Raises:
             StaleObjectError: The row was deleted or has expired, or, of a versioned class, was changed by another writer.
+            UniqueViolationError: Another row has a unique value. Nothing was written.
             ValidationError: A changed value does not fit its field. Nothing was sent.
+            IndexValueError: An index cannot hold a value. Nothing was written.
         """
         session = verbs.session_of(self) or self._joined()
         if session is not None:
@@ -200,7 +207,13 @@ class RedisModel(MappedModel, abstract=True, metaclass=ModelMeta):
         return self
 
     def delete(self) -> bool | None:
-        """Delete the row and all that belongs to it; tell whether it was there, or `None` in a session, before its commit."""
+        """Delete the row and all that belongs to it; tell whether it was there, or `None` in a session, before its commit.
+
+        One round trip, two for an indexed or versioned class where this user may not run scripts.
+
+        Raises:
+            StaleObjectError: Another writer changed the row of a versioned class.
+        """
         session = verbs.session_of(self) or self._joined()
         if session is not None:
             session.delete(self)
@@ -209,7 +222,7 @@ class RedisModel(MappedModel, abstract=True, metaclass=ModelMeta):
         return database.run(verbs.delete(self, database.namespace))
 
     def refresh(self) -> None:
-        """Read the object again in place, dropping its changes.
+        """Read the object again in place, dropping its changes. One round trip.
 
         Raises:
             NotFoundError: The row is gone.
@@ -228,6 +241,8 @@ class RedisModel(MappedModel, abstract=True, metaclass=ModelMeta):
     def increment(self, field: str, by: float | Decimal = 1) -> int | float | None:
         """Add to a number at the server, atomically; set and return the new value, or `None` in a session, before its commit.
 
+        One round trip, two where this user may not run scripts.
+
         Raises:
             StaleObjectError: The row is gone.
             ValidationError: The new value breaks a constraint of the field. Nothing was written.
@@ -242,6 +257,8 @@ class RedisModel(MappedModel, abstract=True, metaclass=ModelMeta):
 
     def expire(self, ttl: float | timedelta | None) -> None:
         """Give the row a life of its own, in seconds, remembered with it; `None` makes it permanent.
+
+        One round trip, two where this user may not run scripts.
 
         Raises:
             StaleObjectError: The row is gone.
