@@ -20,9 +20,9 @@ class SortedSet(dict[T, float], Generic[T]):
     Scores are floats, infinite ones included; NaN is a `ValueError`, since a sorted set cannot order it.
     """
 
-    def __init__(self, members: Mapping[T, float] | Iterable[tuple[T, float]] = ()) -> None:
+    def __init__(self, members: Mapping[T, float] | Iterable[tuple[T, float]] = (), /, **scores: float) -> None:
         super().__init__()
-        self.update(members)
+        self.update(members, **scores)
 
     def __setitem__(self, member: T, score: float) -> None:
         number = float(score)

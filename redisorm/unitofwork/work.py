@@ -277,11 +277,14 @@ def not_found(model: type[Any], pk: object, namespace: str) -> NotFoundError:
 def reread(obj: MappedModel, namespace: str) -> Flow[None]:
     """Read an object again in place and drop its changes; `NotFoundError` where the row is gone."""
     mapper, state = mapper_of(type(obj)), state_of(obj)
-    if not key_of(mapper, mapper.keyspace(namespace), obj):
+    keyspace = mapper.keyspace(namespace)
+    if not key_of(mapper, keyspace, obj):
         raise SessionError(f"this {type(obj).__name__} has no primary key yet, so there is no row to read", model=type(obj))
-    (loaded,) = yield from load(mapper, mapper.keyspace(namespace), [mapper.pk_text(obj.__dict__[mapper.pk_name])])
+    (loaded,) = yield from load(mapper, keyspace, [mapper.pk_text(obj.__dict__[mapper.pk_name])])
     if loaded is None:
         raise not_found(type(obj), obj.pk, namespace)
+    if mapper.options.ttl_refresh == "read":
+        yield from _touch([loaded], mapper, keyspace)
     fresh: MappedModel = loaded.obj
     object.__setattr__(obj, "__dict__", fresh.__dict__)
     object.__setattr__(obj, "__pydantic_extra__", fresh.__pydantic_extra__)

@@ -217,9 +217,15 @@ def test_reading_restarts_a_life_once_a_tenth_of_it_has_passed(db: Database) -> 
     add(db, Visit(id=1, pages=["a"]))
     db.client.expire("visit:1", 50)
     with Session(db) as session:
-        session.get(Visit, 1)
+        visit = session.get_one(Visit, 1)
+        assert db.client.pttl("visit:1") > 90_000
+        assert db.client.pexpiretime("visit:1") == db.client.pexpiretime("visit:1:pages")
+        db.client.expire("visit:1", 50)
+        session.refresh(visit)
     assert db.client.pttl("visit:1") > 90_000
-    assert db.client.pexpiretime("visit:1") == db.client.pexpiretime("visit:1:pages")
+    db.client.expire("visit:1", 50)
+    visit.refresh()
+    assert db.client.pttl("visit:1") > 90_000
 
 
 def test_field_with_a_life_of_its_own(db: Database, request: pytest.FixtureRequest) -> None:

@@ -490,6 +490,7 @@ def test_sorted_set_is_a_dict_in_ascending_order() -> None:
     assert (scores.setdefault("f"), scores.setdefault("e", 1)) == (0.0, 9.0)
     assert scores.popitem() == ("e", 9.0)
     assert repr(SortedSet({"x": 1})) == "SortedSet({'x': 1.0})"
+    assert SortedSet({"b": 2}, a=1) == {"a": 1.0, "b": 2.0}
     assert list(SortedSet({1: 1.0, "1": 1.0, "0": 1.0})) == ["0", 1, "1"]
     with pytest.raises(ValueError, match="NaN"):
         scores["x"] = float("nan")
