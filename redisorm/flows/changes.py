@@ -225,6 +225,6 @@ def version_of(text: bytes | None, model: type[Any], key: str) -> int | None:
     if text is None:
         return None
     if not text.isdigit() or len(text) > _MOST_DIGITS:
-        message = f"{key}: the stored {VERSION!r} is not a number: found {text[:100]!r}"
+        message = f"{key}: the stored {VERSION!r} is not a number: found {text[:100]!r}; correct or remove it"
         raise DecodeError(message, model=model, key=key, field=VERSION, value=text)
     return int(text)

@@ -202,7 +202,8 @@ def decide(change: Change, seen: Observed) -> None:
         return
     if change.kind is Kind.UPDATE and not seen.exists:
         raise StaleObjectError(
-            f"{name} {change.pk!r} is gone: {change.key} was deleted or has expired since it was loaded",
+            f"{name} {change.pk!r} is gone: {change.key} was deleted or has expired since it was loaded; nothing was written: "
+            "let it be, or save a model_copy() of it to store it anew",
             expected="a row",
             found=None,
             **about,
@@ -230,7 +231,8 @@ def incremented(change: Change, seen: Observed) -> dict[str, Any]:
         try:
             value = _stored_number(change, leaf, text)
         except (ValidationError, UnicodeDecodeError) as error:
-            message = f"{change.key}: the stored {leaf.name!r} is no number to increment: found {text[:100] if text else text!r}"
+            found = text[:100] if text else text
+            message = f"{change.key}: the stored {leaf.name!r} is no number to increment: found {found!r}; correct or remove it"
             raise DecodeError(message, model=change.mapper.model, key=change.key, field=leaf.name, value=text) from error
         start = numbers.get(leaf.name, 0 if value is None else value)
         try:

@@ -107,7 +107,8 @@ class Countable:
 def row_is_gone(model: type, row: str) -> StaleObjectError:
     """The error of a write to a structure whose row is not there."""
     return StaleObjectError(
-        f"{model.__name__}: the row {row} is gone, deleted or expired, so nothing can be written to its live structures",
+        f"{model.__name__}: the row {row} is gone, deleted or expired, so nothing can be written to its live structures: "
+        "store it anew first",
         expected="a row",
         found=None,
         model=model,

@@ -21,6 +21,7 @@ __all__ = ["Decoder"]
 M = TypeVar("M", bound=BaseModel)
 
 _decoded = bytes.decode
+_CORRECT = ": correct or remove it, or let the field take it"
 
 
 class Decoder(Generic[M]):
@@ -122,7 +123,7 @@ class Decoder(Generic[M]):
             return DecodeError(f"{key}: {problem}: write it, or give the field a default", model=self.model, key=key, field=field)
         value = line["input"]
         return DecodeError(
-            f"{key}: the stored {field!r} does not fit {self.model.__name__}: {line['msg']}; found {_shortened(value)}",
+            f"{key}: the stored {field!r} does not fit {self.model.__name__}: {line['msg']}; found {_shortened(value)}{_CORRECT}",
             model=self.model,
             key=key,
             field=field,
@@ -135,7 +136,7 @@ class Decoder(Generic[M]):
             for name, text in zip(self.names, texts)  # noqa: B905 - life and version follow
             if text is not None and name not in self._binary and (error := _misspelled(text))
         )
-        message = f"{key}: the stored {name!r} is not UTF-8 text: {error.reason} at byte {error.start}; found {_shortened(text)}"
+        message = f"{key}: the stored {name!r} is not UTF-8 text: {error.reason} at byte {error.start}; found {_shortened(text)}{_CORRECT}"
         return DecodeError(message, model=self.model, key=key, field=name, value=text)
 
     @staticmethod
@@ -156,7 +157,9 @@ class Decoder(Generic[M]):
             line = error.errors(include_url=False, include_context=False)[0]
             found, problem = line["input"], line["msg"]
         where = f"{key}:{companion.name}"
-        message = f"{where}: a stored element does not fit {self.model.__name__}.{companion.name}: {problem}; found {_shortened(found)}"
+        message = (
+            f"{where}: a stored element does not fit {self.model.__name__}.{companion.name}: {problem}; found {_shortened(found)}{_CORRECT}"
+        )
         raise DecodeError(message, model=self.model, key=where, field=companion.name, value=found)
 
 

@@ -52,7 +52,9 @@ class Slots:
         every = [*self.names, *(leaf.name for leaf in self.computed)]
         twice = {name for name in every if every.count(name) > 1}
         if twice:
-            raise MappingError(f"{level.model.__name__}: two fields would be stored under the name {', '.join(twice)}", model=level.model)
+            raise MappingError(
+                f"{level.model.__name__}: two fields would be stored under the name {', '.join(twice)}: rename one", model=level.model
+            )
 
     def place(self, name: str) -> int:
         """The place of a hash field."""

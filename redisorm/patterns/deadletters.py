@@ -82,7 +82,9 @@ def requeue(group: Group, letter: Letter[Any], lease_ms: int) -> Flow[str]:
         there, entry = yield Watch([keys.dead, keys.stream], reads)
         if not there:
             raise NotFoundError(
-                f"the dead letter of {letter.id} is not in {keys.dead} any more: it was requeued or discarded", pk=letter.id, key=keys.dead
+                f"the dead letter of {letter.id} is not in {keys.dead} any more: it was requeued or discarded; list them anew",
+                pk=letter.id,
+                key=keys.dead,
             )
         again: Command = ("XADD", keys.stream, "*", *letter._words)
         if entry:

@@ -271,7 +271,12 @@ def not_found(model: type[Any], pk: object, namespace: str) -> NotFoundError:
     """The error for a row that is not there."""
     mapper = mapper_of(model)
     key = mapper.keyspace(namespace).row(mapper.pk_text(pk))
-    return NotFoundError(f"{model.__name__} {pk!r} is not there: no row under {key}", model=model, pk=pk, key=key)
+    return NotFoundError(
+        f"{model.__name__} {pk!r} is not there: no row under {key}, which was never stored, or deleted, or has expired",
+        model=model,
+        pk=pk,
+        key=key,
+    )
 
 
 def reread(obj: MappedModel, namespace: str) -> Flow[None]:

@@ -181,7 +181,7 @@ def around(key: TypedKey[T], member: object, count: int, *, ascending: bool = Fa
             return _read(key, reply)
         place = again
     raise ConcurrentUpdateError(
-        f"{key.name}: the rank of {member!r} changed {_ATTEMPTS} times in a row while it was looked up", key=key.name
+        f"{key.name}: the rank of {member!r} changed {_ATTEMPTS} times in a row while it was looked up: try again", key=key.name
     )
 
 
