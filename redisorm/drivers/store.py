@@ -20,6 +20,8 @@ __all__ = ["Store", "store_named"]
 _NO_SCRIPTS = ("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "SCRIPT", "FCALL", "FCALL_RO", "FUNCTION")
 _WRONG = ("SINTERCARD",)  # in fakeredis an absent first key is one of another type
 _NEWER = ("HSETEX XX", "HSETEX FXX")
+_NO_SOCKET = {"socket_timeout": None, "health_check_interval": 0}
+"""Options that a database of a server may have, and that must not reach a connection that has nothing to time out or to check."""
 
 
 class Store:
@@ -41,14 +43,12 @@ class Store:
     def client(self, max_connections: int, pool_timeout: float, **options: Any) -> redis.Redis:
         """Make a blocking client of this store."""
         pool: Any = partial(SteadyPool, timeout=pool_timeout)
-        return FakeRedis(server=self._server, connection_pool_class=pool, max_connections=max_connections, socket_timeout=None, **options)
+        return FakeRedis(server=self._server, connection_pool_class=pool, max_connections=max_connections, **{**options, **_NO_SOCKET})
 
     def async_client(self, max_connections: int, pool_timeout: float, **options: Any) -> redis.asyncio.Redis:
         """Make a client of this store for the running event loop."""
         pool: Any = partial(cast("Any", redis.asyncio.BlockingConnectionPool), timeout=pool_timeout)
-        return FakeAsyncRedis(
-            server=self._server, connection_pool_class=pool, max_connections=max_connections, socket_timeout=None, **options
-        )
+        return FakeAsyncRedis(server=self._server, connection_pool_class=pool, max_connections=max_connections, **{**options, **_NO_SOCKET})
 
 
 _named: dict[str, Store] = {}

@@ -201,6 +201,16 @@ def test_named_memory_is_shared_and_unnamed_is_private() -> None:
         assert again.run(send(("GET", "a"))) == [b"1"]
 
 
+@pytest.mark.parametrize(
+    "options", [{"socket_timeout": 1}, {"health_check_interval": 30}, {"timeout": 1, "protocol": 2, "decode_responses": True}]
+)
+def test_memory_takes_the_options_of_connections_to_a_server(options: dict[str, Any]) -> None:
+    with Database("memory://", **options) as db:
+        db.run(send(("SET", "a", b"\xff")))
+        assert db.run(send(("GET", "a"))) == [b"\xff"]
+        assert asyncio.run(db.arun(send(("GET", "a")))) == [b"\xff"]
+
+
 def test_memory_lets_its_other_users_go_on_after_a_flow_fails_while_it_watches() -> None:
     with Database("memory://", pool_timeout=1) as db:
 

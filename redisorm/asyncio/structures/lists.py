@@ -118,7 +118,7 @@ class AsyncRedisList(Structure[T]):
         Args:
             index: The position. Only the right end can be waited for.
             timeout: How long to wait for an item, in seconds; `None` is for ever, 0 not at all. The result is `None` where
-                none came. BLMPOP; while it waits it has a connection of the pool to itself.
+                none came. BLMPOP; while it waits it has a connection of its own, beside the pool.
             count: Take up to so many, in the order they leave the list; the result is a list, empty where none came.
 
         Raises:

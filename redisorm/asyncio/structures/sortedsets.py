@@ -185,7 +185,7 @@ class AsyncRedisSortedSet(Structure[T]):
 
         Args:
             timeout: How long to wait for one, in seconds; `None` is for ever, 0 not at all. The result is `None` where none
-                came. BZMPOP; while it waits it has a connection of the pool to itself.
+                came. BZMPOP; while it waits it has a connection of its own, beside the pool.
             count: Remove up to so many; the result is a list, empty where none came.
 
         Raises:
