@@ -157,7 +157,7 @@ def add_here(obj: MappedModel, increment: Increment) -> None:
     leaf, encoder = increment.leaf, mapper_of(type(obj)).encoder
     before = obj.__dict__[leaf.local]
     try:
-        obj.__dict__[leaf.local] = leaf.codec.check((0 if before is None else before) + increment.by)
+        vars(obj)[leaf.local] = leaf.codec.check((0 if before is None else before) + increment.by)
     except ValidationError as error:
         raise encoder.invalid(error, leaf.name, "") from None
     obj.__pydantic_fields_set__.add(leaf.local)
