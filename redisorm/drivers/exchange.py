@@ -23,7 +23,7 @@ _EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 _DISCARD = b"*1\r\n$7\r\nDISCARD\r\n"
 _QUEUED = b"QUEUED"
 _NOTHING = "nothing was executed"
-_FEW, _FEW_WORDS = 5, 200
+_FEW, _FEW_WORDS, _SHORT = 5, 200, 16
 ANSWERS = frozenset({bytes, str, int, float, bool, NoneType, list, dict, set})
 """What a reply is that neither refuses anything nor was pushed."""
 
@@ -116,6 +116,11 @@ class Exchange:
         if not self.waits_s or limit_s is None:
             return limit_s
         return None if self.waits_s == inf else limit_s + self.waits_s
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there are few commands, all packed, which the server answers at once in bytes."""
+        return len(self.chunks) <= _SHORT and not (self.waits_s or self.text or Long in map(type, self.chunks))
 
     @property
     def all_or_nothing(self) -> bool:
