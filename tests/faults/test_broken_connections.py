@@ -112,7 +112,7 @@ def test_lost_answer_to_the_write_of_one_row_is_unknown_and_it_is_not_sent_again
     two.name = "Ann"
     save(two)  # by now it is known what the server can do
     sent = proxy.delivered[WRITING[user]]
-    proxy.arm(Fault(kind, WRITING[user], times=5, seconds=2 * TIMEOUT))
+    proxy.arm(Fault(kind, WRITING[user], times=5, seconds=6 * TIMEOUT))
     two.name = "Bea"
     with pytest.raises(CommitUnknownError, match="not sent again by itself; read the rows again") as caught:
         save(two)

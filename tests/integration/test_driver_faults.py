@@ -417,10 +417,19 @@ def test_interrupt_among_replies_that_have_arrived_leaves_a_healthy_pool(valkey:
         take(parser, replies, 3)
         raise KeyboardInterrupt
 
-    _interrupt_once(valkey, lambda: monkeypatch.setattr(arrived, "take_arrived", interrupted))
+    _interrupt_once(valkey, lambda: monkeypatch.setattr(arrived, "take_arrived", interrupted), echoes=20)
 
 
-def _interrupt_once(valkey: Server, break_in: Callable[[], None]) -> None:
+def test_interrupt_behind_few_replies_that_have_arrived_leaves_a_healthy_pool(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupting:
+        def issuperset(self, _: object) -> bool:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+    _interrupt_once(valkey, lambda: monkeypatch.setattr(arrived, "ANSWERS", Interrupting()), echoes=10)
+
+
+def _interrupt_once(valkey: Server, break_in: Callable[[], None], echoes: int = 10) -> None:
     with Database(valkey.url, max_connections=1) as db:
         db.run(send(("PING",)))
         break_in()
@@ -428,7 +437,7 @@ def _interrupt_once(valkey: Server, break_in: Callable[[], None]) -> None:
 
         def flow() -> Flow[Any]:
             try:
-                yield Batch([("ECHO", index) for index in range(10)])
+                yield Batch([("ECHO", index) for index in range(echoes)])
             finally:
                 seen.append("cleaned")
 
