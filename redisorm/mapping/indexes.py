@@ -17,7 +17,7 @@ kind          of                                     a value is held as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from redisorm.expressions import MOST_LATITUDE
 from .codec import Codec, strip_annotated
 from .geo import GeoPoint
 from .layout import Companion, Declared, Leaf
-from .scores import SCORES, no_score
+from .scores import SCORES, no_score, ordinal
 
 __all__ = [
     "Index",
@@ -149,7 +149,10 @@ class Unique:
         if isinstance(value, Decimal) and value.is_finite():
             return _shortest(value)
         if isinstance(value, datetime) and value.tzinfo is not None:
-            return value.astimezone(timezone.utc).isoformat()
+            try:
+                return value.astimezone(timezone.utc).isoformat()
+            except OverflowError:  # in UTC it lies outside of the calendar
+                return str(ordinal(value) // timedelta(microseconds=1))
         return leaf.codec.text(value + 0.0 if isinstance(value, float) else value)  # -0.0 + 0.0 is 0.0
 
 

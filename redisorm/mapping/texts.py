@@ -19,11 +19,39 @@ Text = str | bytes | int
 _TRUTH = {True: "1", False: "0"}
 _OFFSET_OF_SECONDS = frozenset((28, 35, 42))
 """Lengths of ISO datetimes whose offset has seconds, which Pydantic does not read; such an instant is spelled in UTC."""
+_TIME_WITH_SECONDS = frozenset((17, 24, 31))
+"""Those of ISO times, likewise."""
+_MINUTE = timedelta(minutes=1)
 
 
 def _spell_datetime(value: datetime) -> str:
     text = value.isoformat()
-    return value.astimezone(timezone.utc).isoformat() if len(text) in _OFFSET_OF_SECONDS else text
+    if len(text) not in _OFFSET_OF_SECONDS:
+        return text
+    try:
+        return value.astimezone(timezone.utc).isoformat()
+    except OverflowError:  # within a day of the first year or the last one
+        return _in_minutes(value).isoformat()
+
+
+def _in_minutes(value: datetime) -> datetime:
+    """The same instant at an offset of whole minutes near to its own, where that does not lead out of the calendar."""
+    offset = value.utcoffset()
+    assert offset is not None
+    shift = -(offset % _MINUTE) if offset > timedelta() else -offset % _MINUTE
+    try:
+        return value.replace(tzinfo=timezone(offset + shift)) + shift
+    except OverflowError:
+        shift += _MINUTE if shift < timedelta() else -_MINUTE
+        return value.replace(tzinfo=timezone(offset + shift)) + shift
+
+
+def _spell_time(value: time) -> str:
+    text = value.isoformat()
+    if len(text) not in _TIME_WITH_SECONDS:
+        return text
+    day = date.max if "-" in text else date.min  # of which nothing leads over midnight
+    return _in_minutes(datetime.combine(day, value)).timetz().isoformat()
 
 
 def _spell_timedelta(value: timedelta) -> str:
@@ -39,7 +67,7 @@ SPELLINGS: dict[type, Callable[[Any], Text]] = {
     Decimal: Decimal.__str__,
     datetime: _spell_datetime,
     date: date.isoformat,
-    time: time.isoformat,
+    time: _spell_time,
     timedelta: _spell_timedelta,
     UUID: UUID.__str__,
 }

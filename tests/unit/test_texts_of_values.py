@@ -152,6 +152,35 @@ def test_instant_whose_offset_has_seconds_is_told_in_utc() -> None:
     assert codec.read_many([text_of(codec, odd)]) == [odd]
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("odd", [timedelta(seconds=1), timedelta(hours=5, seconds=7), timedelta(hours=23, minutes=58, microseconds=1)])
+@pytest.mark.parametrize("value", [datetime.min, datetime.max])
+def test_instant_whose_offset_has_seconds_is_told_in_minutes_where_utc_lies_outside_of_the_calendar(
+    value: datetime, odd: timedelta, sign: int
+) -> None:
+    moment = value.replace(tzinfo=timezone(sign * odd))
+    (back,) = codec_of(datetime).read_many([text_of(codec_of(datetime), moment)])
+    assert back - moment == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("value", "offset", "text"),
+    [
+        (time(12), timedelta(hours=1, seconds=7), b"11:59:53+01:00"),
+        (time(0), timedelta(hours=1, seconds=7), b"00:00:53+01:01"),
+        (time(12), -timedelta(hours=1, seconds=7), b"12:00:07-01:00"),
+        (time(23, 59, 59, 5), -timedelta(hours=1, seconds=7), b"23:59:06.000005-01:01"),
+    ],
+)
+def test_time_whose_offset_has_seconds_is_told_at_one_of_minutes_on_its_day(value: time, offset: timedelta, text: bytes) -> None:
+    codec = codec_of(time)
+    odd = value.replace(tzinfo=timezone(offset))
+    assert text_of(codec, odd) == text
+    (back,) = codec.read_many([text])
+    day = date(2000, 1, 1)
+    assert datetime.combine(day, back) - datetime.combine(day, odd) == timedelta(0)
+
+
 def test_subclass_of_a_scalar_comes_back_as_that_class() -> None:
     class Code(str):
         __slots__ = ()
