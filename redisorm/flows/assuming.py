@@ -117,10 +117,15 @@ def _take_indexes_for_granted(change: Change, scope: Scope, row: Observed, assum
             assumed.reads += [(("SMISMEMBER", key, *elements), [1] * len(elements))] if elements else []
         else:
             return False
-    assumed.reads.append((("EXISTS", keyspace.memo(change.key)), int(mortal)))
+    memo = keyspace.memo(change.key)
     if mortal:
         former = entries_of(mapper, change.key, pk_text, row.texts, row.elements, strict=False, indexes=scope.indexes)
         row.memo = memo_of(former, claims, pk_text)
+        if not 0 < len(row.memo) <= CHUNK:
+            return False
+        assumed.reads.append((("HMGET", memo, *row.memo), list(map(str.encode, row.memo.values()))))
+    else:
+        assumed.reads.append((("EXISTS", memo), 0))
     assumed.reads += ((("GET", keyspace.own(name)), pk_text.encode()) for name in claims)
     if change.kind is not Kind.DELETE and scope.uniques:
         assumed.absent += (keyspace.own(name) for name in claims_of(mapper, texts_after(change, row), scope.uniques) if name not in claims)

@@ -20,6 +20,13 @@ from tests.zoo.indexed import Citizen, Guest, Stamp, Talk, Trophy
 DEADLINE = NOW + 60_000
 
 
+class Basket(RedisModel, prefix="basket", ttl=60):
+    """Stands in the index of its elements alone."""
+
+    id: int
+    tags: list[str] = Field(default=[], index=True)
+
+
 def citizen(**texts: Any) -> Citizen:
     """A stored citizen, of Oslo and 30 years old."""
     return stored(Citizen, {"id": 1, "name": "Ann", "city": "Oslo", "age": 30, **texts}, [b"a"], [b"j"])
@@ -461,9 +468,9 @@ def test_script_expects_the_memo_and_the_unique_values_of_a_row_that_expires() -
     driver = scripting()
     driver.run(verbs.save(guest, None, ""))
     call = script_call(talk(driver)[0])
+    assert call.rows[1:] == [(("HMGET", "guest:1::memo", "city:Oslo", "unique:email:a@x"), [b"=", b"="])]
     assert call.reads == [
         (("SCARD", "guest:1:tags"), b":0"),
-        (("EXISTS", "guest:1::memo"), b":1"),
         (("GET", "guest::unique:email:a@x"), b"$1:1"),
     ]
     assert call.writes[-3:] == [
@@ -471,6 +478,15 @@ def test_script_expects_the_memo_and_the_unique_values_of_a_row_that_expires() -
         ("HDEL", "guest:1::memo", "city:Oslo"),
         due("guest"),
     ]
+
+
+def test_row_that_expires_and_stands_nowhere_yet_is_looked_at() -> None:
+    """Nothing is remembered of it, and no script tells that from a memo that is lost."""
+    basket = stored(Basket, {"id": 1}, [])
+    basket.tags = ["a"]
+    driver = scripting([[[b"1", None], b"none", 10_000, [], []], [1, 1, 1, 1, 1, 1, []]])
+    driver.run(verbs.save(basket, None, ""))
+    assert isinstance(talk(driver)[0], Watch)
 
 
 def test_scores_of_an_indexed_sorted_set_are_looked_at() -> None:
