@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from redisorm.commands import Batch, Clock, Command, Flow, Guarded, Reply, WatchLimit
-from redisorm.errors import ConnectionFailedError
+from redisorm.errors import ConnectionFailedError, IndexValueError
 
 from .assuming import Assumption, assume
 from .living import LiveWrite
@@ -19,6 +21,7 @@ from .plan import Plan, Seen
 from .scripts import CommitScript, require_scripts
 from .seeing import Look, Tally, see
 from .spelling import Due, Spelled, spell
+from .standing import refuse_values
 
 __all__ = ["Terms", "count_rows", "write", "write_at_once", "write_comparing", "write_watching", "write_where_absent"]
 
@@ -59,10 +62,16 @@ def write_at_once(plan: Plan, together: Sequence[NewRows], terms: Terms, meanwhi
     changed = {change.key for change in plan.changes}
     if assumed is None or any(key in changed for one in together for key in one.keys if changed):
         return False
-    for one in together:
-        one.derive()
-        assumed.absent += one.absent()
-    spelled = spell(plan, assumed.seen, terms.riders, now_ms, terms.new_version, together)
+    try:
+        for one in together:
+            one.derive()
+            assumed.absent += one.absent()
+        spelled = spell(plan, assumed.seen, terms.riders, now_ms, terms.new_version, together)
+    except (IndexValueError, ValidationError):
+        if not plan.rows:
+            raise
+        refuse_values(plan.changes)
+        return False  # it comes of what was taken for granted, which may be otherwise by now
     script = CommitScript.of(plan.keys(), assumed, spelled.commands, [table for one in together for table in one.tables])
     if not script.fits:
         return False

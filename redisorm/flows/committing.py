@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from pydantic import ValidationError
+
 from redisorm.commands import Command, Flow, Pause, Supports, WatchLimit
-from redisorm.errors import ConcurrentUpdateError, StaleObjectError, UnsupportedServerError
+from redisorm.errors import ConcurrentUpdateError, ConflictError, DecodeError, StaleObjectError, UnsupportedServerError, WrongTypeError
 
 from .attempts import Terms, count_rows, write, write_at_once, write_comparing, write_watching, write_where_absent
 from .changes import Change, Kind
@@ -26,6 +28,7 @@ from .plan import Plan, Seen
 from .riding import ridden, write_ridden
 from .seeing import Look, Tally
 from .spelling import Due
+from .standing import refuse_values
 from .uniqueness import refuse_twins
 
 __all__ = ["ATTEMPTS", "CommitResult", "NewRowsOf", "commit", "commit_one"]
@@ -166,7 +169,11 @@ def _generally(changes: Sequence[Change], rows: NewRowsOf | None, guards: Sequen
         return len(changes) + count_rows(together)
     if rows is not None and together:
         changes = [*changes, *rows.changes()]
-    yield from _try_again_and_again(changes, guards, terms)
+    try:
+        yield from _try_again_and_again(changes, guards, terms)
+    except (ConflictError, DecodeError, ValidationError, WrongTypeError):
+        refuse_values(changes)  # the one is told first, whichever way found the other
+        raise
     return len(changes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from .indexing import Upkeep, memo_of
 from .persistence import merged
 from .scope import UNIQUE, scope_of
 
-__all__ = ["Standing", "entries_in", "leaving", "stand"]
+__all__ = ["Standing", "entries_in", "leaving", "refuse_values", "stand"]
 
 
 @dataclass(slots=True)
@@ -108,6 +108,20 @@ def stand(change: Change, seen: Observed, fate: Fate) -> Standing | None:
         memo_after=memo_of(after, claims, pk_text),
         enlisted=scope.whole,
     )
+
+
+def refuse_values(changes: Iterable[Change]) -> None:
+    """Refuse what a change itself writes into an index that cannot hold it, whatever the server holds.
+
+    Raises:
+        IndexValueError: An index cannot hold a value.
+    """
+    for change in changes:
+        if change.difference is None or change.only_if is not None or not change.mapper.indexed:
+            continue
+        mapper, texts, elements = change.mapper, change.texts(), change.elements()
+        indexes = [index for name, index in mapper.indexes.items() if change.is_new or name in texts or name in elements]
+        entries_of(mapper, change.key, mapper.pk_text(change.pk), texts, elements, strict=True, indexes=indexes)
 
 
 def entries_in(memo: Mapping[str, str]) -> dict[str, str]:

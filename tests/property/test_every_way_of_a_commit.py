@@ -24,6 +24,7 @@ from tests.servers import Server
 from tests.zoo.scalars import CHOICES, Scalars
 
 HISTORIES = int(os.environ.get("REDISORM_HISTORIES", "3"))
+SEED = os.environ.get("REDISORM_SEED", "")
 STEPS = 60
 ROWS = 5
 
@@ -169,7 +170,7 @@ def test_every_way_leaves_the_same_behind(server: Server, model: type[RedisModel
         for history in range(HISTORIES):
             server.ask("FLUSHALL")
             for number in range(STEPS):
-                ways.each(partial(step, f"{history}/{number}", model))
+                ways.each(partial(step, f"{SEED}{history}/{number}", model))
     finally:
         ways.close()
     assert ways.told.count(True) > HISTORIES * STEPS / 2

@@ -137,6 +137,24 @@ def test_value_that_an_index_cannot_hold_is_told_and_nothing_is_sent() -> None:
     assert talk(driver) == []
 
 
+@pytest.mark.parametrize("scripts", [True, False])
+def test_value_that_an_index_cannot_hold_is_told_first_of_a_row_that_is_gone_too(scripts: bool) -> None:
+    gauge = stored(Gauge, {"id": 1, "level": 3})
+    gauge.level = 2**53 + 1
+    gone = [[None, None, None, None], -2, []]
+    driver = ScriptedDriver([] if scripts else [gone, [b"none"]], supports={"EVALSHA": scripts})
+    with pytest.raises(IndexValueError, match=r"Gauge\.level: 9007199254740993 of gauge:1"):
+        driver.run(verbs.save(gauge, None, ""))
+    assert driver.round_trips == (0 if scripts else 2)
+
+
+def test_number_whose_loaded_value_would_not_fit_an_index_is_looked_up_before_it_is_refused() -> None:
+    gauge = stored(Gauge, {"id": 1, "level": 2**53})
+    driver = ScriptedDriver([[[b"1", None, b"5", None], -1, []], [0, 1]], supports={"EVALSHA": True})
+    assert driver.run(verbs.increment(gauge, "level", 1, "")) == 6
+    assert talk(driver)[1] == atomic(("HSET", "gauge:1", "level", "6"), ("ZADD", "gauge::level", "6", "1"))
+
+
 def test_value_of_a_type_that_is_checked_first_goes_the_general_way() -> None:
     gauge = Gauge.model_construct(id=1, level="5")
     driver = scripting([[1, 1, 1]])

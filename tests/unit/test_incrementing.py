@@ -94,3 +94,12 @@ def test_script_takes_the_number_to_be_what_was_loaded() -> None:
     call = script_call(talk(driver)[0])
     assert call.rows == [(("HMGET", "numbers:1", "id", ":ttl", "hits"), [b"=1", b"-", b"=41"])]
     assert call.writes == [("HSET", "numbers:1", "hits", "42")]
+
+
+def test_number_whose_loaded_value_would_break_its_constraint_is_looked_up_before_it_is_refused() -> None:
+    """Another writer may have changed it since: what counts is what is stored now."""
+    tally = stored(Tally, {"id": 1, "limited": 0})
+    driver = ScriptedDriver([[[b"1", None, b"9"]], [0]], supports={"EVALSHA": True})
+    assert driver.run(verbs.increment(tally, "limited", -1, "")) == 8
+    assert talk(driver)[0].commands == [("HMGET", "tally:1", "id", ":ttl", "limited")]
+    assert talk(driver)[1] == atomic(("HSET", "tally:1", "limited", "8"))
