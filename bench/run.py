@@ -66,8 +66,8 @@ class Column(NamedTuple):
     """One way of running the jobs: a colour, and whose rights."""
 
     name: str
-    hand: type[ByHand] | type[AsyncByHand]
-    ours: type[Mapped] | type[AsyncMapped]
+    hand: type[ByHand | AsyncByHand]
+    ours: type[Mapped | AsyncMapped]
     user: str | None = None
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, overload
 
 __all__ = [
+    "ATTEMPTS",
     "LONGEST_PAUSE_S",
     "Argument",
     "Batch",
@@ -179,6 +180,9 @@ class Supports:
 class WatchLimit:
     """Ask how many keys a transaction may watch before that itself blocks the server: an int, or `None` for any number."""
 
+
+ATTEMPTS = 64
+"""Times a step is tried again when others change what it reads, with a growing random pause between."""
 
 LONGEST_PAUSE_S = 0.1
 """The most that a flow pauses after it has lost a race, in seconds."""

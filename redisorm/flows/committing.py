@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 
-from redisorm.commands import Command, Flow, Pause, Supports, WatchLimit
+from redisorm.commands import ATTEMPTS, Command, Flow, Pause, Supports, WatchLimit
 from redisorm.errors import ConcurrentUpdateError, ConflictError, DecodeError, StaleObjectError, UnsupportedServerError, WrongTypeError
 
 from .attempts import Terms, count_rows, write, write_at_once, write_comparing, write_watching, write_where_absent
@@ -31,10 +31,8 @@ from .spelling import Due
 from .standing import refuse_values
 from .uniqueness import refuse_twins
 
-__all__ = ["ATTEMPTS", "CommitResult", "NewRowsOf", "commit", "commit_one"]
+__all__ = ["CommitResult", "NewRowsOf", "commit", "commit_one"]
 
-ATTEMPTS = 64
-"""Times a commit is tried again when other writers change what it reads, with a growing random pause between."""
 FIELD_LIFE = "HPEXPIREAT"
 SCRIPTS = Supports("EVALSHA")
 

@@ -10,13 +10,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
-from redisorm.commands import Batch, Command, Flow, Pause, WatchLimit
+from redisorm.commands import ATTEMPTS, Batch, Command, Flow, Pause, WatchLimit
 from redisorm.errors import ConcurrentUpdateError
 from redisorm.keys import Keyspace
 from redisorm.mapping.mapper import Mapper
 
 from .changes import Change, Kind
-from .committing import ATTEMPTS
 from .fate import Fate
 from .indexing import Upkeep, memo_of
 from .scope import UNIQUE

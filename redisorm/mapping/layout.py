@@ -118,7 +118,7 @@ class Branch:
     null: bool
 
 
-def seconds_ms(ttl: int | float | timedelta, owner: str) -> int:
+def seconds_ms(ttl: float | timedelta, owner: str) -> int:
     """Turn a life in seconds or as `timedelta` into whole milliseconds; zero or less is a `ValueError`."""
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
-from redisorm.commands import Batch, Command, Flow, Pause, Watch
+from redisorm.commands import ATTEMPTS, Batch, Command, Flow, Pause, Watch
 from redisorm.errors import ConcurrentUpdateError, DecodeError, NotFoundError
 
-from .groups import ATTEMPTS, RELEASED, Group
+from .groups import RELEASED, Group
 from .streams import PAGE, Event, EventMapper, fields_of
 
 __all__ = ["Letter", "discard", "letter_of", "letters", "requeue"]

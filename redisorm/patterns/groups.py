@@ -10,20 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from redisorm.commands import Batch, Command, Flow, Pause, Reply, Watch
+from redisorm.commands import ATTEMPTS, Batch, Command, Flow, Pause, Reply, Watch
 from redisorm.errors import BackendError, ConcurrentUpdateError
 from redisorm.flows.guarding import Ownership
 from redisorm.keys import BEHIND, CLAIMS, TRIMMED, GroupKeys
 
 from .scripts import script, step
 
-__all__ = ["ATTEMPTS", "RELEASED", "Claim", "Group", "Pending", "Standing", "entries_in", "order"]
+__all__ = ["RELEASED", "Claim", "Group", "Pending", "Standing", "entries_in", "order"]
 
 RELEASED = "released"
 """The consumer that stands for nobody: entries that were given back wait under it."""
 
-ATTEMPTS = 64
-"""Times a step is tried again when other workers change what it reads."""
 MANY = 10_000
 """Pending entries of one answer."""
 

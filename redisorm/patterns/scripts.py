@@ -8,17 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
-from redisorm.commands import Argument, Flow, Pause, Reply
+from redisorm.commands import ATTEMPTS, Argument, Flow, Pause, Reply
 from redisorm.errors import CommitUnknownError, ConcurrentUpdateError
 from redisorm.flows.calling import LuaScript, lua
 
 __all__ = ["LOST", "Lost", "Namespaced", "now_us", "script", "step"]
 
 R = TypeVar("R")
-
-_ATTEMPTS = 64
-_PAUSE_S = 0.001
-_LONGEST_PAUSE_S = 0.05
 
 
 class Namespaced(Protocol):
@@ -64,7 +60,7 @@ def step(
 
 
 def _repeated(keys: Sequence[str], attempt: Callable[[], Flow[R | Lost]], *, resend: bool) -> Flow[R]:
-    for number in range(_ATTEMPTS):
+    for number in range(ATTEMPTS):
         try:
             answer = yield from attempt()
         except CommitUnknownError:
@@ -73,9 +69,9 @@ def _repeated(keys: Sequence[str], attempt: Callable[[], Flow[R | Lost]], *, res
             continue  # as a script would be sent again over a new connection
         if not isinstance(answer, Lost):
             return answer
-        yield Pause(min(_PAUSE_S * 2**number, _LONGEST_PAUSE_S))
+        yield Pause.after(number)
     raise ConcurrentUpdateError(
-        f"{keys[0]} was changed by others in each of {_ATTEMPTS} attempts; let this user run scripts (+eval +evalsha), "
+        f"{keys[0]} was changed by others in each of {ATTEMPTS} attempts; let this user run scripts (+eval +evalsha), "
         "which decide in one step",
         key=keys[0],
     )

@@ -18,8 +18,8 @@ from redisorm import (
     StaleObjectError,
     WrongTypeError,
 )
-from redisorm.commands import Batch, Pause, Watch
-from redisorm.flows.structures.typed import ATTEMPTS, TypedKey, Write, apply, first, pairs
+from redisorm.commands import ATTEMPTS, Batch, Pause, Watch
+from redisorm.flows.structures.typed import TypedKey, Write, apply, first, pairs
 from tests.unit.desk import Desk, atomic, look, talk
 from tests.zoo.models import Account
 

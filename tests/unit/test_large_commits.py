@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from redisorm import BackendError, CommitUnknownError, ConcurrentUpdateError, ConflictError, UnsupportedServerError
-from redisorm.commands import LONGEST_PAUSE_S, Batch, Clock, Pause, Supports, Watch, WatchLimit
+from redisorm.commands import ATTEMPTS, LONGEST_PAUSE_S, Batch, Clock, Pause, Supports, Watch, WatchLimit
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows import scripts
-from redisorm.flows.committing import ATTEMPTS, CommitResult
+from redisorm.flows.committing import CommitResult
 from redisorm.unitofwork import verbs
 from redisorm.unitofwork.state import state_of
 from tests.unit.desk import Desk, agreeing, atomic, look, script_call, scripting, session_on, stored, talk

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from redisorm import BackendError, ConcurrentUpdateError
-from redisorm.commands import Batch, Pause, Watch
+from redisorm.commands import ATTEMPTS, Batch, Pause, Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.checking import check
-from redisorm.flows.committing import ATTEMPTS
 from redisorm.flows.settling import AT_ONCE, batches, settle_all
 from redisorm.flows.spelling import Due
 from redisorm.flows.sweeping import PATIENCE, sweep, sweep_all, sweep_met

@@ -13,7 +13,7 @@ from datetime import timedelta
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from redisorm.commands import Batch, Command, Flow, Pause, Reply, Watch
+from redisorm.commands import ATTEMPTS, Batch, Command, Flow, Pause, Reply, Watch
 from redisorm.errors import BackendError, ConcurrentUpdateError, DecodeError, WrongTypeError
 from redisorm.flows.guards import refuse_type
 from redisorm.flows.living import row_is_gone
@@ -57,7 +57,6 @@ BATCH = 1000
 """Items of one step of an iteration."""
 SCAN = 1100
 """Items of one step of a scan, about: a batch and some more, since only a step that finds fewer is surely the last."""
-ATTEMPTS = 64
 
 
 @dataclass(frozen=True, slots=True)
