@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from gc import get_referents
+from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
@@ -289,11 +290,17 @@ def link_states(objects: Iterable[MappedModel], calls: Iterable[tuple[Any, ...]]
 
 
 def linked_state(obj: MappedModel) -> Any:
-    """What a session knows of an object; `None` for one that was never stored or added."""
+    """What a session knows of an object; `None` for one that was never stored or added.
+
+    Raises:
+        MappingError: It is no object of a model.
+    """
     try:
         state = known_state(obj)
     except AttributeError:
         return None
+    except TypeError:
+        raise MappingError(f"{shortened(obj)} is no object of a RedisModel: hand in one, or many to add_all()") from None
     if type(state) is Unmade:
         state.append(state[0](*state[1 : ARGUMENTS + 1]))
         state = state[ARGUMENTS + 1]  # of several threads that ask at once, all take what the first has made

@@ -17,6 +17,7 @@ from redisorm import (
     DecodeError,
     DetachedInstanceError,
     Field,
+    MappingError,
     NotFoundError,
     RedisModel,
     Session,
@@ -222,6 +223,14 @@ def test_increment_of_an_object_not_stored_yet_counts_as_the_server_does() -> No
         session.increment(meter, "count", 3)
     assert caught.value.errors()[0]["loc"] == ("count",)
     assert (meter.count, meter.model_fields_set) == (3, {"id", "count"})
+
+
+@pytest.mark.parametrize("verb", ["add", "delete", "refresh", "increment", "expire", "expunge"])
+@pytest.mark.parametrize("strange", [[User(id=1, name="x")], User, Address(city="Oslo"), None], ids=["list", "class", "nested", "none"])
+def test_what_is_no_object_of_a_model_is_refused(verb: str, strange: Any) -> None:
+    arguments = {"increment": ("age",), "expire": (60,)}.get(verb, ())
+    with pytest.raises(MappingError, match="is no object of a RedisModel"):
+        getattr(session_on(Desk()), verb)(strange, *arguments)
 
 
 def test_rolled_back_increment_is_not_done() -> None:
