@@ -281,5 +281,6 @@ class RowTypeError(DecodeError, WrongTypeError):
 class CommitUnknownError(BackendError):
     """The connection broke after a write was sent and before its answer came: it was executed once or not at all.
 
-    It is not sent again by itself. Read the rows again to find out.
+    It is not sent again by itself. Read the rows again to find out. Of a row that got a life of its own since it was loaded it is also
+    told where the row was written and that life could not be restarted.
     """

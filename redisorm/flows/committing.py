@@ -13,7 +13,16 @@ from typing import NamedTuple, Protocol
 from pydantic import ValidationError
 
 from redisorm.commands import ATTEMPTS, Command, Flow, Pause, Supports, WatchLimit
-from redisorm.errors import ConcurrentUpdateError, ConflictError, DecodeError, StaleObjectError, UnsupportedServerError, WrongTypeError
+from redisorm.errors import (
+    BackendError,
+    CommitUnknownError,
+    ConcurrentUpdateError,
+    ConflictError,
+    DecodeError,
+    StaleObjectError,
+    UnsupportedServerError,
+    WrongTypeError,
+)
 
 from .attempts import Terms, count_rows, write, write_at_once, write_comparing, write_watching, write_where_absent
 from .changes import Change, Kind
@@ -238,12 +247,21 @@ def _by_itself(change: Change, tally: Tally, *, framed: bool) -> Flow[tuple[bool
 
 
 def _restart(change: Change, tally: Tally, new_version: Callable[[], int]) -> Flow[None]:
-    """Restart the life that somebody gave to a row after it was loaded, as every write does."""
+    """Restart the life that somebody gave to a row after it was loaded, as every write does.
+
+    Raises:
+        CommitUnknownError: It cannot be restarted, and what was to be written is.
+    """
     touch = Change(change.mapper, change.keyspace, Kind.UPDATE, change.pk, change.key)
     try:
         yield from commit_one(touch, tally, new_version=new_version)
     except StaleObjectError:
         return  # it was written, and is gone since
+    except (BackendError, ConflictError) as error:
+        raise CommitUnknownError(
+            f"{change.key} was written, but the life that it got since it was loaded was not restarted ({error}): read the row again",
+            key=change.key,
+        ) from error
     change.outcome = touch.outcome
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from redisorm import AlreadyExistsError, Field, RedisModel, StaleObjectError, WrongTypeError
+from redisorm import AlreadyExistsError, CommitUnknownError, ConnectionFailedError, Field, RedisModel, StaleObjectError, WrongTypeError
 from redisorm.commands import Batch, Command, Watch
 from redisorm.flows.committing import CommitResult
 from redisorm.mapping.base import MappedModel
@@ -164,6 +164,18 @@ def test_row_that_dies_before_its_life_is_restarted_was_written_all_the_same() -
     user = renamed(ann())
     save(user, lambda request: answers[str(request.commands[0][0])], **ROWS)
     assert change_to(user) is None
+
+
+def test_life_that_cannot_be_restarted_leaves_no_doubt_that_the_row_was_written() -> None:
+    def answer(request: Batch | Watch) -> Any:
+        return [1, [b"60"]] if request.commands[0][0] == "HSETEX" else ConnectionFailedError("nobody answers; nothing was executed")
+
+    user = renamed(ann())
+    with pytest.raises(CommitUnknownError, match=r"user:1 was written, but the life .* was not restarted") as caught:
+        save(user, answer, **ROWS)
+    assert caught.value.key == "user:1"
+    assert isinstance(caught.value.__cause__, ConnectionFailedError)
+    assert change_to(user) is not None
 
 
 def test_life_that_cannot_be_read_is_none() -> None:
