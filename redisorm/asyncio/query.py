@@ -117,7 +117,10 @@ class AsyncQuery(BaseQuery[M], Generic[M]):
         return await run(self._delete(namespace))
 
     async def __aiter__(self) -> AsyncIterator[M]:
-        """Go through the objects, 1,000 at a time. Not a snapshot: each unchanged row comes exactly once, whatever others write."""
+        """Go through the objects, 1,000 at a time, the keys of the next being asked for with them.
+
+        Not a snapshot: each unchanged row comes exactly once, whatever others write.
+        """
         run, holder, namespace = self._place()
         reading = Reading(self._asked, holder, namespace)
         while batch := await run(reading.batch()):

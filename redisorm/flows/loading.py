@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from redisorm.commands import Argument, Batch, Collect, Command, Flow, ForEach, Post, Reply
@@ -12,6 +13,7 @@ from redisorm.mapping.base import MappedModel
 from redisorm.mapping.layout import Companion, CompanionKind
 from redisorm.mapping.mapper import Mapper
 
+from .ahead import Ahead
 from .decoding import LOADED, Loaded, Make, decode, made
 
 __all__ = ["BATCH", "OnError", "exists", "load", "load_each", "read_elements", "sound", "time_to_live"]
@@ -58,7 +60,13 @@ def sound(found: list[T | DecodeError | None]) -> list[T | None]:
 
 
 def load_each(
-    mapper: Mapper[M], keyspace: Keyspace, pk_texts: Sequence[str], make: Make[M, T], *, at_once: bool = True
+    mapper: Mapper[M],
+    keyspace: Keyspace,
+    pk_texts: Sequence[str],
+    make: Make[M, T],
+    *,
+    at_once: bool = True,
+    beside: Ahead[Any] | None = None,
 ) -> Flow[list[T | DecodeError | None]]:
     """Load rows as `load` does, with the error of each that cannot be read in its place.
 
@@ -67,15 +75,17 @@ def load_each(
     Args:
         make: What becomes of each object and of what a session has to remember of it.
         at_once: Whether all rows, up to 1,000, have to be as of one instant; else up to 50 are.
+        beside: What else is asked, behind the reads of the rows and in the same round trip.
     """
-    if len(pk_texts) == 1 and mapper.reads_at_once:
+    asks = beside is not None and beside.questions
+    if len(pk_texts) == 1 and not asks and mapper.reads_at_once:
         return [(yield from _load_one(mapper, keyspace, pk_texts[0], make))]
     size = BATCH if at_once else SLICE
     views = [View(mapper, keyspace, pk_texts[start : start + size], make) for start in range(0, len(pk_texts), size)]
-    if len(views) == 1:
+    if len(views) == 1 and not asks:
         views[0].take((yield views[0].batch()))
     elif views:
-        yield from _take_in_turn(views, max(2, AHEAD // size))
+        yield from _take_in_turn(views, max(2, AHEAD // size), beside)
     found: list[T | DecodeError | None] = []
     for view in views:
         if view.is_odd:
@@ -97,15 +107,19 @@ def _load_one(mapper: Mapper[M], keyspace: Keyspace, pk_text: str, make: Make[M,
     return view.found[0]
 
 
-def _take_in_turn(views: Sequence[View[Any, Any]], ahead: int) -> Flow[None]:
-    """Decode what has come while the server reads what comes next: so many views are on the way at most."""
-    for view in views[:ahead]:
-        yield Post(view.batch())
-    for place, view in enumerate(views):
+def _take_in_turn(views: Sequence[View[Any, Any]], ahead: int, beside: Ahead[Any] | None) -> Flow[None]:
+    """Decode what has come while the server reads what comes next: so many views are on the way at most, and one question behind them."""
+    questions = () if beside is None else beside.questions
+    batches = chain((view.batch() for view in views), questions)
+    for batch in islice(batches, ahead + len(questions)):
+        yield Post(batch)
+    for view in views:
         replies = yield Collect()
-        if place + ahead < len(views):
-            yield Post(views[place + ahead].batch())
+        for batch in islice(batches, 1):
+            yield Post(batch)
         view.take(replies)
+    if beside is not None:
+        yield from beside.collect()
 
 
 class View(Generic[M, T]):

@@ -117,7 +117,10 @@ class Query(BaseQuery[M], Generic[M]):
         return run(self._delete(namespace))
 
     def __iter__(self) -> Iterator[M]:
-        """Go through the objects, 1,000 at a time. Not a snapshot: each unchanged row comes exactly once, whatever others write."""
+        """Go through the objects, 1,000 at a time, the keys of the next being asked for with them.
+
+        Not a snapshot: each unchanged row comes exactly once, whatever others write.
+        """
         run, holder, namespace = self._place()
         reading = Reading(self._asked, holder, namespace)
         while batch := run(reading.batch()):

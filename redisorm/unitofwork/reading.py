@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from redisorm.commands import Batch, Clock, Flow
 from redisorm.errors import DecodeError
 from redisorm.expressions import Expression
+from redisorm.flows.ahead import Ahead
 from redisorm.flows.candidates import Candidates, Known
 from redisorm.flows.decoding import text_of
 from redisorm.flows.loading import BATCH, sound
@@ -51,11 +52,12 @@ class Rows(Generic[M]):
 class Holder(Protocol):
     """Who the objects of a query are for."""
 
-    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True) -> Flow[Rows[M]]:
+    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True, beside: Ahead[Any] | None = None) -> Flow[Rows[M]]:
         """The objects of rows by the texts of their primary keys.
 
         Args:
             at_once: Whether they have to be as of one instant, as far as `load_each` sees to that.
+            beside: What else is asked where rows are read, in the same round trip.
         """
         ...
 
@@ -66,8 +68,8 @@ class Alone:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
 
-    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True) -> Flow[Rows[M]]:
-        return Rows((yield from loaded_each(mapper, self._namespace, list(texts), at_once=at_once)))
+    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True, beside: Ahead[Any] | None = None) -> Flow[Rows[M]]:
+        return Rows((yield from loaded_each(mapper, self._namespace, list(texts), at_once=at_once, beside=beside)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,10 @@ def sweep(plan: Plan) -> Flow[None]:
 
 
 class Reading(Generic[M]):
-    """One pass over the rows of a query."""
+    """One pass over the rows of a query, page by page.
+
+    While the rows of a page are read and decoded, the primary keys of the next are asked for already: so many more are held, and no rows.
+    """
 
     def __init__(self, asked: Asked[M], holder: Holder, namespace: str) -> None:
         self._asked = asked
@@ -112,6 +117,7 @@ class Reading(Generic[M]):
         self._left = asked.limit
         self._plan: Plan | None = None
         self._candidates: Candidates = Known(())
+        self._next: Ahead[list[bytes]] | None = None
 
     def batch(self, most: int = BATCH) -> Flow[list[M]]:
         """The objects of the next rows; none at the end.
@@ -124,9 +130,11 @@ class Reading(Generic[M]):
             if self._left != 0:
                 self._candidates = yield from self._asked.candidates(self._plan, loosely=True)
         while self._left != 0:
-            members = yield from self._after_offset(self._candidates, most if self._left is None else min(most, self._left))
+            members = yield from self._page(most if self._left is None else min(most, self._left))
             if not members:
                 break
+            left = most if self._left is None else min(most, self._left - len(members))
+            self._next = Ahead(self._candidates.take(left)) if left > 0 else None
             objects = yield from self._load(members)
             if self._left is not None:
                 objects = objects[: self._left]
@@ -135,6 +143,12 @@ class Reading(Generic[M]):
                 return objects
         yield from sweep(self._plan)
         return []
+
+    def _page(self, count: int) -> Flow[list[bytes]]:
+        """The next primary keys."""
+        if self._next is None:
+            return (yield from self._after_offset(self._candidates, count))
+        return (yield from self._next.result())
 
     def _after_offset(self, candidates: Candidates, count: int) -> Flow[list[bytes]]:
         """The next primary keys. What is skipped must be there: rows that are gone are not counted."""
@@ -148,7 +162,7 @@ class Reading(Generic[M]):
 
     def _load(self, members: Sequence[bytes]) -> Flow[list[M]]:
         texts = [member.decode() for member in members]
-        rows = yield from self._holder._rows(self._asked.mapper, texts, at_once=False)
+        rows = yield from self._holder._rows(self._asked.mapper, texts, at_once=False, beside=self._next)
         found = sound(rows.found)
         if not rows.known:
             return self._matcher.fitting([one for one in found if one is not None])

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from redisorm.commands import Command, Flow
 from redisorm.errors import CommitUnknownError, DecodeError, SessionError
+from redisorm.flows.ahead import Ahead
 from redisorm.flows.changes import Change, Kind
 from redisorm.flows.committing import CommitResult, commit
 from redisorm.flows.guarding import Guard
@@ -48,7 +49,7 @@ class BaseSession(UnitOfWork):
         mapper = cast("Mapper[M]", mapper_of(model))
         return (yield from self._rows(mapper, mapper.pk_texts(list(pks)))).found
 
-    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True) -> Flow[Rows[M]]:
+    def _rows(self, mapper: Mapper[M], texts: Sequence[str], *, at_once: bool = True, beside: Ahead[Any] | None = None) -> Flow[Rows[M]]:
         """The objects of rows by the texts of their primary keys."""
         self._check_database(mapper)
         keys = mapper.keyspace(self.database.namespace).rows(texts)
@@ -56,7 +57,7 @@ class BaseSession(UnitOfWork):
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         found: dict[str, Any] = {key: self._alive(obj) for key, obj in known.items()}
         if missing:
-            loaded = yield from loaded_each(mapper, self.database.namespace, list(missing.values()), at_once=at_once)
+            loaded = yield from loaded_each(mapper, self.database.namespace, list(missing.values()), at_once=at_once, beside=beside)
             fresh = dict(zip(missing, loaded, strict=True))
             self._take_in(mapper, {key: obj for key, obj in fresh.items() if isinstance(obj, MappedModel)})
             found |= fresh

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from redisorm.commands import Clock, Flow
 from redisorm.errors import DecodeError, DetachedInstanceError, NotFoundError, SessionError
+from redisorm.flows.ahead import Ahead
 from redisorm.flows.changes import KEEP, PERMANENT, Change, Former, Increment, Kind
 from redisorm.flows.committing import commit
 from redisorm.flows.decoding import LOADED, Loaded, Make
@@ -224,16 +225,19 @@ def loaded_rows(mapper: Mapper[M], namespace: str, pk_texts: list[str]) -> Flow[
     return sound((yield from loaded_each(mapper, namespace, pk_texts)))
 
 
-def loaded_each(mapper: Mapper[M], namespace: str, pk_texts: list[str], *, at_once: bool = True) -> Flow[list[M | DecodeError | None]]:
+def loaded_each(
+    mapper: Mapper[M], namespace: str, pk_texts: list[str], *, at_once: bool = True, beside: Ahead[Any] | None = None
+) -> Flow[list[M | DecodeError | None]]:
     """Load rows as `loaded_rows` does, with the error of each that cannot be read in its place.
 
     Args:
         at_once: Whether they have to be as of one instant, as far as `load_each` sees to that.
+        beside: What else is asked in the same round trip.
     """
     keyspace = mapper.keyspace(namespace)
     if mapper.options.ttl_refresh != "read":
-        return (yield from load_each(mapper, keyspace, pk_texts, _ADOPTED, at_once=at_once))
-    found = yield from load_each(mapper, keyspace, pk_texts, LOADED, at_once=at_once)
+        return (yield from load_each(mapper, keyspace, pk_texts, _ADOPTED, at_once=at_once, beside=beside))
+    found = yield from load_each(mapper, keyspace, pk_texts, LOADED, at_once=at_once, beside=beside)
     yield from _touch([one for one in found if isinstance(one, Loaded)], mapper, keyspace)
     return [adopt(one.obj, one.key, one.snapshot, one.version, one.life, None) if isinstance(one, Loaded) else one for one in found]
 

@@ -194,6 +194,28 @@ def test_reads_are_sent_again_as_often_as_the_policy_says(
     session.close()
 
 
+@pytest.mark.parametrize("kind", ["lose", "cut", "halve", "silence"])
+@pytest.mark.parametrize(("command", "word"), [("ZRANK", None), ("HMGET", "item:1999")])
+def test_rows_come_once_where_the_connection_breaks_between_pages(
+    kind: Any, command: str, word: str | None, proxy: Proxy, colour: Colour, opened: Open, server: Server
+) -> None:
+    db = opened(proxy.url, timeout=patience(kind), retry=retrying(), max_connections=1, pool_timeout=1)
+    with redis.Redis(port=server.port) as client:
+        pipe = client.pipeline()
+        for number in range(2100):
+            pipe.hset(f"item:{number}", mapping={"id": number, "stock": number})
+            pipe.zadd("item::stock", {str(number): number})
+        pipe.execute()
+    fault = proxy.arm(Fault(kind, command, word))
+    session = colour.Session(db)
+
+    items = colour.do(session.find(Item, Item.stock >= 0).all())
+
+    assert [item.id for item in items] == list(range(2100))
+    assert fault.times == 0
+    session.close()
+
+
 @pytest.mark.parametrize("kind", ["delay", "halve", "lose", "silence"])
 def test_answer_that_comes_late_is_nobody_elses(kind: Any, proxy: Proxy, colour: Colour, opened: Open) -> None:
     db = opened(proxy.url, timeout=patience(kind), retry=retrying(0), max_connections=1, pool_timeout=1)

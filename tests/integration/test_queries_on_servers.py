@@ -227,6 +227,40 @@ def test_up_to_a_thousand_rows_are_two_or_three_round_trips(connected: Database)
         assert cost(connected, query) <= 3, query
 
 
+def test_each_further_thousand_rows_are_one_round_trip(connected: Database) -> None:
+    add(connected, *(User(id=number, name=f"n{number:04}", city="Oslo", age=number % 100) for number in range(2500)))
+    User.find().first()  # connects
+
+    for query in (User.find(), User.find(col(User.age) >= 0), User.find().order_by(desc(User.age)), User.find().order_by(User.name)):
+        assert cost(connected, query) == 4, query
+        before = connected.traffic.round_trips
+        assert len({one.id for one in query}) == 2500
+        assert connected.traffic.round_trips - before == 4, query
+
+
+def test_each_further_thousand_rows_are_one_round_trip_awaited(server_url: str) -> None:
+    async def main(database: Database) -> None:
+        async with AsyncSession.begin(database) as session:
+            session.add_all(AsyncUser(id=number, name=f"n{number}", age=number) for number in range(2500))
+        before = database.traffic.round_trips
+        assert [one.id async for one in AsyncUser.find().order_by(AsyncUser.age)] == list(range(2500))
+        assert database.traffic.round_trips - before == 4
+
+    with redisorm.connect(server_url) as database:
+        asyncio.run(main(database))
+
+
+def test_query_left_half_way_leaves_no_answer_on_its_connection(server_url: str) -> None:
+    with redisorm.connect(server_url, max_connections=1, pool_timeout=1) as database:
+        add(database, *(User(id=number, name=f"n{number}", age=number) for number in range(2500)))
+        going = iter(User.find().order_by(User.age))
+        for number, one in zip(range(1500), going, strict=False):
+            assert one.id == number
+            assert number % 500 or User.get_one(2000).age == 2000  # over the only connection there is
+        going.close()  # type: ignore[attr-defined]
+        assert User.find().order_by(User.age).limit(1).all()[0].id == 0
+
+
 @pytest.mark.parametrize(("kind", "large"), [("redis7", 10_000), ("redis8", 1_000), ("valkey", 1_000)])
 def test_large_sets_are_walked_in_bounded_steps(
     kind: str, large: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
