@@ -6,7 +6,7 @@ the whole list where neither fits. Deadlines are one instant for the row and all
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from redisorm.commands import Command
@@ -20,7 +20,7 @@ from .fate import Fate
 from .guards import Observed
 from .pieces import chunks
 
-__all__ = ["filled", "merged", "short_lived", "writes"]
+__all__ = ["filled", "merged", "refuse_texts", "short_lived", "writes"]
 
 
 def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fate, *, now_ms: int, version: int) -> list[Command]:
@@ -55,6 +55,20 @@ def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fa
     commands += _field_deadlines(change, now_ms)
     commands += _deadlines(change, seen, fate)
     return commands
+
+
+def refuse_texts(changes: Iterable[Change]) -> None:
+    """Refuse half of a pair of surrogates, which has no UTF-8 form and so cannot be sent, by the field it stands in.
+
+    Raises:
+        ValidationError: One stands in a text.
+    """
+    for change in changes:
+        for name, text in change.texts().items():
+            try:
+                _ = text.encode() if isinstance(text, str) else text
+            except UnicodeEncodeError as error:
+                raise change.mapper.encoder.refuse(str(name), text, str(error), change.key) from error
 
 
 def short_lived(change: Change) -> dict[Any, int]:

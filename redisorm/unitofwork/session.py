@@ -18,6 +18,7 @@ from redisorm.flows.committing import CommitResult, commit
 from redisorm.flows.guarding import Guard
 from redisorm.flows.living import LiveWrite
 from redisorm.flows.loading import OnError, exists, sound
+from redisorm.flows.persistence import refuse_texts
 from redisorm.flows.spelling import Due
 from redisorm.flows.sweeping import sweep_met
 from redisorm.mapping.base import MappedModel, mapper_of
@@ -175,6 +176,9 @@ class BaseSession(UnitOfWork):
         except CommitUnknownError:
             for obj, change in work:
                 remember_number(obj, change)
+            raise
+        except UnicodeEncodeError:  # nothing was executed
+            refuse_texts([*(change for _, change in work), *(() if together is None else together.changes())])
             raise
         if together is not None:
             work += together.each or ()

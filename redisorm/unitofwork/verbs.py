@@ -18,6 +18,7 @@ from redisorm.flows.committing import commit_one
 from redisorm.flows.loading import OnError, sound
 from redisorm.flows.loading import exists as rows_there
 from redisorm.flows.loading import time_to_live as remaining
+from redisorm.flows.persistence import refuse_texts
 from redisorm.flows.seeing import Tally
 from redisorm.flows.spelling import Due
 from redisorm.flows.sweeping import sweep_met
@@ -195,6 +196,9 @@ def _write(obj: MappedModel, state: State, change: Change | None) -> Flow[None]:
         yield from commit_one(change, Tally(), new_version=new_version, due=met)
     except CommitUnknownError:
         remember_number(obj, change)
+        raise
+    except UnicodeEncodeError:  # nothing was executed
+        refuse_texts((change,))
         raise
     settle(obj, state, change)
     if state.snapshot is not None and state.held_phase is not Phase.DETACHED:

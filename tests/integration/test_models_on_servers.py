@@ -263,3 +263,30 @@ def test_odd_keys_cannot_forge_others(db: Database) -> None:
 
     assert [reload(db, Doc, name).tags for name in names] == [{name} for name in names]
     assert len(set(db.client.keys("doc:*"))) == 2 * len(names)
+
+
+class Worded(RedisModel, prefix="worded"):
+    id: int
+    name: str = ""
+    city: str = Field(default="", index=True)
+
+
+@pytest.mark.parametrize("field", ["name", "city"])
+@pytest.mark.parametrize("count", [1, 3, 200])
+def test_half_a_pair_of_surrogates_is_told_with_key_and_field_and_nothing_is_written(db: Database, count: int, field: str) -> None:
+    rows = [Worded(id=number) for number in range(1, count + 1)]
+    setattr(rows[-1], field, "\ud800")
+    with Session(db) as session:
+        session.add_all(rows)
+        with pytest.raises(ValidationError, match=f"Worded worded:{count}") as caught:
+            session.commit()
+        assert caught.value.errors()[0]["loc"] == (field,)
+        setattr(rows[-1], field, "mended")
+        assert session.get(Worded, count + 1) is None
+        session.commit()
+        setattr(rows[0], field, "\udfff")
+        with pytest.raises(ValidationError, match="Worded worded:1"):
+            session.commit()
+        session.refresh(rows[0])
+        assert getattr(rows[0], field) == ("mended" if count == 1 else "")
+        session.rollback()

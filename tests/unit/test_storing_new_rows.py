@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from pydantic import ValidationError
 
 from redisorm import AlreadyExistsError, StaleObjectError, WrongTypeError
 from redisorm.commands import Watch
@@ -173,3 +176,28 @@ def test_field_that_the_server_lets_expire_gets_its_deadline_in_the_same_transac
         ("HPEXPIREAT", "hot:1", driver.now_ms + 30_000, "FIELDS", 2, "code", "token"),
         ("HPEXPIREAT", "hot:1", driver.now_ms + 90_000, "FIELDS", 1, "cart"),
     )
+
+
+def unsendable(_: object) -> Any:
+    """What a driver makes of a packet with half a pair of surrogates in it."""
+    return UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+
+
+def test_text_without_a_utf_8_form_is_told_by_its_field() -> None:
+    driver = ScriptedDriver(unsendable)
+    with pytest.raises(ValidationError, match="User user:1") as caught:
+        driver.run(verbs.save(User(id=1, name="\ud800", age=3), None, ""))
+    assert caught.value.errors()[0]["loc"] == ("name",)
+    with pytest.raises(UnicodeEncodeError):
+        driver.run(verbs.save(User(id=1, name="Ann"), None, ""))
+
+
+def test_texts_of_a_session_without_a_utf_8_form_are_told_by_their_fields() -> None:
+    session = session_on(Desk(unsendable))
+    session.add(User(id=1, name="Ann"))
+    with pytest.raises(UnicodeEncodeError):
+        session.commit()
+    session.add_all([User(id=number, name="\ud800" if number == 9 else "Ann") for number in range(2, 10)])
+    with pytest.raises(ValidationError, match="User user:9"):
+        session.commit()
+    session.rollback()
