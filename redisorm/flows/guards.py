@@ -183,7 +183,7 @@ def decide(change: Change, seen: Observed) -> None:
     """
     if (change.is_new and not seen.exists) or change.only_if is not None:
         return
-    if change.touch:  # a deadline moves only where there is one
+    if change.touch:  # of a row that is there, whatever its version is
         return
     name, versioned = change.mapper.model.__name__, change.mapper.options.versioned
     about: dict[str, Any] = {"model": change.mapper.model, "pk": change.pk, "key": change.key}

@@ -126,7 +126,7 @@ class _Making:
     def add(self, change: Change) -> None:
         """Decide one change and spell it."""
         observed = ABSENT if change.is_new and change.key in self.removed else self.seen.of(change)
-        if change.only_if is not None and not (observed.exists and observed.fits):
+        if (change.touch or change.only_if is not None) and not (observed.exists and observed.fits):
             change.outcome = SKIPPED
             return
         decide(change, observed)

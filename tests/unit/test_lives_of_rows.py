@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from redisorm import NotFoundError, RedisModel, SessionError, UnsupportedServerError
+from redisorm import Field, NotFoundError, RedisModel, SessionError, UnsupportedServerError
 from redisorm.commands import Clock, Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.changes import PERMANENT, life_ms, life_text
@@ -230,6 +230,18 @@ def test_row_that_goes_while_its_life_is_restarted_is_not_brought_back() -> None
     loaded = driver.run(verbs.get_one(Lookup, 1, ""))
     assert loaded.value == "x"
     assert not any(command[0] == "HSET" for command in driver.commands)
+
+
+class Listed(RedisModel, prefix="listed", ttl=60, ttl_refresh="read"):
+    id: int
+    city: str = Field(default="", index=True)
+
+
+def test_row_that_goes_while_its_life_is_restarted_enters_no_index() -> None:
+    gone = [[None, None, None], -2, []]
+    driver = ScriptedDriver([[[b"1", b"Oslo", None], NOW + 5], gone, [b"none"]])
+    assert driver.run(verbs.get_one(Listed, 1, "")).city == "Oslo"
+    assert [command[0] for command in driver.commands] == ["HMGET", "PEXPIRETIME", "HMGET", "PEXPIRETIME", "HGETALL", "TYPE"]
 
 
 def test_rows_that_cannot_be_read_are_not_restarted() -> None:
