@@ -111,9 +111,7 @@ class Items(Generic[T]):
         if hashed and not kinds <= _HASHED:
             deque(map(hash, values), 0)
         if kinds <= self._exact:
-            if kinds == _TEXT and codec.encode is None:
-                _require_unicode(values)
-            return list(codec.encode_many(kinds.pop(), values) if len(kinds) == 1 else map(self._text, values))
+            return self._exact_texts(values, kinds)
         is_checked = len(values) > FEW and self._flat is not None and self._flat.holds(values)
         checked = values if is_checked else codec.check_many(values)
         return codec.dump_many(checked) if _SETS.isdisjoint(map(type, checked)) else list(map(self._spelled, checked))
@@ -121,6 +119,13 @@ class Items(Generic[T]):
     def check(self, value: object) -> T:
         """Return a value as the annotation has it; `ValidationError` where it does not fit."""
         return cast("T", self._codec.check(value))
+
+    def _exact_texts(self, values: list[Any], kinds: set[type]) -> list[Text]:
+        """Spell items whose types are those of the annotation, so that none has to be checked."""
+        codec = self._codec
+        if kinds == _TEXT and codec.encode is None:
+            _require_unicode(values)
+        return list(codec.encode_many(next(iter(kinds)), values) if len(kinds) == 1 else map(self._text, values))
 
     def sought(self, value: object) -> bytes | None:
         """Return the text under which an item that equals a value would be stored; `None` where no item can equal it.
@@ -136,7 +141,7 @@ class Items(Generic[T]):
         except (ValidationError, PydanticSerializationError, ValueError):
             return None
 
-    def sought_many(self, values: Iterable[object], *, hashed: bool = False) -> list[Text | None]:
+    def sought_many(self, values: Iterable[object], *, hashed: bool = False) -> Sequence[Text | None]:
         """Do the same for many values.
 
         Args:
@@ -149,7 +154,7 @@ class Items(Generic[T]):
         kinds = set(map(type, values))
         if kinds <= _HASHED and kinds <= self._exact:
             with suppress(ValueError):  # one that cannot be stored is looked for as the others are
-                return list(self._texts(values, hashed=False))
+                return self._exact_texts(values, kinds)
         if hashed and not kinds <= _HASHED:
             values = list(map(as_member, values))
         return list(map(self.sought, values))

@@ -145,8 +145,11 @@ def ask_each(key: TypedKey[Any], name: str, texts: Sequence[Text | None]) -> Flo
     """Read what is there of each of many texts, by a command that takes them all; `None` of those that are none."""
     sought = texts if None not in texts else [text for text in texts if text is not None]
     replies = (yield from ask_items(key, *chunks(name, key.name, sought))) if sought else []
-    found = chain.from_iterable(replies)
-    return list(found) if sought is texts else [None if text is None else next(found) for text in texts]
+    found: list[Reply] = replies[0] if len(replies) == 1 else list(chain.from_iterable(replies))
+    if sought is texts:
+        return found
+    rest = iter(found)
+    return [None if text is None else next(rest) for text in texts]
 
 
 def once(command: Command) -> Flow[list[Reply]]:
