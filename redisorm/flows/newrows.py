@@ -15,7 +15,7 @@ from redisorm.keys import LEDGER, Keyspace, none_entry, value_entry
 from redisorm.mapping.indexes import Index, lex_member
 from redisorm.mapping.layout import Leaf
 from redisorm.mapping.mapper import Mapper
-from redisorm.mapping.snapshot import Snapshot
+from redisorm.mapping.snapshot import Snapshot, ascii_elements
 
 from .derived import Derived, derive, exact_scores
 from .indexing import Upkeep
@@ -71,13 +71,25 @@ class NewRows:
         mapper: The mapper of the class.
         keyspace: Its keys.
         values: The values of each row, in the order of the slots.
-        elements: For each companion the elements of each row.
+        elements: For each companion the elements of each row, as they are sent.
         keys: The keys of the rows.
         pk_texts: Their primary keys.
         tables: What to write.
     """
 
-    __slots__ = ("_collections", "_columns", "_derived", "elements", "keys", "keyspace", "mapper", "pk_texts", "tables", "values")
+    __slots__ = (
+        "_collections",
+        "_columns",
+        "_derived",
+        "_unspelled",
+        "elements",
+        "keys",
+        "keyspace",
+        "mapper",
+        "pk_texts",
+        "tables",
+        "values",
+    )
 
     def __init__(
         self, mapper: Mapper[Any], keyspace: Keyspace, values: list[tuple[Any, ...]], collections: Sequence[Sequence[Any]] = ()
@@ -97,6 +109,7 @@ class NewRows:
         self.keys: list[str] = []
         self.tables: list[Table] = []
         self._derived: Mapping[str, Derived] = {}
+        self._unspelled: set[int] = set()
 
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
@@ -119,8 +132,13 @@ class NewRows:
         if len(set(self.keys)) < len(self.keys):
             return False
         for companion, collections in zip(mapper.companions, self._collections, strict=True):
-            of = mapper.encoder.companion
-            self.elements.append([of(companion, one, key) for one, key in zip(collections, self.keys, strict=True)])
+            texts = ascii_elements(companion, collections)
+            if texts is None:
+                of = mapper.encoder.companion
+                self.elements.append([of(companion, one, key) for one, key in zip(collections, self.keys, strict=True)])
+            else:
+                self._unspelled.add(len(self.elements))
+                self.elements.append(texts)
         self._columns = columns = list(zip(*self.values, strict=True))
         if all(len(set(map(type, column))) == 1 for column in columns):
             return self._spell_shape(range(len(self.values)), columns)
@@ -164,7 +182,11 @@ class NewRows:
         """The rows as the server will have them."""
         if not self.elements:
             return list(map(Snapshot, self.values))
-        return [Snapshot(values, companions=list(each)) for values, each in zip(self.values, zip(*self.elements, strict=True), strict=True)]
+        columns = [
+            [companion.texts(one) for one in elements] if place in self._unspelled else elements
+            for place, (companion, elements) in enumerate(zip(self.mapper.companions, self.elements, strict=True))
+        ]
+        return [Snapshot(values, companions=list(each)) for values, each in zip(self.values, zip(*columns, strict=True), strict=True)]
 
     def derive(self) -> None:
         """Leave to a script what it can work out: where all rows have one shape, and stand in indexes by the text of a field.

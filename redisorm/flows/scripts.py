@@ -85,7 +85,7 @@ class CommitScript:
             first += len(table.keys)
         words.append(len(rest))
         for _, command in rest:
-            words.append(len(command))
+            words.append(str(len(command)))
             words += command
         longest = max((len(command) for _, command in rest), default=0)
         return cls(words, longest, [place for place, _ in rest], len(writes))
@@ -142,7 +142,7 @@ def _spell_reads(reads: Sequence[tuple[Command, Reply]], words: list[Any]) -> No
     rows = [read for read in reads if read[0][0] == "HMGET"]
     words.append(len(rows))
     for command, texts in rows:
-        words.append(len(texts))
+        words.append(str(len(texts)))
         words += command
         words += [b"-" if text is None else b"=" + text for text in texts]
     others = [read for read in reads if read[0][0] != "HMGET"]
@@ -150,7 +150,7 @@ def _spell_reads(reads: Sequence[tuple[Command, Reply]], words: list[Any]) -> No
     for command, reply in others:
         if command[0] == "XPENDING":  # how long an entry has been idle is another number every time
             reply = [entry[:2] for entry in reply]  # noqa: PLW2901
-        words += (len(command), *command, _spelled(reply))
+        words += (str(len(command)), *command, _spelled(reply))
 
 
 def keys_of(command: Command) -> list[str]:

@@ -127,7 +127,7 @@ class Encoder:
         """Spell the elements: a list of texts, a dict of text to `None` (a set), or a dict of text to score."""
         try:
             if companion.holds(value):
-                return list(map(str.encode, value)) if companion.kind == "list" else dict.fromkeys(map(str.encode, value))
+                return companion.texts(value)
             checked = companion.whole.validate_python(value)
             if companion.kind == "zset":
                 return dict(zip(companion.codec.spell_many(list(dict.keys(checked))), dict.values(checked), strict=True))

@@ -6,7 +6,7 @@ codecs, but neither objects nor keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -72,6 +72,14 @@ class Companion:
     def holds(self, value: Any) -> bool:
         """Whether a value is surely one that needs no check."""
         return self.plain and type(value) is (list if self.kind == "list" else set) and set(map(type, value)) <= {str}
+
+    def texts(self, elements: Iterable[str]) -> list[bytes] | dict[bytes, None]:
+        """The texts of such a value, as they are kept.
+
+        Raises:
+            UnicodeEncodeError: One has no UTF-8 form.
+        """
+        return list(map(str.encode, elements)) if self.kind == "list" else dict.fromkeys(map(str.encode, elements))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from redisorm.flows.living import LiveWrite
 from redisorm.mapping.base import MappedModel, known_state, linked_state, mapper_of
 from redisorm.mapping.layout import seconds_ms
 from redisorm.mapping.mapper import Mapper
-from redisorm.mapping.snapshot import difference, restore
+from redisorm.mapping.snapshot import difference, restore, same_elements
 
 from . import stack
 from .holding import Holding, Store
@@ -48,7 +48,8 @@ def _all_same(mapper: Mapper[Any], objects: Sequence[MappedModel], states: Seque
     if any(map(_increments, states)) or set(map(_life, states)) != {None}:
         return False
     flat = chain.from_iterable
-    return all(map(is_, flat(mapper.values_of(objects)), flat(map(_values, befores))))
+    same = all(map(is_, flat(mapper.values_of(objects)), flat(map(_values, befores))))
+    return same and (not mapper.companions or same_elements(mapper, objects, befores))
 
 
 class UnitOfWork(Holding):
@@ -140,7 +141,8 @@ class UnitOfWork(Holding):
         """The stored objects of the map that may have changed, with their states: all of a class but where one look tells that none has."""
         for mapper, objects in self._map.classes():
             states: list[State] = list(map(known_state, objects))
-            if mapper.changes_in_place or not _all_same(mapper, objects, states):
+            apart = mapper.changes_in_place and not mapper.collects_alone
+            if apart or not _all_same(mapper, objects, states):
                 yield from ((obj, state) for obj, state in zip(objects, states, strict=True) if state.snapshot is not None)
 
     def _has_work(self, obj: MappedModel, state: State) -> bool:

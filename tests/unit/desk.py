@@ -105,9 +105,9 @@ def script_call(request: Batch | Watch) -> ScriptCall:
     absent = keys[: next(words)]
     call = ScriptCall(keys, absent, dict(take(2) for _ in range(next(words))), [], [], [], [], entered=[])
     for _ in range(next(words)):
-        count = next(words)
+        count = int(next(words))
         call.rows.append((tuple(take(count + 2)), take(count)))
-    call.reads.extend((tuple(take(next(words))), next(words)) for _ in range(next(words)))
+    call.reads.extend((tuple(take(int(next(words)))), next(words)) for _ in range(next(words)))
     for _ in range(next(words)):
         fields = take(next(words))
         first, count, member, indexes = take(4)
@@ -120,7 +120,7 @@ def script_call(request: Batch | Watch) -> ScriptCall:
             for row in rows:
                 text = row[place - 1] if place else None
                 call.entered.append((under[text] if how == "value" else named[0], text if how == "score" else "inf", row[member - 1]))
-    call.writes.extend(tuple(take(next(words))) for _ in range(next(words)))
+    call.writes.extend(tuple(take(int(next(words)))) for _ in range(next(words)))
     assert list(words) == []
     return call
 

@@ -117,8 +117,8 @@ def test_many_new_rows_fill_their_collections_by_one_command_each() -> None:
     session.commit()
     writes = script_call(talk(desk)[0]).writes
     assert writes == [
-        *(("SADD", f"tagged:{number}:tags", b"a") for number in range(1, 5)),
-        *(("RPUSH", f"tagged:{number}:jobs", *[b"x"] * number) for number in range(1, 5)),
+        *(("SADD", f"tagged:{number}:tags", "a") for number in range(1, 5)),
+        *(("RPUSH", f"tagged:{number}:jobs", *["x"] * number) for number in range(1, 5)),
     ]
 
 
@@ -130,3 +130,67 @@ def test_collections_of_very_many_elements_are_filled_bit_by_bit() -> None:
     pushes = [command for command in desk.commands if command[0] == "RPUSH"]
     assert sum(len(command) - 2 for command in pushes) == 5 * 7000
     assert max(map(len, pushes)) < 4000
+
+
+def five(texts: Callable[[int], set[str]], jobs: Callable[[int], list[str]]) -> list[Tagged]:
+    return [Tagged(id=number, tags=texts(number), jobs=jobs(number)) for number in range(5)]
+
+
+@pytest.mark.parametrize("text", ["a", "é", "a\0b", ""])
+def test_many_new_rows_are_as_they_were_committed(text: str) -> None:
+    session = session_on(Desk(agreeing, supports={"EVALSHA": True}))
+    added = five(lambda number: {text, str(number)}, lambda number: [text] * number)
+    session.add_all(added)
+    session.commit()
+    assert session.dirty == []
+    assert [change_to(one) for one in added] == [None] * 5
+    session.close()
+    assert [(one.tags, one.jobs) for one in added] == [({text, str(number)}, [text] * number) for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        lambda one: one.tags.add("z"),
+        lambda one: (one.tags.remove("a"), one.tags.add("z")),
+        lambda one: one.jobs.append("é"),
+        lambda one: one.jobs.reverse(),
+        lambda one: setattr(one, "jobs", ["a\0b", "c"]),
+        lambda one: setattr(one, "tags", set()),
+    ],
+)
+def test_one_of_many_that_is_changed_after_a_commit_is_dirty_and_restored(touch: Callable[[Tagged], object]) -> None:
+    session = session_on(Desk(agreeing, supports={"EVALSHA": True}))
+    added = five(lambda number: {"a", str(number)}, lambda number: ["a", "b\0c"])
+    session.add_all(added)
+    session.commit()
+    touch(added[3])
+    assert session.dirty == [added[3]]
+    session.close()
+    assert (added[3].tags, added[3].jobs) == ({"a", "3"}, ["a", "b\0c"])
+
+
+@pytest.mark.parametrize("text", ["a", "é"])
+def test_collection_that_changes_while_it_is_committed_is_dirty(text: str) -> None:
+    added = five(lambda _: {text}, lambda _: [])
+
+    def answer(request: Any) -> Any:
+        added[1].tags.add("later")
+        return agreeing(request)
+
+    session = session_on(Desk(answer, supports={"EVALSHA": True}))
+    session.add_all(added)
+    session.commit()
+    assert session.dirty == [added[1]]
+
+
+@pytest.mark.parametrize("wrong", [3, "\ud800"])
+def test_one_of_many_with_what_is_no_text_is_refused(wrong: Any) -> None:
+    desk = Desk(agreeing, supports={"EVALSHA": True})
+    session = session_on(desk)
+    added = five(lambda number: {"a"}, lambda number: ["b"])
+    added[2].tags.add(wrong)
+    session.add_all(added)
+    with pytest.raises(ValidationError, match="tagged:2"):
+        session.commit()
+    assert talk(desk) == []

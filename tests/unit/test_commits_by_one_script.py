@@ -192,8 +192,8 @@ def test_updates_expect_the_rows_as_they_were_loaded() -> None:
         for user in users:
             user.age = 31
         session.commit()
-    expected = [word for key in (1, 2) for word in (2, "HMGET", f"user:{key}", "id", ":ttl", b"=%d" % key, b"-")]
-    written = [word for key in (1, 2) for word in (4, "HSET", f"user:{key}", "age", 31)]
+    expected = [word for key in (1, 2) for word in ("2", "HMGET", f"user:{key}", "id", ":ttl", b"=%d" % key, b"-")]
+    written = [word for key in (1, 2) for word in ("4", "HSET", f"user:{key}", "age", 31)]
     assert words(driver) == [2, "user:1", "user:2", 0, 0, 2, *expected, 0, 0, 2, *written]
 
 

@@ -354,10 +354,10 @@ def test_collections_of_new_rows_are_filled_beside_their_table_and_must_be_absen
     assert call.absent == [*rows, *(f"{row}:{name}" for name in ("tags", "jobs", "scores") for row in rows)]
     assert call.tables == [(["id", "name"], rows, ["1", "a", "2", "b", "3", "c", "4", "d"])]
     assert sorted(map(tuple, call.writes)) == [
-        ("RPUSH", "board:1:jobs", b"x", b"y"),
-        ("RPUSH", "board:2:jobs", b"z"),
-        ("SADD", "board:1:tags", b"t"),
-        ("SADD", "board:4:tags", b"u"),
+        ("RPUSH", "board:1:jobs", "x", "y"),
+        ("RPUSH", "board:2:jobs", "z"),
+        ("SADD", "board:1:tags", "t"),
+        ("SADD", "board:4:tags", "u"),
         ("ZADD", "board:1:scores", b"1.5", b"m"),
     ]
     assert session.dirty == []
