@@ -123,6 +123,11 @@ class Encoder:
         """Make the error for a value that cannot be stored."""
         return not_storable(value, message, f"{self._model.__name__} {key}".rstrip(), (field,))
 
+    def lacks(self, field: str, obj: BaseModel) -> ValidationError:
+        """Make the error for an object without a field, as `model_construct` and `del` make them."""
+        details = InitErrorDetails(type="missing", loc=(field,), input=dict(obj.__dict__))
+        return ValidationError.from_exception_data(self._model.__name__, [details])
+
     def companion(self, companion: Companion, value: Any, key: str) -> Any:
         """Spell the elements: a list of texts, a dict of text to `None` (a set), or a dict of text to score."""
         try:

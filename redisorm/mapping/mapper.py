@@ -108,11 +108,25 @@ class Mapper(Generic[M]):
         self._keyspaces: dict[str, Keyspace] = {}
 
     def values(self, obj: BaseModel) -> tuple[Any, ...]:
-        """The values of an object in the order of the slots."""
-        return self.slots.take(vars(obj))
+        """The values of an object in the order of the slots.
+
+        Raises:
+            ValidationError: It lacks one.
+        """
+        try:
+            return self.slots.take(vars(obj))
+        except KeyError as error:
+            raise self.encoder.lacks(error.args[0], obj) from None
+
+    def value(self, obj: BaseModel, name: str) -> Any:
+        """The value of one field, as `values` tells them."""
+        try:
+            return obj.__dict__[name]
+        except KeyError:
+            raise self.encoder.lacks(name, obj) from None
 
     def values_of(self, objects: Iterable[BaseModel]) -> Iterator[tuple[Any, ...]]:
-        """Those of many objects, as `values` tells them."""
+        """Those of many objects; a `KeyError` where one lacks one, of which `values` tells more."""
         return map(self.slots.take, map(_CONTENT, objects))
 
     def _find_key(self) -> None:

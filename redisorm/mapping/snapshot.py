@@ -144,7 +144,7 @@ def whole(mapper: Mapper[Any], obj: BaseModel, key: str) -> Difference:
     after = Snapshot(values, texts, (), extra)
     if not mapper.companions:
         return Difference(after, sets)
-    elements = [mapper.encoder.companion(companion, obj.__dict__[companion.name], key) for companion in mapper.companions]
+    elements = [mapper.encoder.companion(companion, mapper.value(obj, companion.name), key) for companion in mapper.companions]
     after.companions = elements
     changes = [CompanionChange(companion, (), now) for companion, now in zip(mapper.companions, elements, strict=True) if now]
     return Difference(after, sets, [], changes)
@@ -194,7 +194,7 @@ def _assigned(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, pl
 def _same_elements(mapper: Mapper[Any], obj: BaseModel, before: Snapshot) -> bool:
     """Whether collections are surely as they were; `False` calls for a closer look."""
     for companion, was in zip(mapper.companions, before.companions, strict=True):
-        value = obj.__dict__[companion.name]
+        value: Any = obj.__dict__.get(companion.name)
         if not companion.holds(value) or len(value) != len(was):
             return False
         texts = map(str.encode, value)
@@ -218,7 +218,7 @@ def ascii_elements(companion: Companion, collections: Sequence[Any]) -> list[lis
 def same_elements(mapper: Mapper[Any], objects: Sequence[BaseModel], befores: Sequence[Snapshot]) -> bool:
     """Whether the collections of many objects are surely as they were; `False` calls for a closer look at each."""
     for place, companion in enumerate(mapper.companions):
-        copies = ascii_elements(companion, [obj.__dict__[companion.name] for obj in objects])
+        copies = ascii_elements(companion, [obj.__dict__.get(companion.name) for obj in objects])
         before = [one.companions[place] for one in befores]
         if copies is None or list(map(len, copies)) != list(map(len, before)):
             return False
@@ -258,7 +258,7 @@ def _compare_companions(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, f
     after: list[Any] = []
     changes: list[CompanionChange] = []
     for companion, was in zip(mapper.companions, before.companions, strict=True):
-        now = mapper.encoder.companion(companion, obj.__dict__[companion.name], key)
+        now = mapper.encoder.companion(companion, mapper.value(obj, companion.name), key)
         after.append(now)
         if now != was and now != _elements_respelled(companion, was):
             changes.append(CompanionChange(companion, was, now))

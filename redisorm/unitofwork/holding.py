@@ -71,7 +71,7 @@ class Holding:
             return False
         mapper = mapper_of(models.pop())
         self._check_database(mapper)
-        pks = [obj.__dict__[mapper.pk_name] for obj in objects]
+        pks = [obj.__dict__.get(mapper.pk_name) for obj in objects]
         if None in pks:
             return False
         keys = mapper.keyspace(self.database.namespace).rows(mapper.pk_texts(pks))

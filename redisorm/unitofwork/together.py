@@ -71,8 +71,12 @@ class Together:
         """Spell them; empty where one of them has to be looked at by itself."""
         for model, group in self.objects.items():
             mapper = mapper_of(model)
-            collections = [[obj.__dict__[one.name] for obj in group] for one in mapper.companions]
-            rows = NewRows(mapper, mapper.keyspace(self._namespace), list(mapper.values_of(group)), collections)
+            try:
+                collections = [[obj.__dict__[one.name] for obj in group] for one in mapper.companions]
+                rows = NewRows(mapper, mapper.keyspace(self._namespace), list(mapper.values_of(group)), collections)
+            except KeyError:  # an object lacks a field
+                self.rows = []
+                return ()
             if not rows.spell():
                 self.rows = []
                 return ()

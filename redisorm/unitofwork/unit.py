@@ -48,7 +48,10 @@ def _all_same(mapper: Mapper[Any], objects: Sequence[MappedModel], states: Seque
     if any(map(_increments, states)) or set(map(_life, states)) != {None}:
         return False
     flat = chain.from_iterable
-    same = all(map(is_, flat(mapper.values_of(objects)), flat(map(_values, befores))))
+    try:
+        same = all(map(is_, flat(mapper.values_of(objects)), flat(map(_values, befores))))
+    except KeyError:  # a field was deleted
+        return False
     return same and (not mapper.companions or same_elements(mapper, objects, befores))
 
 

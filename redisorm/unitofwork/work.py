@@ -55,7 +55,7 @@ def new_version() -> int:
 
 def key_of(mapper: Mapper[Any], keyspace: Keyspace, obj: MappedModel) -> str:
     """The key of an object's row; empty for an automatic primary key not given yet."""
-    pk = obj.__dict__[mapper.pk_name]
+    pk = mapper.value(obj, mapper.pk_name)
     if pk is None and mapper.automatic:
         return ""
     return keyspace.row(mapper.pk_text(pk))
