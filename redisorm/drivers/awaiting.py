@@ -33,9 +33,6 @@ R = TypeVar("R")
 class AwaitingDriver(AwaitingExchanges):
     """Runs flows to their end, each in the calling task. Belongs to the event loop of its client."""
 
-    commands: int
-    round_trips: int
-
     def __init__(self, client: redis.asyncio.Redis, server: KnownServer) -> None:
         super().__init__(client, server)
         self._greeted = False

@@ -38,6 +38,9 @@ def _cancellations() -> int:
 class AwaitingExchanges(AwaitingTalk):
     """Exchanges over the connections of one client. Belongs to its event loop."""
 
+    commands: int
+    round_trips: int
+
     def __init__(self, client: redis.asyncio.Redis, server: KnownServer) -> None:
         super().__init__()
         self._client = client

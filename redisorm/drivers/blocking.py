@@ -32,9 +32,6 @@ R = TypeVar("R")
 class BlockingDriver(BlockingExchanges):
     """Runs flows to their end, each in the calling thread. Safe to share between threads."""
 
-    commands: int
-    round_trips: int
-
     def __init__(self, client: redis.Redis, server: KnownServer) -> None:
         super().__init__(client, server)
         self._greeted = False

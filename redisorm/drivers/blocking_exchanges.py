@@ -39,6 +39,8 @@ def connect_once(connection: Any) -> None:
 class BlockingExchanges(BlockingTalk):
     """Exchanges over the connections of one client. Safe to share between threads."""
 
+    commands: int
+    round_trips: int
     _takes_few_steps: bool = True
 
     def __init__(self, client: redis.Redis, server: KnownServer) -> None:

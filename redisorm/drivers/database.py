@@ -77,7 +77,7 @@ class Database:
         timeout: float | None = 5,
         **options: Any,
     ) -> None:
-        self.namespace = check_namespace(namespace)
+        self.namespace: str = check_namespace(namespace)
         self._location: Location | None = None
         self._source: Source | None = None
         if client is not None or async_client is not None:

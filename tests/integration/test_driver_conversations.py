@@ -108,6 +108,12 @@ def test_long_command_arrives_as_it_was_written(db: Database, perform: Perform) 
 # ---- sending without waiting ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("resend", [False, True])
+def test_batch_without_commands_is_answered_at_once(db: Database, perform: Perform, resend: bool) -> None:
+    assert perform(db, send(resend=resend)) == []
+    assert perform(db, send(("ECHO", "x"))) == [b"x"]
+
+
 def posted(*batches: Batch) -> Flow[list[Any]]:
     for batch in batches:
         yield Post(batch)

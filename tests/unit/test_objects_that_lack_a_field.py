@@ -28,6 +28,7 @@ class Item(RedisModel, prefix="item"):
     id: int
     name: str
     size: int
+    tags: list[str] = []
 
 
 def shop(number: int = 1, *, without: str = "") -> Shop:
@@ -68,8 +69,21 @@ def test_object_without_a_key_cannot_be_added(count: int) -> None:
         session.rollback()
 
 
+@pytest.mark.parametrize("field", ["name", "size", "tags"])
+def test_one_of_many_that_are_spelled_together_is_refused(field: str) -> None:
+    desk = Desk(agreeing, supports={"EVALSHA": True})
+    items = [Item(id=number, name="a", size=1) for number in range(5)]
+    del vars(items[3])[field]  # pyright: ignore[reportIndexIssue]
+    with session_on(desk) as session:
+        session.add_all(items)
+        with pytest.raises(ValidationError, match=f"Item\n{field}\n  Field required"):
+            session.commit()
+        session.rollback()
+    assert talk(desk) == []
+
+
 def test_field_deleted_from_a_stored_object_is_refused_and_comes_back_by_a_rollback() -> None:
-    one = stored(Item, {"id": 1, "name": "a", "size": 2})
+    one = stored(Item, {"id": 1, "name": "a", "size": 2}, [])
     desk = Desk(agreeing)
     with session_on(desk) as session:
         session.add(one)
