@@ -117,6 +117,14 @@ class Holding:
             )
         self._map.hold(identity, obj)
 
+    def _give_up(self, obj: MappedModel, state: State) -> None:
+        """Let go of an object before its commit; where it stood in the place of one that is deleted, that is known again."""
+        identity = self._identity(obj, state.key)
+        self._let_go(obj, state)
+        for other in self._deleted.values():
+            if self._identity(other, state_of(other).key) == identity:
+                self._map.hold(identity, other)
+
     def _let_go(self, obj: MappedModel, state: State) -> None:
         self._new.pop(id(obj), None)
         self._created.discard(id(obj))

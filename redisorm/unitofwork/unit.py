@@ -206,7 +206,7 @@ class UnitOfWork(Holding):
         with self._alone():
             state = state_of(obj)
             if state.session is self and state.phase is Phase.PENDING:
-                self._let_go(obj, state)
+                self._give_up(obj, state)
                 return
             self._attach(obj, state)
             state.phase = Phase.DELETED
@@ -269,7 +269,7 @@ class UnitOfWork(Holding):
             DetachedInstanceError: The object is not in this session.
         """
         with self._alone():
-            self._let_go(obj, require_state(obj, self))
+            self._give_up(obj, require_state(obj, self))
 
     def rollback(self) -> None:
         """Discard all that waits and put objects back to what was loaded. Sends nothing."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from redisorm.commands import Batch, Clock, Collect, Command, Flow, Pause, Post, Supports, Watch, WatchLimit
+from redisorm.drivers import awaiting, blocking
 from redisorm.drivers.database import Database
 from redisorm.errors import BackendError, UnsupportedServerError, WrongTypeError
 from redisorm.mapping.encoder import as_bytes
@@ -302,14 +303,16 @@ def test_watch_limit_is_for_redis_only(db: Database, perform: Perform, server_ur
     assert limit == (1000 if version and "valkey" not in version else None)
 
 
-def test_pause_sleeps_for_a_part_of_its_limit(db: Database, perform: Perform) -> None:
+def test_pause_sleeps_for_a_part_of_its_limit(db: Database, perform: Perform, monkeypatch: pytest.MonkeyPatch) -> None:
     def flow() -> Flow[Any]:
-        return (yield Pause(0.02))
+        return (yield Pause(30))
 
     perform(db, send(("PING",)))
+    monkeypatch.setattr(blocking, "random", lambda: 0.001)
+    monkeypatch.setattr(awaiting, "random", lambda: 0.001)
     started = time.monotonic()
     assert perform(db, flow()) is None
-    assert time.monotonic() - started < 0.5
+    assert 0.02 < time.monotonic() - started < 30
 
 
 def test_traffic_counts_packets_and_commands_of_both_colours(db: Database) -> None:

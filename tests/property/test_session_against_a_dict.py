@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -70,6 +70,7 @@ def change(person: Person, what: str, *values: Any) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=operations)
+@example(steps=[("add", 0), ("commit",), ("delete", 0), ("add", 0), ("delete", 0)])
 def test_session_holds_what_a_dict_would(db: Database, steps: list[tuple[Any, ...]]) -> None:
     db.client.flushdb()
     committed: dict[int, Person] = {}

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import weakref
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -170,6 +171,21 @@ def test_object_that_was_only_added_is_forgotten_when_it_is_deleted() -> None:
     assert (session.new, session.deleted, user in session) == ([], [], False)
     session.commit()
     assert desk.round_trips == 0
+
+
+@pytest.mark.parametrize("give_up", [Session.delete, Session.expunge])
+def test_row_stays_deleted_when_the_object_added_in_its_place_is_given_up(give_up: Callable[[Session, User], None]) -> None:
+    user, instead = stored(User, {"id": 1, "name": "Ann"}), User(id=1, name="Bea")
+    desk = Desk([[1]])
+    with session_on(desk) as session:
+        session.delete(user)
+        session.add(instead)
+        give_up(session, instead)
+        assert session.get(User, 1) is None
+        assert session.deleted == [user]
+        assert talk(desk) == []
+        session.commit()
+    assert desk.commands == [("UNLINK", "user:1")]
 
 
 def test_deleted_object_that_is_added_again_is_not_deleted() -> None:
