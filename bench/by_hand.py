@@ -11,7 +11,8 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from bench.workload import PostFields, Size, UserFields, post, user
+from bench.rows import PostFields, UserFields
+from bench.workload import Size, post, user
 
 __all__ = ["AsyncByHand", "ByHand"]
 

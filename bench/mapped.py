@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from bench.workload import PostFields, Size, UserFields, post, user
+from bench.rows import PostFields, UserFields
+from bench.workload import Size, post, user
 from redisorm import AsyncRedisModel, AsyncSession, Field, RedisModel, Session, col, connect
 
 __all__ = ["AsyncMapped", "Mapped"]

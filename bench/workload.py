@@ -8,9 +8,8 @@ from datetime import datetime, timezone
 from typing import Any, Protocol
 
 import redis
-from pydantic import BaseModel
 
-__all__ = ["JOINED", "POST_PARTS", "Job", "PostFields", "PostLike", "Size", "UserFields", "UserLike", "iteration", "jobs", "post", "user"]
+__all__ = ["JOINED", "POST_PARTS", "Job", "PostLike", "Size", "UserLike", "iteration", "jobs", "post", "user"]
 
 CITIES = ("Oslo", "Paris", "Lima", "Pune", "Cairo", "Osaka", "Quito", "Turin", "Accra", "Dakar")
 JOINED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -34,28 +33,6 @@ class Size:
     singles: int = 500
     posts: int = 500
     walked: int = 100_000
-
-
-class UserFields(BaseModel):
-    """The eight fields of a user."""
-
-    id: int
-    name: str
-    email: str
-    age: int
-    city: str
-    score: float
-    active: bool
-    joined: datetime
-
-
-class PostFields(BaseModel):
-    """A row with a set and a list beside it."""
-
-    id: int
-    title: str
-    tags: set[str]
-    items: list[str]
 
 
 class UserLike(Protocol):
