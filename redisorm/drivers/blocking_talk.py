@@ -34,12 +34,10 @@ class BlockingTalk:
     def _converse(self, connection: Connection, exchange: Exchange, *, check_health: bool = True) -> list[Any]:
         """Send the packet once and read all its replies, errors among them. The connection is closed where that breaks off."""
         try:
-            if connection.health_check_interval:
-                if check_health:
-                    connection.check_health()
-                replies = None
-            else:
-                replies = self._at_once(connection, exchange) if exchange.is_short else None
+            if check_health and connection.health_check_interval:
+                connection.check_health()
+            is_short = exchange.is_short and not connection.health_check_interval
+            replies = self._at_once(connection, exchange) if is_short else None
             if replies is None:
                 self._send(connection, exchange)
                 replies = self._receive(connection, exchange)

@@ -21,7 +21,19 @@ from pydantic_core import CoreSchema, PydanticUndefined, SchemaSerializer, Schem
 
 from .fields import FieldOptions, unalias
 
-__all__ = ["DOCUMENT", "Row", "members", "row_class", "serializer", "split_optional", "stored", "stored_field", "validator", "words_reader"]
+__all__ = [
+    "DOCUMENT",
+    "Row",
+    "members",
+    "row_class",
+    "serializer",
+    "split_optional",
+    "stored",
+    "stored_field",
+    "strip_annotated",
+    "validator",
+    "words_reader",
+]
 
 DOCUMENT = ConfigDict(
     ser_json_bytes="base64",
@@ -143,6 +155,14 @@ def members(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) in (Union, types.UnionType):
         return get_args(annotation)
     return (annotation,)
+
+
+def strip_annotated(annotation: Any) -> Any:
+    """The annotation inside all `Annotated` layers and aliases."""
+    annotation = unalias(annotation)
+    while get_origin(annotation) is Annotated:
+        annotation = unalias(get_args(annotation)[0])
+    return annotation
 
 
 def split_optional(annotation: Any) -> tuple[Any, bool]:

@@ -18,12 +18,11 @@ from pydantic import BaseModel, BeforeValidator, Json, PlainValidator, SecretByt
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 from pydantic_core import SchemaSerializer, SchemaValidator, from_json, to_json
 
-from .annotations import members, serializer, split_optional, stored, validator, words_reader
-from .fields import unalias
+from .annotations import members, serializer, split_optional, stored, strip_annotated, validator, words_reader
 from .geo import GeoPoint
 from .texts import AS_IT_IS, SPELLINGS, TOGETHER, Text
 
-__all__ = ["Codec", "Text", "codec_of", "element_codec", "strip_annotated"]
+__all__ = ["Codec", "Text", "codec_of", "element_codec"]
 
 _SCALARS = tuple(SPELLINGS)
 _PLAIN_JSON = frozenset((str, int, float, bool))
@@ -152,14 +151,6 @@ class Codec:
     def read_decoded(self, words: list[str]) -> list[Any]:
         """Read many texts that are Unicode."""
         return words if self.stored is str else self.read_words(words)
-
-
-def strip_annotated(annotation: Any) -> Any:
-    """The annotation inside all `Annotated` layers and aliases."""
-    annotation = unalias(annotation)
-    while get_origin(annotation) is Annotated:
-        annotation = unalias(get_args(annotation)[0])
-    return annotation
 
 
 def codec_of(annotation: Any, *, inline: bool = False, raw_enums: bool = False) -> Codec:

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from redisorm.errors import NotIndexedError, QueryError
 from redisorm.expressions import And, Column, Comparison, Expression, Not, Operator, Or, all_of, as_expression
 
-from .annotations import validator
-from .codec import Codec, strip_annotated
+from .annotations import strip_annotated, validator
+from .codec import Codec
 from .encoder import as_bytes
 from .geo import GeoPoint
 from .indexes import Kind, may_be_lex, order_type

@@ -24,7 +24,8 @@ from typing import Any, Literal
 from redisorm.errors import IndexValueError, MappingError
 from redisorm.expressions import MOST_LATITUDE
 
-from .codec import Codec, strip_annotated
+from .annotations import strip_annotated
+from .codec import Codec
 from .geo import GeoPoint
 from .layout import Companion, Declared, Leaf
 from .scores import SCORES, no_score, ordinal

@@ -18,8 +18,8 @@ from pydantic_core import SchemaValidator
 
 from redisorm.errors import MappingError
 
-from .annotations import Row, members, row_class, split_optional, stored, stored_field, validator
-from .codec import Codec, codec_of, element_codec, strip_annotated
+from .annotations import Row, members, row_class, split_optional, stored, stored_field, strip_annotated, validator
+from .codec import Codec, codec_of, element_codec
 from .fields import FieldOptions, options_in, options_of
 from .sortedset import SortedSet
 
@@ -69,9 +69,14 @@ class Companion:
     whole: SchemaValidator
     plain: bool = False
 
+    @property
+    def collection(self) -> type[list[Any] | set[Any]]:
+        """The type of a value that needs no check."""
+        return list if self.kind == "list" else set
+
     def holds(self, value: Any) -> bool:
         """Whether a value is surely one that needs no check."""
-        return self.plain and type(value) is (list if self.kind == "list" else set) and set(map(type, value)) <= {str}
+        return self.plain and type(value) is self.collection and set(map(type, value)) <= {str}
 
     def texts(self, elements: Iterable[str]) -> list[bytes] | dict[bytes, None]:
         """The texts of such a value, as they are kept.

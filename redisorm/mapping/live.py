@@ -20,7 +20,7 @@ from pydantic_core import CoreSchema, PydanticUndefined
 
 from redisorm.errors import MappingError, SessionError
 
-from .codec import strip_annotated
+from .annotations import strip_annotated
 from .fields import FieldOptions, options_of
 
 __all__ = ["Live", "LiveField", "RedisType", "take_live_fields"]

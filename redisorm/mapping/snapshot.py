@@ -208,7 +208,7 @@ def _same_elements(mapper: Mapper[Any], obj: BaseModel, before: Snapshot) -> boo
 
 def ascii_elements(companion: Companion, collections: Sequence[Any]) -> list[list[str]] | None:
     """Copies of the collections of many objects, where all are surely of ASCII texts that need no check; else `None`."""
-    if not companion.plain or set(map(type, collections)) != {list if companion.kind == "list" else set}:
+    if not companion.plain or set(map(type, collections)) != {companion.collection}:
         return None
     copies = list(map(list, collections))
     flat = list(chain.from_iterable(copies))
