@@ -175,8 +175,11 @@ class _TooLateError(NotSent, RedisTimeoutError):
     pass
 
 
-def converse(connection: Any, packet: bytes, count: int) -> list[Any] | None:
+def converse(connection: Any, packet: bytes, count: int, *, text: bool = False) -> list[Any] | None:
     """Send a packet over a blocking connection and wait for its replies, as `receive` does.
+
+    Args:
+        text: Whether words are decoded, as in `receive`.
 
     Returns:
         The replies, refusals among them; `None` where that is left to redis-py, and nothing was sent.
@@ -185,10 +188,21 @@ def converse(connection: Any, packet: bytes, count: int) -> list[Any] | None:
         redis.ConnectionError: The connection was closed, or a reply says that it is of no use.
         redis.TimeoutError: Nothing came, or the packet did not leave, in the usual time.
         NotSent: Both of them are, where the packet did not leave in full.
+        UnicodeDecodeError: A word to be decoded is no UTF-8.
     """
     parser = _reading_parser(connection)
     if parser is None:
         return None
+    if not (text and keeps_bytes(connection)):
+        return _converse(parser, packet, count)
+    parser._reader.set_encoding("utf-8")
+    try:
+        return _converse(parser, packet, count, text=True)
+    finally:
+        parser._reader.set_encoding()
+
+
+def _converse(parser: Any, packet: bytes, count: int, *, text: bool = False) -> list[Any]:
     sock, reader, buffer, sent = parser._sock, parser._reader, parser._buffer, False
     try:
         sock.sendall(packet)
@@ -201,12 +215,12 @@ def converse(connection: Any, packet: bytes, count: int) -> list[Any] | None:
     if not size:
         raise RedisConnectionError(_CLOSED)
     reader.feed(buffer, 0, size)
-    replies = list(map(reader.gets, repeat(False, count)))
+    replies = list(map(reader.gets, repeat(text, count)))
     if not ANSWERS.issuperset(map(type, replies)):  # something was refused or pushed, or is still to come
         replies = [reply for reply in replies if reply is not _NOT_ENOUGH]
         for pushed in _pushed(replies, 0):
             parser.handle_push_response(pushed)
-        _receive(parser, replies, count, has_some=True)
+        _receive(parser, replies, count, has_some=True, text=text)
     return replies
 
 

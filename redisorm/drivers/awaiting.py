@@ -89,8 +89,10 @@ class AwaitingDriver(AwaitingExchanges):
         return None
 
     async def _batch(self, request: Batch, pin: Pin[AsyncConnection]) -> Any:
-        if request.needs and not await self._supports(request.needs):
+        if request.needs and not (self._server.commands.get(request.needs) or await self._supports(request.needs)):
             return None
+        if self._takes_few_steps and not request.atomic and pin.connection is None and make.is_small(request.commands):
+            return await self._small(request)
         exchange = make.batch(request, self._server)
         if request.atomic and pin.watches:
             return await self._commit(exchange, pin)

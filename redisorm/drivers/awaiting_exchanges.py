@@ -16,10 +16,13 @@ import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from redisorm.commands import Batch
+from redisorm.drivers import exchange as make
 from redisorm.drivers.arrived import streams_of
 from redisorm.drivers.awaiting_pool import ReadyPool
 from redisorm.drivers.awaiting_talk import AwaitingTalk
 from redisorm.drivers.exchange import Exchange
+from redisorm.drivers.packing import packed
 from redisorm.drivers.pin import Pin
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.waiting import async_waiting_pool
@@ -40,6 +43,7 @@ class AwaitingExchanges(AwaitingTalk):
 
     commands: int
     round_trips: int
+    _takes_few_steps: bool = True
 
     def __init__(self, client: redis.asyncio.Redis, server: KnownServer) -> None:
         super().__init__()
@@ -78,6 +82,42 @@ class AwaitingExchanges(AwaitingTalk):
                 await self._give_back(connection, pool)
         return exchange.answer(replies)
 
+    async def _small(self, request: Batch) -> Any:
+        """Exchange few commands over a free connection: what `_exchange` does where nothing goes wrong, in as few steps as there are."""
+        connection, replies, is_sent = None, list[Any](), False
+        packet = [b"".join(map(packed, request.commands))]
+        try:
+            connection = await self._free_connection(self._pool)
+            try:
+                if connection.health_check_interval:
+                    await connection.check_health()
+                is_sent = True  # as far as anybody knows: what a transport has taken in leaves even after it was closed
+                await self._wire.talk(connection, packet, replies, len(request.commands), connection.socket_timeout, text=request.text)
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
+        except (RedisError, OSError) as error:
+            return await self._recovered(request, connection, error, is_sent=is_sent)
+        finally:
+            if connection is not None:
+                await self._give_back(connection, self._pool)
+        self.round_trips += 1
+        self.commands += len(replies)
+        return replies if make.ANSWERS.issuperset(map(type, replies)) else make.batch(request, self._server).answer(replies)
+
+    async def _recovered(self, request: Batch, connection: AsyncConnection | None, error: Exception, *, is_sent: bool) -> Any:
+        """Do what is right after a first attempt has failed."""
+        self._server.clock.doubt()
+        exchange = make.batch(request, self._server)
+        exchange.maybe_executed = is_sent
+        if connection is None or not request.resend:
+            raise exchange.failure(error) from error
+        try:
+            replies = await self._again(connection, exchange, error)
+        except (RedisError, OSError) as last:
+            raise exchange.failure(last) from last
+        return exchange.answer(replies)
+
     async def _free_connection(self, pool: AsyncPool) -> AsyncConnection:
         """Wait for a free connection that is open."""
         if isinstance(pool, ReadyPool) and (ready := pool.take_ready()) is not None:
@@ -111,7 +151,11 @@ class AwaitingExchanges(AwaitingTalk):
         try:
             return await self._converse(connection, exchange)
         except (RedisError, OSError) as error:
-            failures = [error]
+            return await self._again(connection, exchange, error)
+
+    async def _again(self, connection: AsyncConnection, exchange: Exchange, error: Exception) -> list[Any]:
+        """Converse once more after a first attempt has failed, as often as the client's retry policy says."""
+        failures = [error]
 
         async def attempt() -> list[Any]:
             if failures:  # the first attempt was the one above

@@ -90,7 +90,7 @@ class BlockingDriver(BlockingExchanges):
     def _batch(self, request: Batch, pin: Pin[Connection]) -> Any:
         if request.needs and not (self._server.commands.get(request.needs) or self._supports(request.needs)):
             return None
-        if self._takes_few_steps and not (request.atomic or request.text) and pin.connection is None and make.is_small(request.commands):
+        if self._takes_few_steps and not request.atomic and pin.connection is None and make.is_small(request.commands):
             return self._small(request)
         exchange = make.batch(request, self._server)
         if request.atomic and pin.watches:

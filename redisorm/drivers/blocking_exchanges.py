@@ -89,7 +89,7 @@ class BlockingExchanges(BlockingTalk):
         try:
             connection = self._pool.get_connection()
             try:
-                replies = None if connection.health_check_interval else converse(connection, packet, count)
+                replies = None if connection.health_check_interval else converse(connection, packet, count, text=request.text)
             except BaseException:
                 connection.disconnect()
                 raise

@@ -51,7 +51,7 @@ class BlockingTalk:
         """Send a short packet and read its replies, in as few steps as there are; `None` where redis-py has to, and nothing was sent."""
         count, exchange.sent_at = len(exchange.chunks), time.monotonic()
         try:
-            replies = converse(connection, b"".join(self._packet(exchange)), count)
+            replies = converse(connection, b"".join(self._packet(exchange)), count, text=exchange.text)
         except NotSent:
             exchange.maybe_executed = not exchange.all_or_nothing
             raise

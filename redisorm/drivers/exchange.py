@@ -119,8 +119,8 @@ class Exchange:
 
     @property
     def is_short(self) -> bool:
-        """Whether there are a few commands, all packed, which the server answers at once in bytes."""
-        return 0 < len(self.chunks) <= _SHORT and not (self.waits_s or self.text or Long in map(type, self.chunks))
+        """Whether there are a few commands, all packed, which the server answers at once."""
+        return 0 < len(self.chunks) <= _SHORT and not (self.waits_s or Long in map(type, self.chunks))
 
     @property
     def all_or_nothing(self) -> bool:

@@ -243,6 +243,8 @@ class AwaitingMemoryDriver(AwaitingDriver):
         wait_s: How long a guarded section waits for those of other threads, in seconds.
     """
 
+    _takes_few_steps: bool = False
+
     def __init__(self, client: redis.asyncio.Redis, store: Store, wait_s: float) -> None:
         super().__init__(client, store.known)
         self._guard = store.guard

@@ -30,10 +30,7 @@ def packed(command: Command) -> bytes:
         UnicodeEncodeError: A str has no UTF-8 form.
     """
     if int in map(type, command):
-        command, kinds, place = list(command), list(map(type, command)), -1
-        for _ in range(kinds.count(int)):
-            place = kinds.index(int, place + 1)
-            command[place] = str(command[place])
+        command = [str(word) if type(word) is int else word for word in command]
     return _pack(tuple(command))
 
 

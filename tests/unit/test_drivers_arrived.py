@@ -412,6 +412,30 @@ def test_conversation_waits_for_replies_that_come_in_parts(line: tuple[Any, sock
     sender.join()
 
 
+def test_conversation_decodes_for_those_who_ask_for_it_alone(line: tuple[Any, socket.socket]) -> None:
+    connection, far = line
+    far.sendall(b"*1\r\n$2\r\n\xc3\xa9\r\n")
+    assert converse(connection, b"x", 1, text=True) == [["é"]]
+    far.sendall(b"$2\r\n\xc3\xa9\r\n")
+    assert converse(connection, b"x", 1) == ["é".encode()]
+    sender = threading.Timer(0.02, far.sendall, ("é\r\n".encode(),))
+    far.sendall(b"$1\r\na\r\n$2\r\n")
+    sender.start()
+    assert converse(connection, b"x", 2, text=True) == ["a", "é"], "those that came later too"
+    sender.join()
+    connection.encoder.decode_responses = True
+    far.sendall(b"$1\r\na\r\n")
+    assert converse(connection, b"x", 1, text=True) == [b"a"], "that of a client that decodes by itself is left as it is"
+
+
+def test_conversation_that_cannot_be_decoded_leaves_the_parser_as_it_was(line: tuple[Any, socket.socket]) -> None:
+    connection, far = line
+    far.sendall(b"$1\r\n\xff\r\n$1\r\na\r\n")
+    with pytest.raises(UnicodeDecodeError):
+        converse(connection, b"x", 2, text=True)
+    assert connection._parser._reader.gets() == b"a", "as redis-py itself would read"
+
+
 def test_conversation_of_an_unknown_connection_is_not_begun() -> None:
     assert converse(SimpleNamespace(), b"packet", 1) is None
 

@@ -9,7 +9,7 @@ from redisorm.commands import Command, Flow, Reply
 from redisorm.flows.pieces import chunks
 
 from .queues import UNSAID
-from .typed import SCAN, TypedKey, Write, ask, ask_each, ask_items, columns, done, guarded
+from .typed import SCAN, TypedKey, Write, ask, ask_each, ask_items, columns, done, guarded, is_full
 
 __all__ = [
     "contains",
@@ -68,7 +68,7 @@ def get_many(key: TypedKey[T], fields: Iterable[object]) -> Flow[list[T | None]]
     """HMGET; `None` for each that is absent."""
     names = list(fields)
     stored = yield from ask_each(key, "HMGET", key.fields.sought_many(names))
-    if None not in stored:
+    if is_full(stored):
         return [*key.items.read_many(stored, key.name, names.__getitem__)]
     there = [name for name, text in zip(names, stored, strict=True) if text is not None]
     values = iter(key.items.read_many([text for text in stored if text is not None], key.name, there.__getitem__))

@@ -42,12 +42,16 @@ def region_of(wanted: slice, step: int) -> tuple[int, int] | None:
     """The first and last position of LRANGE that a slice lies between; `None` where it is empty whatever the list."""
     if step == 0:
         raise ValueError("slice step cannot be zero")
-    start, stop = (None if end is None else max(min(as_index(end), MOST - 1), 1 - MOST) for end in (wanted.start, wanted.stop))
+    start, stop = _end_of(wanted.start), _end_of(wanted.stop)
     if step > 0:
         region = (0 if start is None else start, -1 if stop is None else stop - 1)
         return None if stop == 0 else region
     region = (0 if stop is None else stop + 1, -1 if start is None else start)
     return None if stop == -1 else region
+
+
+def _end_of(end: SupportsIndex | None) -> int | None:
+    return None if end is None else max(min(as_index(end), MOST - 1), 1 - MOST)
 
 
 def span_of(wanted: slice, length: int) -> range:
