@@ -15,7 +15,7 @@ from redisorm.errors import ConnectionFailedError, IndexValueError
 
 from .assuming import Assumption, assume
 from .living import LiveWrite
-from .newrows import NewRows
+from .newrows import Rows
 from .numbering import number, taken
 from .plan import Plan, Seen
 from .scripts import CommitScript, require_scripts
@@ -48,12 +48,12 @@ class Terms:
         return done
 
 
-def count_rows(together: Sequence[NewRows]) -> int:
+def count_rows(together: Sequence[Rows]) -> int:
     """How many rows these are."""
     return sum(len(one.keys) for one in together)
 
 
-def write_at_once(plan: Plan, together: Sequence[NewRows], terms: Terms, meanwhile: Callable[[], None] | None) -> Flow[bool]:
+def write_at_once(plan: Plan, together: Sequence[Rows], terms: Terms, meanwhile: Callable[[], None] | None) -> Flow[bool]:
     """Take for granted what is likely, and let one script verify it and write; `False` where something was otherwise."""
     if plan.is_blind and not together:
         return False
@@ -66,6 +66,8 @@ def write_at_once(plan: Plan, together: Sequence[NewRows], terms: Terms, meanwhi
         for one in together:
             one.derive()
             assumed.absent += one.absent()
+        if not set(assumed.absent).isdisjoint(key for one in together for key in one.keys):
+            return False
         spelled = spell(plan, assumed.seen, terms.riders, now_ms, terms.new_version, together)
     except (IndexValueError, ValidationError):
         if not plan.rows:
@@ -80,7 +82,7 @@ def write_at_once(plan: Plan, together: Sequence[NewRows], terms: Terms, meanwhi
     return terms.settle(spelled, answers)
 
 
-def write_where_absent(together: Sequence[NewRows], get_ready: Callable[[], None], terms: Terms) -> Flow[bool]:
+def write_where_absent(together: Sequence[Rows], get_ready: Callable[[], None], terms: Terms) -> Flow[bool]:
     """Write new rows and nothing else, if nothing is there; `False` where something is, or came, and nothing was written."""
     keys = [key for one in together for key in (*one.keys, *one.absent())]
     limit = yield WatchLimit()

@@ -30,7 +30,7 @@ from .conditional import sets_alone, write_conditionally
 from .guarding import Guard, types_of
 from .living import LiveWrite, guards_of
 from .lonerow import LoneRow, lone_row, watch_row, write_fresh, write_row
-from .newrows import NewRows
+from .newrows import Rows
 from .numbering import number
 from .persistence import short_lived
 from .plan import Plan, Seen
@@ -40,16 +40,21 @@ from .spelling import Due
 from .standing import refuse_values
 from .uniqueness import refuse_twins
 
-__all__ = ["CommitResult", "NewRowsOf", "commit", "commit_one"]
+__all__ = ["CommitResult", "RowsTogether", "commit", "commit_one"]
 
 FIELD_LIFE = "HPEXPIREAT"
 SCRIPTS = Supports("EVALSHA")
 
 
-class NewRowsOf(Protocol):
-    """Where new rows come from that may be spelled together."""
+class RowsTogether(Protocol):
+    """Where rows come from that may be spelled together."""
 
-    def spelled(self) -> Sequence[NewRows]:
+    @property
+    def all_new(self) -> bool:
+        """Whether all of them are new."""
+        ...
+
+    def spelled(self) -> Sequence[Rows]:
         """Spell them; empty where one of them has to be looked at by itself."""
         ...
 
@@ -80,7 +85,7 @@ def commit(
     riders: Sequence[Command] = (),
     *,
     new_version: Callable[[], int],
-    rows: NewRowsOf | None = None,
+    rows: RowsTogether | None = None,
     due: list[Due] | None = None,
     guards: Sequence[Guard] = (),
     lives: Sequence[LiveWrite] = (),
@@ -92,7 +97,7 @@ def commit(
         changes: What to do with rows.
         riders: Further commands of the same transaction, such as XADD and PUBLISH. They are sent last, and messages after all others.
         new_version: Makes the version a row of a versioned class begins with.
-        rows: New rows that are spelled together where that goes by one script; else they become changes like the others.
+        rows: Rows that are spelled together where that goes by one script; else they become changes like the others.
         due: Is given the expired rows of the same classes that were met and may be swept.
         guards: What must hold beside. That the keys of the riders have the types they need is seen to here.
         lives: What to write to live structures of rows.
@@ -154,12 +159,12 @@ def commit_one(
     yield from _generally((change,), None, (), terms, scripts=scripts and done is None)
 
 
-def _generally(changes: Sequence[Change], rows: NewRowsOf | None, guards: Sequence[Guard], terms: Terms, *, scripts: bool) -> Flow[int]:
+def _generally(changes: Sequence[Change], rows: RowsTogether | None, guards: Sequence[Guard], terms: Terms, *, scripts: bool) -> Flow[int]:
     """Write any number of rows and all that goes with them; how many rows."""
     lives = terms.lives
-    together: Sequence[NewRows] = ()
+    together: Sequence[Rows] = ()
     if rows is not None:
-        together = rows.spelled() if scripts or not (changes or guards or lives) else ()
+        together = rows.spelled() if scripts or (rows.all_new and not (changes or guards or lives)) else ()
         if together and not scripts:
             if (yield from write_where_absent(together, rows.get_ready, terms)):
                 return count_rows(together)

@@ -64,6 +64,14 @@ class Upkeep:
             else:
                 self._scored.setdefault(key, []).extend((deadline_score(deadline_ms) if place is None else place, member))
 
+    def remove(self, key: str, members: Sequence[str]) -> None:
+        """Take many members out of one key."""
+        self._removed.setdefault(key, []).extend(members)
+
+    def add(self, key: str, words: Sequence[str]) -> None:
+        """Put many members under one key: by score and member in turn."""
+        self._scored.setdefault(key, []).extend(words)
+
     def score(self, key: str, score: str, members: Sequence[str]) -> None:
         """Put many members under one key at one score."""
         words: list[Any] = [score] * (2 * len(members))

@@ -25,7 +25,7 @@ from .indexing import deadline_score
 from .pieces import CHUNK
 from .seeing import Look, Tally, refuse_types
 
-__all__ = ["SCRIPT", "LoneRow", "lone_row", "watch_row", "write_fresh", "write_row"]
+__all__ = ["SCRIPT", "LoneRow", "entry_words", "lone_row", "watch_row", "write_fresh", "write_row"]
 
 SCRIPT = LuaScript(lua("refusing"), lua("row"))
 
@@ -103,7 +103,8 @@ def _new_row(change: Change, sets: Sequence[Text]) -> LoneRow | None:
     values, pk_text = change.difference.after.values, mapper.pk_text(change.pk)
     keys, moves = [own(LEDGER)], [_FOR_EVER, pk_text]
     for index in mapper.indexes.values():
-        name, member, score = _entry(index, values, change.key, pk_text)
+        assert index.place is not None
+        name, member, score = entry_words(index, values[index.place], change.key, pk_text)
         keys.append(own(name))
         moves += (score, member)
     return LoneRow(change.key, Keyspace.memo(change.key), (), (), keys, moves, sets)
@@ -141,8 +142,10 @@ def _moves(change: Change, touched: Sequence[str], former: Former) -> tuple[list
     leaving: list[str] = []
     entering: list[str] = []
     for name in touched:
-        was = _entry(mapper.indexes[name], former.values, change.key, pk_text)
-        now = _entry(mapper.indexes[name], change.difference.after.values, change.key, pk_text)
+        index = mapper.indexes[name]
+        assert index.place is not None
+        was = entry_words(index, former.values[index.place], change.key, pk_text)
+        now = entry_words(index, change.difference.after.values[index.place], change.key, pk_text)
         if was[:2] != now[:2]:
             left.append(own(was[0]))
             leaving += ("", was[1])
@@ -152,14 +155,12 @@ def _moves(change: Change, touched: Sequence[str], former: Former) -> tuple[list
     return left + entered, leaving + entering
 
 
-def _entry(index: Index, values: Sequence[Any], key: str, pk_text: str) -> tuple[str, str, str]:
-    """The entry of a row, its member and its score.
+def entry_words(index: Index, value: Any, key: str, pk_text: str) -> tuple[str, str, str]:
+    """The entry of a row without a deadline, its member and its score.
 
     Raises:
         ValueError: The index cannot hold the value, or the value has to be checked before one knows.
     """
-    assert index.place is not None
-    value = values[index.place]
     if value is not None and type(value) not in index.codec.exact:
         raise ValueError(f"{value!r} is not as a validator leaves it")
     entry = entry_of(index, value, key, pk_text)

@@ -7,7 +7,7 @@ one go, and the field names are sent once. What needs a closer look row by row i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from redisorm.commands import Argument, Command
@@ -21,30 +21,46 @@ from .derived import Derived, derive, exact_scores
 from .indexing import Upkeep
 from .persistence import filled
 
-__all__ = ["NewRows", "Table"]
+__all__ = ["TOLD_BY_VALUE", "Held", "NewRows", "Rows", "Table"]
 
 
 PIECE = 100
 """Rows whose commands are spelled at once, while the server takes in those before."""
 
-_TOLD_BY_VALUE = frozenset((str, int, bool, UUID))
+TOLD_BY_VALUE = frozenset((str, int, bool, UUID))
 """Types of which two values are equal where their texts are."""
+
+
+class Held(NamedTuple):
+    """What loaded rows must be as.
+
+    Attributes:
+        fields: The hash fields that are looked at.
+        present: How many of these, the first ones, must be there; the others must not.
+        texts: The texts of those, row by row.
+    """
+
+    fields: tuple[Argument, ...]
+    present: int
+    texts: list[Any]
 
 
 class Table:
     """Rows of the same fields: their keys, and their values row by row.
 
     Attributes:
+        held: What they must be as; `None` where they must be absent.
         member: The place of the field by which the rows stand in indexes, from 1; 0 where it is not told.
         derived: The indexes that a script enters the rows into by their values.
     """
 
-    __slots__ = ("derived", "fields", "keys", "member", "values")
+    __slots__ = ("derived", "fields", "held", "keys", "member", "values")
 
-    def __init__(self, fields: tuple[Argument, ...], keys: list[str], values: list[Any]) -> None:
+    def __init__(self, fields: tuple[Argument, ...], keys: list[str], values: list[Any], held: Held | None = None) -> None:
         self.fields = fields
         self.keys = keys
         self.values = values
+        self.held = held
         self.member = 0
         self.derived: list[Derived] = []
 
@@ -62,6 +78,32 @@ class Table:
             keys, values = self.keys[start : start + PIECE], self.values[start * width : (start + PIECE) * width]
             words[1 : 2 * len(values) : 2] = values
             yield [("HSET", key, *words[first : first + size]) for first, key in zip(range(0, len(words), size), keys)]  # noqa: B905
+
+
+class Rows(Protocol):
+    """Many rows of one class, spelled together.
+
+    Attributes:
+        keys: Their keys.
+        tables: What to write.
+    """
+
+    keys: list[str]
+    tables: list[Table]
+
+    def derive(self) -> None:
+        """Leave to a script what it can work out."""
+
+    def absent(self) -> list[str]:
+        """The keys that must be absent, beside those of the tables."""
+        ...
+
+    def fill(self) -> list[Command]:
+        """The commands beside those of the tables."""
+        ...
+
+    def enter(self, upkeep: Upkeep) -> None:
+        """Keep the indexes of the class."""
 
 
 class NewRows:
@@ -222,7 +264,7 @@ class NewRows:
             kinds = set(map(type, column))
             if index.kind == "order" and kinds == {int}:
                 upkeep.scores(own(index.name), exact_scores(index, column, self.keys), self.pk_texts)
-            elif index.kind == "equality" and len(kinds) == 1 and kinds <= _TOLD_BY_VALUE:
+            elif index.kind == "equality" and len(kinds) == 1 and kinds <= TOLD_BY_VALUE:
                 self._enter_by_value(index, column, upkeep)
             else:
                 self._enter(index, column, upkeep)

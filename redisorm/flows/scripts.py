@@ -25,6 +25,8 @@ MOST_UNPACKED = 7_000
 
 _OF_MANY_KEYS = frozenset(("EXISTS", "UNLINK"))
 
+_NOT_HELD = (0, 0)
+
 _COMMIT = LuaScript(lua("refusing"), lua("taking"), lua("commit"))
 
 
@@ -61,12 +63,14 @@ class CommitScript:
 
         Args:
             keys: What is read or written beside the keys that the reads and the writes name.
-            tables: New rows beside those that the writes make.
+            tables: Rows beside those that the writes make. No row of theirs is taken to be absent and held at once.
         """
         made, rest = _tables(writes, frozenset(assumed.absent))
-        tables = [*tables, *made]
-        every = dict.fromkeys(chain(*(table.keys for table in tables), assumed.absent))
-        missing = len(every)
+        loaded = [table for table in tables if table.held is not None]
+        tables = [*(table for table in tables if table.held is None), *made, *loaded]
+        every = dict.fromkeys(chain(*(table.keys for table in tables if table.held is None), assumed.absent))
+        missing = first_loaded = len(every)
+        every.update(dict.fromkeys(chain.from_iterable(table.keys for table in loaded)))
         commands = (*(command for command, _ in assumed.reads), *(command for _, command in rest))
         named = (key for command in commands for key in keys_of(command))
         derived = (key for table in tables for one in table.derived for key in one.keys)
@@ -78,7 +82,12 @@ class CommitScript:
         words.append(len(tables))
         first = 1
         for table in tables:
-            words += (len(table.fields), *table.fields, first, len(table.keys), table.member, len(table.derived))
+            if table.held is not None:
+                first, first_loaded = first_loaded + 1, first_loaded + len(table.keys)
+            words += (len(table.fields), *table.fields, first, len(table.keys))
+            words += _NOT_HELD if table.held is None else (len(table.held.fields), *table.held.fields, table.held.present)
+            words += () if table.held is None else table.held.texts
+            words += (table.member, len(table.derived))
             for how, place, under in table.derived:
                 words += (how, place, len(under), *under)
             words += table.values

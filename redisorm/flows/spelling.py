@@ -18,7 +18,7 @@ from .fate import Fate, fate_of
 from .guards import ABSENT, Observed, decide, incremented, number_texts
 from .indexing import Upkeep
 from .living import LiveWrite, live_commands
-from .newrows import NewRows
+from .newrows import Rows
 from .persistence import writes
 from .plan import Plan, Seen
 from .standing import Standing, stand
@@ -81,7 +81,7 @@ def spell(
     riders: Sequence[Command],
     now_ms: int,
     new_version: Callable[[], int],
-    together: Sequence[NewRows] = (),
+    together: Sequence[Rows] = (),
     lives: Sequence[LiveWrite] = (),
 ) -> Spelled:
     """Decide every change and spell it; what does not fit raises here, before anything is sent.

@@ -26,7 +26,7 @@ from redisorm.mapping.mapper import Mapper
 
 from .reading import Rows
 from .state import Phase, state_of
-from .together import Ready, Together
+from .together import Ready, Together, moved_together
 from .unit import UnitOfWork
 from .verbs import keeps_errors
 from .work import change_of, deletion_of, key_of, loaded_each, new_version, not_found, remember_number, require_state, reread, settle
@@ -107,7 +107,7 @@ class BaseSession(UnitOfWork):
     def _commit(self, batch: int | None = None) -> Flow[CommitResult]:
         if batch is not None and batch < 1:
             raise ValueError(f"commit(batch={batch}): a batch has at least one object")
-        work = self._work()
+        work = self._waiting()
         size = batch or max(len(work), 1)
         total = CommitResult(0, 0, 0)
         noted, riders = len(self._riders), list(self._riders)
@@ -138,36 +138,41 @@ class BaseSession(UnitOfWork):
             raise SessionError(message, model=type(obj), pk=obj.pk, key=write.key)
         return write
 
-    def _work(self) -> list[tuple[MappedModel, Change | None]]:
-        """What waits: deletions, new objects without a change yet, and stored ones that were changed."""
+    def _waiting(self) -> list[tuple[MappedModel, Change | Kind]]:
+        """What waits: deletions, new objects, and stored ones that were changed; of many that are alike only which kind of change it is."""
         namespace = self.database.namespace
-        work: list[tuple[MappedModel, Change | None]] = [(obj, deletion_of(obj, namespace)) for obj in self._deleted.values()]
-        work += zip(self._new.values(), repeat(None))
-        for obj, state in self._maybe_changed():
-            if state.phase is Phase.PERSISTENT and (change := change_of(obj, state, namespace)) is not None:
-                work.append((obj, change))
+        work: list[tuple[MappedModel, Change | Kind]] = [(obj, deletion_of(obj, namespace)) for obj in self._deleted.values()]
+        work += zip(self._new.values(), repeat(Kind.INSERT))
+        for mapper, objects, states in self._maybe_changed_classes():
+            together = moved_together(mapper, objects, states)
+            if together is not None:
+                work += zip(together, repeat(Kind.UPDATE))
+                continue
+            for obj, state in zip(objects, states, strict=True):
+                if state.phase is Phase.PERSISTENT and (change := change_of(obj, state, namespace)) is not None:
+                    work.append((obj, change))
         return work
 
     def _commit_part(
         self,
-        part: Sequence[tuple[MappedModel, Change | None]],
+        part: Sequence[tuple[MappedModel, Change | Kind]],
         riders: Sequence[Command],
         lives: Sequence[LiveWrite],
         met: list[Due],
         guards: Sequence[Guard],
     ) -> Flow[CommitResult]:
-        work = [(obj, change) for obj, change in part if change is not None]
-        keys: set[str] = set()
-        together, rest = Together.part(
-            [obj for obj, change in part if change is None], self.database.namespace, partial(self._new_change, keys)
-        )
-        work += [(obj, self._new_change(keys, obj)) for obj in rest]
+        work = [(obj, change) for obj, change in part if isinstance(change, Change)]
+        change_now = partial(self._change_now, set())
+        together = Together(self.database.namespace, change_now)
+        rest = together.take([obj for obj, kind in part if kind is Kind.INSERT], new=True)
+        rest += together.take([obj for obj, kind in part if kind is Kind.UPDATE], new=False)
+        work += [(obj, change) for obj in rest if (change := change_now(obj)) is not None]
         try:
             done = yield from commit(
                 [change for _, change in work],
                 riders,
                 new_version=new_version,
-                rows=together,
+                rows=together or None,
                 due=met,
                 lives=lives,
                 guards=guards,
@@ -178,20 +183,20 @@ class BaseSession(UnitOfWork):
                 remember_number(obj, change)
             raise
         except UnicodeEncodeError:  # nothing was executed
-            refuse_texts([*(change for _, change in work), *(() if together is None else together.changes())])
+            refuse_texts([*(change for _, change in work), *together.changes()])
             raise
-        if together is not None:
-            work += together.each or ()
-            for ready in together.settle():
-                self._note_stored(ready)
+        work += together.each or ()
+        for ready in together.settle():
+            self._note_stored(ready)
         for obj, change in work:
             self._settle(obj, change)
         return done
 
-    def _new_change(self, keys: set[str], obj: MappedModel) -> Change:
-        """The change that stores a new object; `keys` are those of the commit so far."""
+    def _change_now(self, keys: set[str], obj: MappedModel) -> Change | None:
+        """The change that stores an object, or writes what changed of it; `keys` are those of the new ones of the commit so far."""
         change = change_of(obj, state_of(obj), self.database.namespace, Kind.CREATE if id(obj) in self._created else None)
-        assert change is not None
+        if change is None or not change.is_new:
+            return change
         if change.key and change.key in keys:
             raise SessionError(
                 f"two new objects have the key {change.key}: give one another, or expunge it", model=type(obj), key=change.key
@@ -201,6 +206,9 @@ class BaseSession(UnitOfWork):
 
     def _note_stored(self, ready: Ready) -> None:
         """Take in that objects were stored together."""
+        if not ready.new:
+            self._map.committed.append((ready.mapper, ready.keys))
+            return
         for state, key in zip(ready.states, ready.keys, strict=True):
             if state.key != key:  # its key was assigned after it was added
                 self._map.remove((ready.mapper, state.key))

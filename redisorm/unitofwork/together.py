@@ -1,28 +1,49 @@
-"""The new objects of a commit that can be spelled together, and what becomes of their states.
+"""The objects of a commit that can be spelled together, new ones and loaded ones, and what becomes of their states.
 
-Bulk saves live here: nothing is made for each object that the commit can do without.
+Bulk saves and bulk changes live here: nothing is made for each object that the commit can do without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from redisorm.flows.changes import Change
-from redisorm.flows.newrows import NewRows
+from redisorm.flows.loadedrows import LoadedRows
+from redisorm.flows.newrows import NewRows, Rows
 from redisorm.mapping.base import MappedModel, known_state, mapper_of
+from redisorm.mapping.changes import moved
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Snapshot
 
 from .state import Phase, State
 
-__all__ = ["FEWEST", "Ready", "Together"]
+__all__ = ["FEWEST", "Ready", "Together", "moved_together"]
 
-_life = attrgetter("wanted_life")
+_key, _snapshot, _values = attrgetter("key"), attrgetter("snapshot"), attrgetter("values")
+_life, _phase, _wishes = attrgetter("life"), attrgetter("held_phase"), attrgetter("wanted_life", "increments")
 
 FEWEST = 4
 """Below this many objects of a class, spelling each by itself costs less."""
+
+
+def moved_together(mapper: Mapper[Any], objects: Sequence[MappedModel], states: Sequence[State]) -> list[MappedModel] | None:
+    """The stored objects of a class that have other values than they had; `None` where each has to be looked at by itself."""
+    if len(objects) < FEWEST or not LoadedRows.fit(mapper) or not _asks_nothing_beside(states):
+        return None
+    if set(map(_phase, states)) != {Phase.PERSISTENT} or set(map(_life, states)) != {None}:
+        return None
+    try:
+        return list(compress(objects, moved(list(mapper.values_of(objects)), list(map(_values, map(_snapshot, states))))))
+    except KeyError:  # an object lacks a field
+        return None
+
+
+def _asks_nothing_beside(states: Sequence[State]) -> bool:
+    """Whether nothing is asked of objects but to write their values."""
+    return set(map(_wishes, states)) == {(None, ())}
 
 
 class Ready(NamedTuple):
@@ -30,81 +51,149 @@ class Ready(NamedTuple):
 
     mapper: Mapper[Any]
     keys: list[str]
-    objects: list[MappedModel]
-    states: list[State]
-    snapshots: list[Snapshot]
+    objects: Sequence[MappedModel]
+    states: Sequence[State]
+    snapshots: Sequence[Snapshot]
+    new: bool
+
+
+class _New:
+    """New objects of one class."""
+
+    def __init__(self, mapper: Mapper[Any], objects: Sequence[MappedModel]) -> None:
+        self.mapper = mapper
+        self.objects = objects
+        self._rows: NewRows | None = None
+
+    def spelled(self, namespace: str) -> Rows | None:
+        """Their rows; `None` where one of them has to be looked at by itself."""
+        mapper = self.mapper
+        try:
+            collections = [[obj.__dict__[one.name] for obj in self.objects] for one in mapper.companions]
+            rows = NewRows(mapper, mapper.keyspace(namespace), list(mapper.values_of(self.objects)), collections)
+        except KeyError:  # an object lacks a field
+            return None
+        self._rows = rows
+        return rows if rows.spell() else None
+
+    def ready(self) -> Ready:
+        """What their states become."""
+        assert self._rows is not None
+        return Ready(self.mapper, self._rows.keys, self.objects, list(map(known_state, self.objects)), self._rows.snapshots(), new=True)
+
+
+class _Loaded:
+    """Loaded objects of one class that changed."""
+
+    def __init__(self, mapper: Mapper[Any], objects: Sequence[MappedModel]) -> None:
+        self.mapper = mapper
+        self.objects = objects
+        self._states: Sequence[State] = ()
+        self._values: Sequence[tuple[Any, ...]] = ()
+        self._rows: LoadedRows | None = None
+
+    def spelled(self, namespace: str) -> Rows | None:
+        """Their rows; `None` where one of them has to be looked at by itself."""
+        mapper = self.mapper
+        states: list[State] = list(map(known_state, self.objects))
+        try:
+            values, before = list(mapper.values_of(self.objects)), list(map(_values, map(_snapshot, states)))
+        except KeyError:  # an object lacks a field
+            return None
+        rows = LoadedRows(mapper, mapper.keyspace(namespace), list(map(_key, states)), values, before)
+        written = rows.spell()
+        if written is None:
+            return None
+        self._rows = rows
+        if written != list(range(len(states))):
+            self.objects = [self.objects[number] for number in written]
+            states, values = [states[number] for number in written], [values[number] for number in written]
+        self._states, self._values = states, values
+        return rows
+
+    def ready(self) -> Ready:
+        """What their states become."""
+        assert self._rows is not None
+        return Ready(self.mapper, self._rows.keys, self.objects, self._states, list(map(Snapshot, self._values)), new=False)
 
 
 class Together:
-    """New objects, class by class.
+    """Objects, class by class.
 
     Attributes:
-        objects: The objects, in the order of the rows.
         each: The same as changes, where they were not spelled together after all; else `None`.
     """
 
-    def __init__(self, namespace: str, change_of: Callable[[MappedModel], Change]) -> None:
+    def __init__(self, namespace: str, change_of: Callable[[MappedModel], Change | None]) -> None:
+        """Begin with none.
+
+        Args:
+            change_of: Tells what has to be written of one object; `None` where nothing has.
+        """
         self._namespace = namespace
         self._change_of = change_of
-        self.objects: dict[type[MappedModel], list[MappedModel]] = {}
-        self.rows: list[NewRows] = []
-        self.each: list[tuple[MappedModel, Change]] | None = None
+        self._groups: list[_New | _Loaded] = []
+        self._spelled: list[_New | _Loaded] = []
         self._ready: list[Ready] = []
+        self.each: list[tuple[MappedModel, Change]] | None = None
 
-    @staticmethod
-    def part(
-        objects: Sequence[MappedModel], namespace: str, change_of: Callable[[MappedModel], Change]
-    ) -> tuple[Together | None, list[MappedModel]]:
-        """Part new objects into those that can be spelled together and the others."""
-        together = Together(namespace, change_of)
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    @property
+    def all_new(self) -> bool:
+        """Whether all objects are new."""
+        return all(isinstance(group, _New) for group in self._groups)
+
+    def take(self, objects: Sequence[MappedModel], *, new: bool) -> list[MappedModel]:
+        """Take in those that can be spelled together, and tell the others.
+
+        Args:
+            new: Whether they are new, or else loaded, and `moved_together`.
+        """
         models = dict.fromkeys(map(type, objects))
         rest: list[MappedModel] = []
         for model in models:
-            group = list(objects) if len(models) == 1 else [obj for obj in objects if type(obj) is model]
-            if len(group) >= FEWEST and NewRows.fit(mapper_of(model)) and set(map(_life, map(known_state, group))) == {None}:
-                together.objects[model] = group
+            mapper, group = mapper_of(model), list(objects) if len(models) == 1 else [obj for obj in objects if type(obj) is model]
+            states = list(map(known_state, group))
+            fits = len(group) >= FEWEST and _asks_nothing_beside(states)
+            if fits and new and NewRows.fit(mapper):
+                self._groups.append(_New(mapper, group))
+            elif fits and not new:
+                self._groups.append(_Loaded(mapper, group))
             else:
                 rest += group
-        return (together if together.objects else None), rest
+        return rest
 
-    def spelled(self) -> Sequence[NewRows]:
-        """Spell them; empty where one of them has to be looked at by itself."""
-        for model, group in self.objects.items():
-            mapper = mapper_of(model)
-            try:
-                collections = [[obj.__dict__[one.name] for obj in group] for one in mapper.companions]
-                rows = NewRows(mapper, mapper.keyspace(self._namespace), list(mapper.values_of(group)), collections)
-            except KeyError:  # an object lacks a field
-                self.rows = []
+    def spelled(self) -> Sequence[Rows]:
+        """Spell them; empty where one of them has to be looked at by itself, or nothing has to be written."""
+        together: list[Rows] = []
+        for group in self._groups:
+            rows = group.spelled(self._namespace)
+            if rows is None:
                 return ()
-            if not rows.spell():
-                self.rows = []
-                return ()
-            self.rows.append(rows)
-        if len(self.rows) == 1:
-            return self.rows
-        keys = [key for rows in self.rows for key in rows.keys]
-        return self.rows if len(set(keys)) == len(keys) else ()
+            if rows.keys:
+                self._spelled.append(group)
+                together.append(rows)
+        keys = [key for rows in together for key in rows.keys]
+        return together if len(set(keys)) == len(keys) else ()
 
     def changes(self) -> Sequence[Change]:
         """The same objects, each as a change of its own."""
         if self.each is None:
-            self.each = [(obj, self._change_of(obj)) for group in self.objects.values() for obj in group]
+            each = ((obj, self._change_of(obj)) for group in self._groups for obj in group.objects)
+            self.each = [(obj, change) for obj, change in each if change is not None]
         return [change for _, change in self.each]
 
     def get_ready(self) -> None:
         """Prepare the states of what was spelled together for the success of the commit."""
-        self._ready = [
-            Ready(rows.mapper, rows.keys, objects, list(map(known_state, objects)), rows.snapshots())
-            for rows, objects in zip(self.rows, self.objects.values(), strict=True)
-        ]
+        self._ready = [group.ready() for group in self._spelled]
 
     def settle(self) -> list[Ready]:
         """Move the states of what was spelled together, and tell them class by class; empty where each was a change of its own."""
         if self.each is not None:
             return []
-        persistent = Phase.PERSISTENT
         for ready in self._ready:
             for state, snapshot in zip(ready.states, ready.snapshots, strict=True):
-                state.snapshot, state.held_phase = snapshot, persistent
+                state.snapshot, state.held_phase = snapshot, Phase.PERSISTENT
         return self._ready

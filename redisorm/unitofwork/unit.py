@@ -141,12 +141,19 @@ class UnitOfWork(Holding):
         return [obj for obj, state in self._maybe_changed() if state.phase is Phase.PERSISTENT and self._has_work(obj, state)]
 
     def _maybe_changed(self) -> Iterator[tuple[MappedModel, State]]:
-        """The stored objects of the map that may have changed, with their states: all of a class but where one look tells that none has."""
+        """The stored objects of the map that may have changed, with their states."""
+        for _, objects, states in self._maybe_changed_classes():
+            yield from zip(objects, states, strict=True)
+
+    def _maybe_changed_classes(self) -> Iterator[tuple[Mapper[Any], list[MappedModel], list[State]]]:
+        """The same class by class: all stored objects of one, but where one look tells that none has changed."""
         for mapper, objects in self._map.classes():
             states: list[State] = list(map(known_state, objects))
             apart = mapper.changes_in_place and not mapper.collects_alone
             if apart or not _all_same(mapper, objects, states):
-                yield from ((obj, state) for obj, state in zip(objects, states, strict=True) if state.snapshot is not None)
+                stored = [(obj, state) for obj, state in zip(objects, states, strict=True) if state.snapshot is not None]
+                if stored:
+                    yield mapper, [obj for obj, _ in stored], [state for _, state in stored]
 
     def _has_work(self, obj: MappedModel, state: State) -> bool:
         before, mapper = state.snapshot, mapper_of(type(obj))

@@ -5,11 +5,12 @@
 --       count of typed keys, then for each: key, the type it must have, if it is there
 --       count of rows,   then for each: count of fields, HMGET, key, fields …, their texts, each after '=', or '-' for none
 --       count of reads,  then for each: count of words, words …, the reply it must have
---       count of tables, then for each: count of fields, fields …, place of its first key, count of rows, place of the field by which
---           its rows stand in indexes, count of indexes, then for each: how, place of a field, count of words, words …; values row by row …
+--       count of tables, then for each: count of fields, fields …, place of its first key, count of rows, count of held fields, these …,
+--           count of those of them that must be there, their texts row by row …, place of the field by which its rows stand in indexes,
+--           count of indexes, then for each: how, place of a field, count of words, words …; values row by row …
 --       count of writes, then for each: count of words, words …
 --
--- A table is new rows of the same fields under consecutive keys: one HSET each. They enter an index 'all' under its key, by 'score' at the value of
+-- A table is rows of the same fields under consecutive keys: one HSET each. Those with held fields are there and must be so, the others are new. They enter an index 'all' under its key, by 'score' at the value of
 -- the field, or by 'value' under the key that comes behind that value.
 -- Returns the replies of the writes, or false where something is not as expected and nothing was written.
 
@@ -63,7 +64,12 @@ local one_key = {ZADD = true, ZREM = true, SADD = true, SREM = true, HSET = true
 local function table_of_rows()
   local fields = number()
   local names = take(fields)
-  local key, rows, member = number(), number(), number()
+  local key, rows = number(), number()
+  local held = {size = number()}
+  held.first, held.last = take(held.size)
+  held.present = number()
+  held.texts = take(held.present * rows)
+  local member = number()
   local indexes = {}
   for i = 1, number() do
     local index = {how = ARGV[at], place = tonumber(ARGV[at + 1])}
@@ -71,13 +77,29 @@ local function table_of_rows()
     index.first, index.last = take(number())
     indexes[i] = index
   end
-  return fields, names, key, rows, member, indexes
+  return fields, names, key, rows, member, indexes, held
+end
+local function is_as_held(held, key, rows)
+  local text, present, size, first, last = held.texts, held.present, held.size, held.first, held.last
+  for row = key, key + rows - 1 do
+    local reply = ask('HMGET', KEYS[row], unpack(ARGV, first, last))
+    if reply.err then return false end
+    for i = 1, present do
+      if reply[i] ~= ARGV[text] then return false end
+      text = text + 1
+    end
+    for i = present + 1, size do
+      if reply[i] then return false end
+    end
+  end
+  return true
 end
 
 local start = at
 for _ = 1, number() do
-  local fields, _, key, rows, _, indexes = table_of_rows()
-  for row = key, key + rows - 1 do
+  local fields, _, key, rows, _, indexes, held = table_of_rows()
+  if held.size > 0 and not is_as_held(held, key, rows) then return false end
+  for row = key, fields > 0 and key + rows - 1 or 0 do
     local refused = refusal('HSET', KEYS[row], '', '')
     if refused then return refused end
   end
@@ -124,6 +146,7 @@ end
 -- A call with its words written out takes a quarter less time than one that unpacks a table of them, once it is made for the count of fields.
 local most_written_out, fewest_rows = 60, 20
 local function store(fields, names, key, rows, values)
+  if fields == 0 then return end
   if fields <= most_written_out and rows >= fewest_rows then
     local words = {}
     for i = 1, fields do words[i] = string.format('ARGV[names + %d], ARGV[value + %d]', i - 1, i - 1) end

@@ -1,0 +1,171 @@
+"""Many loaded rows of one class that changed, spelled column by column rather than object by object.
+
+The common case of a session that loads rows, changes something in each and commits: rows that are a hash, with whatever indexes their
+values tell. They are taken to be as they were loaded, which a script verifies. What needs a closer look row by row is left to `changes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from redisorm.commands import Command
+from redisorm.errors import IndexValueError
+from redisorm.keys import LIFE, Keyspace
+from redisorm.mapping.changes import Alike, Values, alike, column_texts
+from redisorm.mapping.indexes import Index
+from redisorm.mapping.mapper import Mapper
+
+from .derived import exact_scores
+from .indexing import Upkeep
+from .lonerow import entry_words
+from .newrows import TOLD_BY_VALUE, Held, Table
+
+__all__ = ["LoadedRows"]
+
+_FOR_EVER = "inf"
+
+
+class _Move(NamedTuple):
+    """How rows of one index leave and enter it: the keys, and for those that enter the scores; the members."""
+
+    leaving: dict[str, list[str]]
+    entering: dict[str, list[str]]
+
+
+class LoadedRows:
+    """Loaded rows of one class that changed.
+
+    Attributes:
+        mapper: The mapper of the class.
+        keyspace: Its keys.
+        keys: The keys of the rows, once they are spelled of those that are written.
+        tables: What to write.
+    """
+
+    __slots__ = ("_before", "_memos", "_moves", "_removals", "_values", "keys", "keyspace", "mapper", "tables")
+
+    def __init__(self, mapper: Mapper[Any], keyspace: Keyspace, keys: list[str], values: Values, before: Values) -> None:
+        """Take in rows.
+
+        Args:
+            values: The values of each row, in the order of the slots.
+            before: The same as they were loaded.
+        """
+        self.mapper = mapper
+        self.keyspace = keyspace
+        self.keys = keys
+        self.tables: list[Table] = []
+        self._values = values
+        self._before = before
+        self._memos: list[str] = []
+        self._removals: list[Command] = []
+        self._moves: list[_Move] = []
+
+    @staticmethod
+    def fit(mapper: Mapper[Any]) -> bool:
+        """Whether rows of a class can be spelled so: hashes in which only an assignment changes a value."""
+        return mapper.is_plain and not (mapper.changes_in_place or mapper.slots.computed or mapper.uniques)
+
+    def spell(self) -> list[int] | None:
+        """Spell what changed: which rows are written, or `None` where a row has to be looked at by itself. Nothing was sent."""
+        try:
+            groups = alike(self.mapper, self._values, self._before, self.keys)
+            if not all(map(self._spell, groups)):
+                return None
+        except (ValidationError, IndexValueError):  # it is told of one object, in the order of all
+            return None
+        written = [number for one in groups for number in one.numbers]
+        self.keys = [self.keys[number] for number in written]
+        return written
+
+    def _spell(self, group: Alike) -> bool:
+        mapper, numbers, names = self.mapper, group.numbers, self.mapper.slots.names
+        keys = [self.keys[number] for number in numbers]
+        pks = [self._values[number][mapper.slots.place(mapper.pk_name)] for number in numbers]
+        present: dict[str, list[Any]] = {mapper.pk_name: list(mapper.pk_leaf.codec.encode_many(type(pks[0]), pks))}
+        absent = [LIFE]
+        touched = [one for one in mapper.indexes.values() if one.place in group.sets or one.place in group.unsets]
+        if len(set(map(type, pks))) > 1 or (touched and not mapper.entered_by_values):
+            return False
+        for index in touched:
+            assert index.place is not None
+            was = column_texts(mapper, index.place, [self._before[number][index.place] for number in numbers], keys)
+            if was[0] is None:
+                absent.append(index.name)
+            else:
+                present[index.name] = was
+            self._moves.append(self._move(index, index.place, numbers, keys, mapper.pk_texts(pks)))
+        if touched:
+            self._memos += map(Keyspace.memo, keys)
+        held = Held((*present, *absent), len(present), [text for row in zip(*present.values(), strict=True) for text in row])
+        fields = tuple(names[place] for place in group.sets)
+        self.tables.append(Table(fields, keys, [text for row in zip(*group.sets.values(), strict=True) for text in row], held))
+        if group.unsets:
+            gone = [names[place] for place in group.unsets]
+            self._removals += (("HDEL", key, *gone) for key in keys)
+        return True
+
+    def _move(self, index: Index, place: int, numbers: Sequence[int], keys: Sequence[str], pk_texts: Sequence[str]) -> _Move:
+        """How rows move in one index.
+
+        Raises:
+            IndexValueError: The index cannot hold a value.
+        """
+        move, own = _Move({}, {}), _Named(self.keyspace.own)
+        was, now = ([values[number][place] for number in numbers] for values in (self._before, self._values))
+        for former, entry in zip(_entries(index, was, keys, pk_texts), _entries(index, now, keys, pk_texts), strict=True):
+            if former[:2] != entry[:2]:
+                move.leaving.setdefault(own[former[0]], []).append(former[1])
+            if former != entry:
+                move.entering.setdefault(own[entry[0]], []).extend((entry[2], entry[1]))
+        return move
+
+    def derive(self) -> None:
+        """Nothing of loaded rows is left to a script to work out."""
+
+    def absent(self) -> list[str]:
+        """The keys that must be absent: a row that stands in indexes for ever has no memo."""
+        return self._memos
+
+    def fill(self) -> list[Command]:
+        """The commands beside those of the tables."""
+        return self._removals
+
+    def enter(self, upkeep: Upkeep) -> None:
+        """Move the rows in the indexes of their class."""
+        for move in self._moves:
+            for key, members in move.leaving.items():
+                upkeep.remove(key, members)
+            for key, words in move.entering.items():
+                upkeep.add(key, words)
+
+
+class _Named(dict[str, str]):
+    """The keys of entries, each spelled once."""
+
+    def __init__(self, own: Callable[[str], str]) -> None:
+        super().__init__()
+        self._own = own
+
+    def __missing__(self, name: str) -> str:
+        self[name] = key = self._own(name)
+        return key
+
+
+def _entries(index: Index, values: Sequence[Any], keys: Sequence[str], pk_texts: Sequence[str]) -> list[tuple[str, str, str]]:
+    """The entry of each row, its member and its score.
+
+    Raises:
+        IndexValueError: The index cannot hold a value.
+    """
+    kinds = set(map(type, values))
+    if len(kinds) == 1 and kinds <= index.codec.exact:
+        if index.kind == "order":
+            return [(index.name, pk_text, score) for pk_text, score in zip(pk_texts, exact_scores(index, values, keys), strict=True)]
+        if index.kind == "equality" and kinds <= TOLD_BY_VALUE:
+            names = {value: entry_words(index, value, "", "")[0] for value in dict.fromkeys(values)}
+            return [(names[value], pk_text, _FOR_EVER) for value, pk_text in zip(values, pk_texts, strict=True)]
+    return [entry_words(index, value, key, pk_text) for value, key, pk_text in zip(values, keys, pk_texts, strict=True)]
