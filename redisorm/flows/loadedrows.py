@@ -85,10 +85,10 @@ class LoadedRows:
         mapper, numbers, names = self.mapper, group.numbers, self.mapper.slots.names
         keys = [self.keys[number] for number in numbers]
         pks = [self._values[number][mapper.slots.place(mapper.pk_name)] for number in numbers]
-        present: dict[str, list[Any]] = {mapper.pk_name: list(mapper.pk_leaf.codec.encode_many(type(pks[0]), pks))}
+        present: dict[str, list[Any]] = {}
         absent = [LIFE]
         touched = [one for one in mapper.indexes.values() if one.place in group.sets or one.place in group.unsets]
-        if len(set(map(type, pks))) > 1 or (touched and not mapper.entered_by_values):
+        if touched and not mapper.entered_by_values:
             return False
         for index in touched:
             assert index.place is not None

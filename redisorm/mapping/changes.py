@@ -55,6 +55,8 @@ def alike(mapper: Mapper[Any], now: Values, before: Values, keys: Sequence[str])
         column = marks[place::width]
         if any(column):
             columns[place] = _changed(mapper, place, list(compress(range(len(now)), column)), now, before, keys)
+    if alone := _of_one_shape(columns, before):
+        return [alone]
     shapes: dict[tuple[Any, ...], list[int]] = {}
     for number in sorted(set(chain.from_iterable(columns.values()))):
         shape = tuple((place, texts[number] is None, before[number][place] is None) for place, texts in columns.items() if number in texts)
@@ -67,6 +69,16 @@ def alike(mapper: Mapper[Any], now: Values, before: Values, keys: Sequence[str])
         )
         for shape, numbers in shapes.items()
     ]
+
+
+def _of_one_shape(columns: Mapping[int, Mapping[int, Text | None]], before: Values) -> Alike | None:
+    """All that changed, where it is the same fields of each, with values before and after."""
+    numbers = next(iter(columns.values()), {}).keys()
+    if not numbers or any(texts.keys() != numbers or None in texts.values() for texts in columns.values()):
+        return None
+    if any(before[number][place] is None for place in columns for number in numbers):
+        return None
+    return Alike(list(numbers), {place: list(texts.values()) for place, texts in columns.items()}, ())  # type: ignore[arg-type]
 
 
 def _changed(

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import repeat
+from operator import attrgetter
 from typing import Any, Protocol
 
 from redisorm.errors import SessionError
 from redisorm.flows.living import LiveWrite
-from redisorm.mapping.base import MappedModel, any_linked, link_state, mapper_of
+from redisorm.mapping.base import MappedModel, any_linked, link_state, linked_state, mapper_of
 from redisorm.mapping.mapper import Mapper
 
 from .identity import Identity, IdentityMap
@@ -19,6 +20,9 @@ from .state import Phase, State, state_of
 from .work import key_of
 
 __all__ = ["Holding", "Store"]
+
+
+_key, _phase = attrgetter("key"), attrgetter("phase")
 
 
 class Store(Protocol):
@@ -79,6 +83,23 @@ class Holding:
             return False
         deque(map(link_state, objects, map(State, repeat(Phase.PENDING), repeat(self), keys)), 0)
         self._new.update(zip(map(id, objects), objects, strict=True))
+        return True
+
+    def _add_stored(self, objects: list[MappedModel]) -> bool:
+        """Take in many stored objects of one class that are in no session; `False` where one has to be looked at by itself."""
+        models, states = set(map(type, objects)), list(map(linked_state, objects))
+        if len(models) != 1 or not all(states) or set(map(_phase, states)) != {Phase.DETACHED}:
+            return False
+        mapper = mapper_of(models.pop())
+        self._check_database(mapper)
+        pks, keys = [obj.__dict__.get(mapper.pk_name) for obj in objects], list(map(_key, states))
+        if None in pks or mapper.keyspace(self.database.namespace).rows(mapper.pk_texts(pks)) != keys:
+            return False
+        if not self._map.hold_new(mapper, keys, objects):
+            return False
+        persistent = Phase.PERSISTENT
+        for state in states:
+            state.held_by, state.held_phase = self, persistent
         return True
 
     def _attach(self, obj: MappedModel, state: State) -> None:

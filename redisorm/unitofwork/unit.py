@@ -199,7 +199,7 @@ class UnitOfWork(Holding):
         with self._alone():
             life = wanted_life(ttl, type(self).__name__)
             added = list(objects)
-            if life is None and self._add_fresh(added):
+            if life is None and (self._add_fresh(added) or self._add_stored(added)):
                 return
             for obj in added:
                 self._add(obj, life)

@@ -12,6 +12,7 @@ from redisorm.flows import lonerow, riding
 from redisorm.flows.changes import Change
 from redisorm.keys import LIFE, VERSION
 from redisorm.mapping.base import MappedModel, mapper_of
+from redisorm.mapping.encoder import as_bytes
 from redisorm.unitofwork import verbs
 from redisorm.unitofwork.state import state_of
 from redisorm.unitofwork.work import change_of
@@ -73,6 +74,7 @@ class ScriptCall(NamedTuple):
         rows: Hashes by their HMGET, with the texts they must have.
         reads: Other reads, with the replies they must have, spelled.
         tables: New rows: fields, keys and the values row by row.
+        loaded: The same of rows that are there, and are among `rows` as they must be.
         writes: The other writes.
         entered: The index entries it works out by itself: key, score and member.
         entry: The stream, group, consumer and id of the entry that must be pending, where a call for few commands says so.
@@ -87,6 +89,7 @@ class ScriptCall(NamedTuple):
     writes: list[Command]
     entry: tuple[str, ...] = ()
     entered: list[tuple[Any, Any, Any]] = []
+    loaded: list[tuple[list[Any], list[str], list[Any]]] = []
 
 
 def script_call(request: Batch | Watch) -> ScriptCall:
@@ -103,17 +106,24 @@ def script_call(request: Batch | Watch) -> ScriptCall:
 
     keys = take(next(words))
     absent = keys[: next(words)]
-    call = ScriptCall(keys, absent, dict(take(2) for _ in range(next(words))), [], [], [], [], entered=[])
+    call = ScriptCall(keys, absent, dict(take(2) for _ in range(next(words))), [], [], [], [], entered=[], loaded=[])
     for _ in range(next(words)):
         count = int(next(words))
         call.rows.append((tuple(take(count + 2)), take(count)))
     call.reads.extend((tuple(take(int(next(words)))), next(words)) for _ in range(next(words)))
     for _ in range(next(words)):
         fields = take(next(words))
-        first, count, member, indexes = take(4)
+        first, count = take(2)
+        held, present = take(next(words)), next(words)
+        known = take(present * count)
+        member, indexes = take(2)
         derived = [(*take(2), take(next(words))) for _ in range(indexes)]
         values = take(len(fields) * count)
-        call.tables.append((fields, keys[first - 1 : first - 1 + count], values))
+        under_keys = keys[first - 1 : first - 1 + count]
+        (call.loaded if held else call.tables).append((fields, under_keys, values))
+        for row, key in enumerate(under_keys if held else ()):
+            must = [b"=" + as_bytes(text) for text in known[row * present : (row + 1) * present]] + [b"-"] * (len(held) - present)
+            call.rows.append((("HMGET", key, *held), must))
         for how, place, named in derived:
             rows = [values[start : start + len(fields)] for start in range(0, len(values), len(fields))]
             under = dict(zip(named[::2], named[1::2], strict=True)) if how == "value" else {}

@@ -10,7 +10,8 @@
 --           count of indexes, then for each: how, place of a field, count of words, words …; values row by row …
 --       count of writes, then for each: count of words, words …
 --
--- A table is rows of the same fields under consecutive keys: one HSET each. Those with held fields are there and must be so, the others are new. They enter an index 'all' under its key, by 'score' at the value of
+-- A table is rows of the same fields under consecutive keys: one HSET each. Those with held fields must be there and have these so, the others are
+-- new. They enter an index 'all' under its key, by 'score' at the value of
 -- the field, or by 'value' under the key that comes behind that value.
 -- Returns the replies of the writes, or false where something is not as expected and nothing was written.
 
@@ -81,15 +82,24 @@ local function table_of_rows()
 end
 local function is_as_held(held, key, rows)
   local text, present, size, first, last = held.texts, held.present, held.size, held.first, held.last
+  for start = key, key + rows - 1, 5000 do
+    local stop = math.min(start + 4999, key + rows - 1)
+    if call('EXISTS', unpack(KEYS, start, stop)) <= stop - start then return false end
+  end
   for row = key, key + rows - 1 do
-    local reply = ask('HMGET', KEYS[row], unpack(ARGV, first, last))
-    if reply.err then return false end
-    for i = 1, present do
-      if reply[i] ~= ARGV[text] then return false end
-      text = text + 1
-    end
-    for i = present + 1, size do
-      if reply[i] then return false end
+    if size == 1 and present == 0 then
+      if ask('HEXISTS', KEYS[row], ARGV[first]) ~= 0 then return false end
+    else
+      local reply = ask('HMGET', KEYS[row], unpack(ARGV, first, last))
+      if reply.err then return false end
+      for i = 1, size do
+        if i > present then
+          if reply[i] then return false end
+        else
+          if reply[i] ~= ARGV[text] then return false end
+          text = text + 1
+        end
+      end
     end
   end
   return true
