@@ -15,7 +15,7 @@ from redisorm.keys import LEDGER, Keyspace
 from .entries import Entries
 from .pieces import CHUNK, chunks
 
-__all__ = ["Upkeep", "deadline_score", "memo_of"]
+__all__ = ["Upkeep", "deadline_score", "memo_of", "unlinks"]
 
 
 def deadline_score(deadline_ms: int | None) -> str:
@@ -116,16 +116,17 @@ class Upkeep:
         for key, members in self._removed.items():
             yield from chunks("ZREM", key, members)
         freed = [key for key in dict.fromkeys(self._freed) if key not in self._taken]
-        yield from _unlinks(freed)
+        yield from unlinks(freed)
         for key, words in self._scored.items():
             yield from chunks("ZADD", key, words)
         for key, words in self._placed.items():
             yield from chunks("GEOADD", key, words)
         for key, (pk_text, deadline_ms) in self._taken.items():
             yield ("SET", key, pk_text) if deadline_ms is None else ("SET", key, pk_text, "PXAT", deadline_ms)
-        yield from _unlinks(self._dropped)
+        yield from unlinks(self._dropped)
         yield from self._memos
 
 
-def _unlinks(keys: Sequence[str]) -> Iterator[Command]:
+def unlinks(keys: Sequence[str]) -> Iterator[Command]:
+    """Spell the removal of many keys."""
     yield from (("UNLINK", *keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK))

@@ -6,7 +6,7 @@ values tell. They are taken to be as they were loaded, which a script verifies. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -18,14 +18,11 @@ from redisorm.mapping.changes import Alike, Values, alike, column_texts
 from redisorm.mapping.indexes import Index
 from redisorm.mapping.mapper import Mapper
 
-from .derived import exact_scores
+from .entering import Named, entries
 from .indexing import Upkeep
-from .lonerow import entry_words
-from .newrows import TOLD_BY_VALUE, Held, Table
+from .newrows import Held, Table
 
 __all__ = ["LoadedRows"]
-
-_FOR_EVER = "inf"
 
 
 class _Move(NamedTuple):
@@ -100,9 +97,10 @@ class LoadedRows:
             self._moves.append(self._move(index, index.place, numbers, keys, mapper.pk_texts(pks)))
         if touched:
             self._memos += map(Keyspace.memo, keys)
-        held = Held((*present, *absent), len(present), [text for row in zip(*present.values(), strict=True) for text in row])
         fields = tuple(names[place] for place in group.sets)
-        self.tables.append(Table(fields, keys, [text for row in zip(*group.sets.values(), strict=True) for text in row], held))
+        self.tables.append(
+            Table(fields, keys, [text for row in zip(*group.sets.values(), strict=True) for text in row], Held.of(present, absent))
+        )
         if group.unsets:
             gone = [names[place] for place in group.unsets]
             self._removals += (("HDEL", key, *gone) for key in keys)
@@ -114,9 +112,9 @@ class LoadedRows:
         Raises:
             IndexValueError: The index cannot hold a value.
         """
-        move, own = _Move({}, {}), _Named(self.keyspace.own)
+        move, own = _Move({}, {}), Named(self.keyspace.own)
         was, now = ([values[number][place] for number in numbers] for values in (self._before, self._values))
-        for former, entry in zip(_entries(index, was, keys, pk_texts), _entries(index, now, keys, pk_texts), strict=True):
+        for former, entry in zip(entries(index, was, keys, pk_texts), entries(index, now, keys, pk_texts), strict=True):
             if former[:2] != entry[:2]:
                 move.leaving.setdefault(own[former[0]], []).append(former[1])
             if former != entry:
@@ -141,31 +139,3 @@ class LoadedRows:
                 upkeep.remove(key, members)
             for key, words in move.entering.items():
                 upkeep.add(key, words)
-
-
-class _Named(dict[str, str]):
-    """The keys of entries, each spelled once."""
-
-    def __init__(self, own: Callable[[str], str]) -> None:
-        super().__init__()
-        self._own = own
-
-    def __missing__(self, name: str) -> str:
-        self[name] = key = self._own(name)
-        return key
-
-
-def _entries(index: Index, values: Sequence[Any], keys: Sequence[str], pk_texts: Sequence[str]) -> list[tuple[str, str, str]]:
-    """The entry of each row, its member and its score.
-
-    Raises:
-        IndexValueError: The index cannot hold a value.
-    """
-    kinds = set(map(type, values))
-    if len(kinds) == 1 and kinds <= index.codec.exact:
-        if index.kind == "order":
-            return [(index.name, pk_text, score) for pk_text, score in zip(pk_texts, exact_scores(index, values, keys), strict=True)]
-        if index.kind == "equality" and kinds <= TOLD_BY_VALUE:
-            names = {value: entry_words(index, value, "", "")[0] for value in dict.fromkeys(values)}
-            return [(names[value], pk_text, _FOR_EVER) for value, pk_text in zip(values, pk_texts, strict=True)]
-    return [entry_words(index, value, key, pk_text) for value, key, pk_text in zip(values, keys, pk_texts, strict=True)]

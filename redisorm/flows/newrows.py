@@ -44,6 +44,11 @@ class Held(NamedTuple):
     present: int
     texts: list[Any]
 
+    @classmethod
+    def of(cls, present: Mapping[str, Sequence[Any]], absent: Sequence[str]) -> Held:
+        """What rows hold, by the texts of those fields that all of them have, and by the fields that none has."""
+        return cls((*present, *absent), len(present), [text for row in zip(*present.values(), strict=True) for text in row])
+
 
 class Table:
     """Rows of the same fields: their keys, and their values row by row.

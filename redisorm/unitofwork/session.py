@@ -141,7 +141,7 @@ class BaseSession(UnitOfWork):
     def _waiting(self) -> list[tuple[MappedModel, Change | Kind]]:
         """What waits: deletions, new objects, and stored ones that were changed; of many that are alike only which kind of change it is."""
         namespace = self.database.namespace
-        work: list[tuple[MappedModel, Change | Kind]] = [(obj, deletion_of(obj, namespace)) for obj in self._deleted.values()]
+        work: list[tuple[MappedModel, Change | Kind]] = list(zip(self._deleted.values(), repeat(Kind.DELETE)))
         work += zip(self._new.values(), repeat(Kind.INSERT))
         for mapper, objects, states in self._maybe_changed_classes():
             together = moved_together(mapper, objects, states)
@@ -164,8 +164,9 @@ class BaseSession(UnitOfWork):
         work = [(obj, change) for obj, change in part if isinstance(change, Change)]
         change_now = partial(self._change_now, set())
         together = Together(self.database.namespace, change_now)
-        rest = together.take([obj for obj, kind in part if kind is Kind.INSERT], new=True)
-        rest += together.take([obj for obj, kind in part if kind is Kind.UPDATE], new=False)
+        rest: list[MappedModel] = []
+        for kind in (Kind.DELETE, Kind.INSERT, Kind.UPDATE):
+            rest += together.take([obj for obj, waits in part if waits is kind], kind)
         work += [(obj, change) for obj in rest if (change := change_now(obj)) is not None]
         try:
             done = yield from commit(
@@ -193,7 +194,9 @@ class BaseSession(UnitOfWork):
         return done
 
     def _change_now(self, keys: set[str], obj: MappedModel) -> Change | None:
-        """The change that stores an object, or writes what changed of it; `keys` are those of the new ones of the commit so far."""
+        """The change that deletes or stores an object, or writes what changed of it; `keys` are those of new ones so far."""
+        if id(obj) in self._deleted:
+            return deletion_of(obj, self.database.namespace)
         change = change_of(obj, state_of(obj), self.database.namespace, Kind.CREATE if id(obj) in self._created else None)
         if change is None or not change.is_new:
             return change
@@ -206,7 +209,11 @@ class BaseSession(UnitOfWork):
 
     def _note_stored(self, ready: Ready) -> None:
         """Take in that objects were stored together."""
-        if not ready.new:
+        if ready.kind is Kind.DELETE:
+            for obj, state in zip(ready.objects, ready.states, strict=True):
+                self._let_go(obj, state)
+            return
+        if ready.kind is Kind.UPDATE:
             self._map.committed.append((ready.mapper, ready.keys))
             return
         for state, key in zip(ready.states, ready.keys, strict=True):

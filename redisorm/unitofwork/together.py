@@ -10,7 +10,8 @@ from itertools import compress
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from redisorm.flows.changes import Change
+from redisorm.flows.changes import Change, Kind
+from redisorm.flows.deletedrows import DeletedRows
 from redisorm.flows.loadedrows import LoadedRows
 from redisorm.flows.newrows import NewRows, Rows
 from redisorm.mapping.base import MappedModel, known_state, mapper_of
@@ -47,14 +48,14 @@ def _asks_nothing_beside(states: Sequence[State]) -> bool:
 
 
 class Ready(NamedTuple):
-    """The objects of one class that were stored together: the keys they have now, and their states."""
+    """The objects of one class that were stored or deleted together: the keys they have now, and their states."""
 
     mapper: Mapper[Any]
     keys: list[str]
     objects: Sequence[MappedModel]
     states: Sequence[State]
-    snapshots: Sequence[Snapshot]
-    new: bool
+    snapshots: Sequence[Snapshot | None]
+    kind: Kind
 
 
 class _New:
@@ -79,7 +80,7 @@ class _New:
     def ready(self) -> Ready:
         """What their states become."""
         assert self._rows is not None
-        return Ready(self.mapper, self._rows.keys, self.objects, list(map(known_state, self.objects)), self._rows.snapshots(), new=True)
+        return Ready(self.mapper, self._rows.keys, self.objects, list(map(known_state, self.objects)), self._rows.snapshots(), Kind.INSERT)
 
 
 class _Loaded:
@@ -114,7 +115,33 @@ class _Loaded:
     def ready(self) -> Ready:
         """What their states become."""
         assert self._rows is not None
-        return Ready(self.mapper, self._rows.keys, self.objects, self._states, list(map(Snapshot, self._values)), new=False)
+        return Ready(self.mapper, self._rows.keys, self.objects, self._states, list(map(Snapshot, self._values)), Kind.UPDATE)
+
+
+class _Deleted:
+    """Objects of one class whose rows are deleted."""
+
+    def __init__(self, mapper: Mapper[Any], objects: Sequence[MappedModel]) -> None:
+        self.mapper = mapper
+        self.objects = objects
+        self._states: list[State] = list(map(known_state, objects))
+
+    @staticmethod
+    def fits(mapper: Mapper[Any], states: Sequence[State]) -> bool:
+        """Whether rows can be deleted together; those in indexes were loaded, and have no life of their own."""
+        if not DeletedRows.fit(mapper) or not all(map(_key, states)):
+            return False
+        return not mapper.indexed or (all(map(_snapshot, states)) and set(map(_life, states)) == {None})
+
+    def spelled(self, namespace: str) -> Rows | None:
+        """Their rows; `None` where one of them has to be looked at by itself."""
+        before = list(map(_values, map(_snapshot, self._states))) if self.mapper.indexed else []
+        rows = DeletedRows(self.mapper, self.mapper.keyspace(namespace), list(map(_key, self._states)), before)
+        return rows if rows.spell() else None
+
+    def ready(self) -> Ready:
+        """What their states become."""
+        return Ready(self.mapper, list(map(_key, self._states)), self.objects, self._states, [None] * len(self._states), Kind.DELETE)
 
 
 class Together:
@@ -132,8 +159,8 @@ class Together:
         """
         self._namespace = namespace
         self._change_of = change_of
-        self._groups: list[_New | _Loaded] = []
-        self._spelled: list[_New | _Loaded] = []
+        self._groups: list[_New | _Loaded | _Deleted] = []
+        self._spelled: list[_New | _Loaded | _Deleted] = []
         self._ready: list[Ready] = []
         self.each: list[tuple[MappedModel, Change]] | None = None
 
@@ -145,22 +172,25 @@ class Together:
         """Whether all objects are new."""
         return all(isinstance(group, _New) for group in self._groups)
 
-    def take(self, objects: Sequence[MappedModel], *, new: bool) -> list[MappedModel]:
+    def take(self, objects: Sequence[MappedModel], kind: Kind) -> list[MappedModel]:
         """Take in those that can be spelled together, and tell the others.
 
         Args:
-            new: Whether they are new, or else loaded, and `moved_together`.
+            kind: Whether they are new, or loaded and `moved_together`, or deleted.
         """
         models = dict.fromkeys(map(type, objects))
         rest: list[MappedModel] = []
         for model in models:
             mapper, group = mapper_of(model), list(objects) if len(models) == 1 else [obj for obj in objects if type(obj) is model]
             states = list(map(known_state, group))
-            fits = len(group) >= FEWEST and _asks_nothing_beside(states)
-            if fits and new and NewRows.fit(mapper):
+            if len(group) < FEWEST:
+                rest += group
+            elif kind is Kind.INSERT and NewRows.fit(mapper) and _asks_nothing_beside(states):
                 self._groups.append(_New(mapper, group))
-            elif fits and not new:
+            elif kind is Kind.UPDATE:
                 self._groups.append(_Loaded(mapper, group))
+            elif kind is Kind.DELETE and _Deleted.fits(mapper, states):
+                self._groups.append(_Deleted(mapper, group))
             else:
                 rest += group
         return rest

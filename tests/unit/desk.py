@@ -114,22 +114,23 @@ def script_call(request: Batch | Watch) -> ScriptCall:
     for _ in range(next(words)):
         fields = take(next(words))
         first, count = take(2)
-        held, present = take(next(words)), next(words)
-        known = take(present * count)
+        must = take(next(words))
+        there = next(words)
+        words_of_rows = take(there * count)
         member, indexes = take(2)
         derived = [(*take(2), take(next(words))) for _ in range(indexes)]
         values = take(len(fields) * count)
-        under_keys = keys[first - 1 : first - 1 + count]
-        (call.loaded if held else call.tables).append((fields, under_keys, values))
-        for row, key in enumerate(under_keys if held else ()):
-            must = [b"=" + as_bytes(text) for text in known[row * present : (row + 1) * present]] + [b"-"] * (len(held) - present)
-            call.rows.append((("HMGET", key, *held), must))
+        row_keys = keys[first - 1 : first - 1 + count]
+        (call.loaded if must else call.tables).append((fields, row_keys, values))
+        for row, key in enumerate(row_keys if must else ()):
+            held = [b"=" + as_bytes(text) for text in words_of_rows[row * there : (row + 1) * there]]
+            call.rows.append((("HMGET", key, *must), held + [b"-"] * (len(must) - there)))
         for how, place, named in derived:
             rows = [values[start : start + len(fields)] for start in range(0, len(values), len(fields))]
             under = dict(zip(named[::2], named[1::2], strict=True)) if how == "value" else {}
-            for row in rows:
-                text = row[place - 1] if place else None
-                call.entered.append((under[text] if how == "value" else named[0], text if how == "score" else "inf", row[member - 1]))
+            for one in rows:
+                text = one[place - 1] if place else None
+                call.entered.append((under[text] if how == "value" else named[0], text if how == "score" else "inf", one[member - 1]))
     call.writes.extend(tuple(take(int(next(words)))) for _ in range(next(words)))
     assert list(words) == []
     return call

@@ -1,0 +1,118 @@
+"""Many rows of one class that are deleted, spelled together: their keys in few commands, and their entries index by index.
+
+Rows that stand in indexes are taken to be as they were loaded, which a script verifies. What needs a closer look row by row is left to
+`changes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from pydantic import ValidationError
+
+from redisorm.commands import Command
+from redisorm.errors import IndexValueError
+from redisorm.keys import LEDGER, LIFE, Keyspace
+from redisorm.mapping.changes import Values, column_texts
+from redisorm.mapping.mapper import Mapper
+
+from .entering import Named, entries
+from .indexing import Upkeep, unlinks
+from .newrows import Held, Table
+
+__all__ = ["DeletedRows"]
+
+
+class DeletedRows:
+    """Rows of one class that are deleted.
+
+    Attributes:
+        mapper: The mapper of the class.
+        keyspace: Its keys.
+        keys: The keys of the rows.
+        tables: What they must be as; nothing is written of them.
+    """
+
+    __slots__ = ("_before", "_gone", "keys", "keyspace", "mapper", "tables")
+
+    def __init__(self, mapper: Mapper[Any], keyspace: Keyspace, keys: list[str], before: Values) -> None:
+        """Take in rows.
+
+        Args:
+            before: The values of each row as they were loaded, in the order of the slots; empty for a class without indexes.
+        """
+        self.mapper = mapper
+        self.keyspace = keyspace
+        self.keys = keys
+        self.tables: list[Table] = []
+        self._before = before
+        self._gone: list[tuple[str, list[str]]] = []
+
+    @staticmethod
+    def fit(mapper: Mapper[Any]) -> bool:
+        """Whether rows of a class can be deleted so: those that nobody looks at before, and hashes whose values tell their entries."""
+        if mapper.options.versioned:
+            return False
+        return not mapper.indexed or (mapper.is_plain and mapper.entered_by_values)
+
+    def spell(self) -> bool:
+        """Spell what is deleted; `False` where a row has to be looked at by itself. Nothing was sent."""
+        if not self.mapper.indexed:
+            return True
+        places = [index.place for index in self.mapper.indexes.values() if index.place is not None]
+        shapes: dict[tuple[bool, ...], list[int]] = {}
+        for number, values in enumerate(self._before):
+            shapes.setdefault(tuple([values[place] is None for place in places]), []).append(number)
+        try:
+            for numbers in shapes.values():
+                self._spell(numbers)
+        except (ValidationError, IndexValueError, ValueError):  # it does not stand there as it was loaded
+            return False
+        self.keys = [self.keys[number] for numbers in shapes.values() for number in numbers]
+        return True
+
+    def _spell(self, numbers: Sequence[int]) -> None:
+        """Spell rows that have values in the same fields.
+
+        Raises:
+            ValueError: A value has to be checked before one knows its entry.
+        """
+        mapper, own = self.mapper, Named(self.keyspace.own)
+        keys, before = [self.keys[number] for number in numbers], [self._before[number] for number in numbers]
+        pk_place = mapper.slots.place(mapper.pk_name)
+        pk_texts = mapper.pk_texts([values[pk_place] for values in before])
+        self._gone.append((own[LEDGER], pk_texts))
+        present: dict[str, list[Any]] = {}
+        absent = [LIFE]
+        for index in mapper.indexes.values():
+            assert index.place is not None
+            column = [values[index.place] for values in before]
+            texts = column_texts(mapper, index.place, column, keys)
+            if texts[0] is None:
+                absent.append(index.name)
+            else:
+                present[index.name] = texts
+            leaving: dict[str, list[str]] = {}
+            for name, member, _ in entries(index, column, keys, pk_texts):
+                leaving.setdefault(own[name], []).append(member)
+            self._gone += leaving.items()
+        self.tables.append(Table((), keys, [], Held.of(present, absent)))
+
+    def derive(self) -> None:
+        """Nothing of deleted rows is left to a script to work out."""
+
+    def absent(self) -> list[str]:
+        """The keys that must be absent: a row that stands in indexes for ever has no memo."""
+        return list(map(Keyspace.memo, self.keys)) if self.mapper.indexed else []
+
+    def fill(self) -> list[Command]:
+        """The commands beside those of the tables."""
+        companions = ((Keyspace.companion(key, one.name) for key in self.keys) for one in self.mapper.beside)
+        return list(unlinks([*self.keys, *chain.from_iterable(companions)]))
+
+    def enter(self, upkeep: Upkeep) -> None:
+        """Take the rows out of the indexes of their class."""
+        for key, members in self._gone:
+            upkeep.remove(key, members)

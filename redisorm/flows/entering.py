@@ -1,0 +1,44 @@
+"""The entries of many rows of one class in one of its indexes, told by the values: rows without a deadline, and without a memo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redisorm.mapping.indexes import Index
+
+from .derived import exact_scores
+from .lonerow import entry_words
+from .newrows import TOLD_BY_VALUE
+
+__all__ = ["Named", "entries"]
+
+_FOR_EVER = "inf"
+
+
+class Named(dict[str, str]):
+    """The keys of entries, each spelled once."""
+
+    def __init__(self, own: Callable[[str], str]) -> None:
+        super().__init__()
+        self._own = own
+
+    def __missing__(self, name: str) -> str:
+        self[name] = key = self._own(name)
+        return key
+
+
+def entries(index: Index, values: Sequence[Any], keys: Sequence[str], pk_texts: Sequence[str]) -> list[tuple[str, str, str]]:
+    """The entry of each row, its member and its score.
+
+    Raises:
+        IndexValueError: The index cannot hold a value.
+    """
+    kinds = set(map(type, values))
+    if len(kinds) == 1 and kinds <= index.codec.exact:
+        if index.kind == "order":
+            return [(index.name, pk_text, score) for pk_text, score in zip(pk_texts, exact_scores(index, values, keys), strict=True)]
+        if index.kind == "equality" and kinds <= TOLD_BY_VALUE:
+            names = {value: entry_words(index, value, "", "")[0] for value in dict.fromkeys(values)}
+            return [(names[value], pk_text, _FOR_EVER) for value, pk_text in zip(values, pk_texts, strict=True)]
+    return [entry_words(index, value, key, pk_text) for value, key, pk_text in zip(values, keys, pk_texts, strict=True)]
