@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from pydantic import ValidationError
-
 from redisorm.commands import Command
 from redisorm.errors import IndexValueError
 from redisorm.keys import LEDGER, LIFE, Keyspace
@@ -68,7 +66,7 @@ class DeletedRows:
         try:
             for numbers in shapes.values():
                 self._spell(numbers)
-        except (ValidationError, IndexValueError, ValueError):  # it does not stand there as it was loaded
+        except (ValueError, IndexValueError):  # it does not stand there as it was loaded
             return False
         self.keys = [self.keys[number] for numbers in shapes.values() for number in numbers]
         return True

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from redisorm.commands import Command
 from redisorm.errors import IndexValueError
 from redisorm.keys import LIFE, Keyspace
@@ -72,7 +70,7 @@ class LoadedRows:
             groups = alike(self.mapper, self._values, self._before, self.keys)
             if not all(map(self._spell, groups)):
                 return None
-        except (ValidationError, IndexValueError):  # it is told of one object, in the order of all
+        except (ValueError, IndexValueError):  # it is told of one object, in the order of all
             return None
         written = [number for one in groups for number in one.numbers]
         self.keys = [self.keys[number] for number in written]
@@ -81,12 +79,13 @@ class LoadedRows:
     def _spell(self, group: Alike) -> bool:
         mapper, numbers, names = self.mapper, group.numbers, self.mapper.slots.names
         keys = [self.keys[number] for number in numbers]
-        pks = [self._values[number][mapper.slots.place(mapper.pk_name)] for number in numbers]
         present: dict[str, list[Any]] = {}
         absent = [LIFE]
         touched = [one for one in mapper.indexes.values() if one.place in group.sets or one.place in group.unsets]
-        if touched and not mapper.entered_by_values:
+        pk_place = mapper.slots.place(mapper.pk_name)
+        if pk_place in group.sets or (touched and not mapper.entered_by_values):
             return False
+        pk_texts = mapper.pk_texts([self._values[number][pk_place] for number in numbers]) if touched else ()
         for index in touched:
             assert index.place is not None
             was = column_texts(mapper, index.place, [self._before[number][index.place] for number in numbers], keys)
@@ -94,7 +93,7 @@ class LoadedRows:
                 absent.append(index.name)
             else:
                 present[index.name] = was
-            self._moves.append(self._move(index, index.place, numbers, keys, mapper.pk_texts(pks)))
+            self._moves.append(self._move(index, index.place, numbers, keys, pk_texts))
         if touched:
             self._memos += map(Keyspace.memo, keys)
         fields = tuple(names[place] for place in group.sets)

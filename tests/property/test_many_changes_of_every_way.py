@@ -1,0 +1,178 @@
+"""Many changed and deleted rows leave the same behind as each by itself: spelled together for the script, under WATCH, or one by one."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+import redis
+
+from redisorm import ConflictError, Database, Field, IndexValueError, RedisModel, Session
+from tests.faults.users import allow_all, as_user
+from tests.reckoning import content
+from tests.servers import Server
+
+COMMITS = int(os.environ.get("REDISORM_HISTORIES", "3")) * 10
+
+
+class Plain(RedisModel, prefix="plain"):
+    """Fields of a hash, without any index."""
+
+    id: int
+    name: str = ""
+    note: str | None = None
+    amount: Decimal = Decimal(0)
+    count: int | None = None
+    blob: bytes = b""
+
+
+class Listed(RedisModel, prefix="listed"):
+    """The same kinds of fields, in indexes that values tell."""
+
+    id: str
+    name: str = Field(default="", index="lex")
+    city: str | None = Field(default=None, index=True)
+    age: int = Field(default=0, index=True)
+    rank: int | None = Field(default=None, index=True)
+    ratio: float = Field(default=0.0, index=True)
+    day: date = Field(default=date(2026, 1, 1), index=True)
+    uid: UUID = Field(default=UUID(int=1), index=True)
+    note: str | None = None
+
+
+VALUES: dict[str, list[Any]] = {
+    "name": ["", "Ann", "a:b", "é\0", "Ann", "zz"],
+    "note": [None, "", "long", None],
+    "amount": [Decimal(0), Decimal("1.50"), Decimal("1.5")],
+    "count": [None, 0, 7, 2**70],
+    "blob": [b"", b"\xff\0", b"x"],
+    "city": [None, "", "Oslo", "a:b", "%"],
+    "age": [0, 1, -5, 2**53],
+    "rank": [None, 0, 3],
+    "ratio": [0.0, -0.0, 1.5, float("inf")],
+    "day": [date(2026, 1, 1), date(1900, 2, 3)],
+    "uid": [UUID(int=1), UUID(int=2)],
+}
+
+
+def some(chance: random.Random, names: list[str]) -> dict[str, Any]:
+    return {name: chance.choice(VALUES[name]) for name in names}
+
+
+@contextmanager
+def ways(server: Server) -> Iterator[list[tuple[Database, redis.Redis, bool]]]:
+    """Databases to change rows in together by the script, together under WATCH, and one by one."""
+    allow_all(server)
+    urls = [server.url.removesuffix("/0") + f"/{number}" for number in range(3)]
+    databases = [Database(urls[0]), Database(as_user(urls[1], "watching")), Database(urls[2])]
+    stores = [redis.Redis.from_url(url) for url in urls]
+    try:
+        yield list(zip(databases, stores, (True, True, False), strict=True))
+    finally:
+        for database, one in zip(databases, stores, strict=True):
+            database.close()
+            one.close()
+
+
+class Plan:
+    """What happens in one round, the same in each database."""
+
+    def __init__(self, chance: random.Random, model: type[RedisModel]) -> None:
+        self.count = chance.choice((4, 6, 40))
+        names = [name for name in model.model_fields if name != "id"]
+        pk: Callable[[int], Any] = str if model is Listed else int
+        self.rows = [{"id": pk(number), **some(chance, names)} for number in range(self.count)]
+        alike = chance.sample(names, chance.choice((1, 2, len(names))))
+        self.changes: dict[int, dict[str, Any]] = {}
+        for number in range(self.count):
+            if chance.random() < 0.8:
+                self.changes[number] = some(chance, alike if chance.random() < 0.7 else chance.sample(names, 2))
+        self.deleted = set(chance.sample(range(self.count), chance.choice((0, 0, 1, 5 if self.count > 4 else 4))))
+        self.behind = chance.choice((None, None, None, "changed", "expiring", "not listed", "gone"))
+        self.other = chance.randrange(self.count)
+        self.aside = some(chance, names)
+
+    def happens_behind(self, model: type[RedisModel], database: Database, store: redis.Redis) -> None:
+        """What another writer does between the reading and the writing."""
+        with Session(database) as session:
+            row = session.get_one(model, self.rows[self.other]["id"])
+            if self.behind == "changed":
+                for name, value in self.aside.items():
+                    setattr(row, name, value)
+            elif self.behind == "expiring":
+                session.expire(row, 1000)
+            elif self.behind == "gone":
+                session.delete(row)
+            session.commit()
+        if self.behind == "not listed":  # another program wrote it
+            store.hdel(f"{model.__redisorm_mapper__.options.prefix}:{self.rows[self.other]['id']}", "id", "note")
+
+    def carry_out(self, model: type[RedisModel], database: Database, store: redis.Redis, together: bool) -> str:
+        objects: list[Any] = database_rows(model, database, self.rows)
+        if self.behind is not None:
+            self.happens_behind(model, database, store)
+        try:
+            if together:
+                self._together(database, objects)
+            else:
+                self._one_by_one(database, objects)
+        except (ConflictError, IndexValueError) as error:
+            return type(error).__name__
+        return "written"
+
+    def _together(self, database: Database, objects: list[Any]) -> None:
+        with Session(database) as session:
+            session.add_all(objects)
+            for number, values in self.changes.items():
+                for name, value in values.items():
+                    setattr(objects[number], name, value)
+            for number in self.deleted:
+                session.delete(objects[number])
+            session.commit()
+
+    def _one_by_one(self, database: Database, objects: list[Any]) -> None:
+        for number, values in self.changes.items():
+            for name, value in values.items():
+                setattr(objects[number], name, value)
+        for number in {*self.changes, *self.deleted}:
+            with Session(database) as session:
+                if number in self.deleted:
+                    session.delete(objects[number])
+                else:
+                    session.add(objects[number])
+                session.commit()
+
+
+def database_rows(model: type[RedisModel], database: Database, rows: list[dict[str, Any]]) -> list[Any]:
+    with Session(database) as session:
+        session.add_all([model.model_validate(row) for row in rows])
+        session.commit()
+    with Session(database) as session:
+        return session.get_many(model, [row["id"] for row in rows])
+
+
+@pytest.mark.parametrize("model", [Plain, Listed])
+def test_many_changes_leave_behind_what_each_by_itself_does(server: Server, model: type[RedisModel]) -> None:
+    outcomes: dict[str, int] = {}
+    with ways(server) as databases:
+        for number in range(COMMITS):
+            server.ask("FLUSHALL")
+            plan = Plan(random.Random(number), model)
+            came_to = [plan.carry_out(model, *each) for each in databases]
+            assert len(set(came_to)) == 1, (number, came_to)
+            outcomes[came_to[0]] = outcomes.get(came_to[0], 0) + 1
+            first, second, alone = (content(store) for _, store, _ in databases)
+            assert first == second, number
+            if came_to[0] == "written":
+                assert first == alone, number
+            if plan.behind != "not listed":
+                assert databases[0][0].check(model).problems == [], number
+    assert outcomes["written"] > COMMITS / 2
+    assert outcomes["StaleObjectError"] > 0
