@@ -59,14 +59,14 @@ def write_at_once(plan: Plan, together: Sequence[Rows], terms: Terms, meanwhile:
         return False
     now_ms = yield Clock()
     assumed = assume(plan, now_ms)
-    changed = {change.key for change in plan.changes}
-    if assumed is None or any(key in changed for one in together for key in one.keys if changed):
+    if assumed is None:
         return False
     try:
         for one in together:
             one.derive()
             assumed.absent += one.absent()
-        if not set(assumed.absent).isdisjoint(key for one in together for key in one.keys):
+        taken = {*assumed.absent, *(change.key for change in plan.changes)}
+        if not all(map(taken.isdisjoint, (one.keys for one in together))):
             return False
         spelled = spell(plan, assumed.seen, terms.riders, now_ms, terms.new_version, together)
     except (IndexValueError, ValidationError):

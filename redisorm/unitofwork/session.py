@@ -211,6 +211,7 @@ class BaseSession(UnitOfWork):
         """Take in that objects were stored together."""
         if ready.kind is Kind.DELETE:
             for obj, state in zip(ready.objects, ready.states, strict=True):
+                state.life = None
                 self._let_go(obj, state)
             return
         if ready.kind is Kind.UPDATE:

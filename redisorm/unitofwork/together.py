@@ -97,10 +97,7 @@ class _Loaded:
         """Their rows; `None` where one of them has to be looked at by itself."""
         mapper = self.mapper
         states: list[State] = list(map(known_state, self.objects))
-        try:
-            values, before = list(mapper.values_of(self.objects)), list(map(_values, map(_snapshot, states)))
-        except KeyError:  # an object lacks a field
-            return None
+        values, before = list(mapper.values_of(self.objects)), list(map(_values, map(_snapshot, states)))
         rows = LoadedRows(mapper, mapper.keyspace(namespace), list(map(_key, states)), values, before)
         written = rows.spell()
         if written is None:

@@ -1,0 +1,510 @@
+"""Many changed or deleted rows of one class: spelled column by column, written by one script, looked at one by one where they must be."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import pytest
+from pydantic import ValidationError
+
+from redisorm import Field, IndexValueError, RedisModel, SessionError, StaleObjectError
+from redisorm.commands import Watch
+from redisorm.flows.committing import CommitResult
+from redisorm.mapping.base import MappedModel
+from redisorm.unitofwork.state import Phase, state_of
+from tests.unit.desk import Desk, ScriptCall, agreeing, answering, script_call, session_on, stored, talk
+from tests.zoo.models import Board, User
+
+M = TypeVar("M", bound=MappedModel)
+
+
+class Plain(RedisModel, prefix="plain"):
+    """Indexes of a row that is its hash alone."""
+
+    id: int
+    name: str = Field(default="", index="lex")
+    city: str | None = Field(default=None, index=True)
+    age: int = Field(default=0, index=True)
+    rank: int | None = Field(default=None, index=True)
+    note: str | None = None
+
+
+class Rated(RedisModel, prefix="rated"):
+    """An index whose values have to be checked first."""
+
+    id: int
+    grade: int = Field(default=1, index=True, ge=0)
+    tier: int | str = Field(default=1, index=True)
+    note: str = ""
+
+
+class Page(RedisModel, prefix="page", versioned=True):
+    """A versioned row."""
+
+    id: int
+    text: str = ""
+
+
+class AlsoUser(RedisModel, prefix="user"):
+    """Another class that reads the rows of `User`."""
+
+    id: int
+    name: str
+
+
+def users(count: int = 4) -> list[User]:
+    return [stored(User, {"id": pk, "name": f"n{pk}", "age": pk}) for pk in range(count)]
+
+
+def plains(count: int = 4) -> list[Plain]:
+    return [stored(Plain, {"id": pk, "name": "a", "city": "Oslo", "age": pk, "note": "x"}) for pk in range(count)]
+
+
+def desk_that_agrees(*looks: Any) -> Desk:
+    """A server that runs scripts and finds everything as expected; `looks` are the answers to what is read beside."""
+    other = answering(*looks)
+    assert callable(other)
+    return Desk(lambda request: agreeing(request) if request.commands[0][0] == "EVALSHA" else other(request), supports={"EVALSHA": True})
+
+
+def desk_that_finds_otherwise(*looks: Any) -> Desk:
+    """A server on which the script writes nothing; `looks` are the answers to what is read then."""
+    other = answering(*looks)
+    assert callable(other)
+    return Desk(lambda request: [None] if request.commands[0][0] == "EVALSHA" else other(request), supports={"EVALSHA": True})
+
+
+def committed(objects: list[M], **values: Any) -> ScriptCall:
+    """What is sent when all objects are given the same values."""
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    session.add_all(objects)
+    for obj in objects:
+        for name, value in values.items():
+            setattr(obj, name, value)
+    session.commit()
+    (request,) = talk(desk)
+    return script_call(request)
+
+
+# ---- changed rows -------------------------------------------------------------------------------------------------------
+
+
+def test_rows_in_which_one_field_changed_are_one_table_that_must_be_there_without_a_life_of_its_own() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = users()
+    session.add_all(objects)
+    for user in objects:
+        user.name = f"new {user.id}"
+    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=4)
+    call = script_call(talk(desk)[0])
+    keys = ["user:0", "user:1", "user:2", "user:3"]
+    assert (call.keys, call.absent, call.writes, call.reads, call.tables) == (keys, [], [], [], [])
+    assert call.loaded == [(["name"], keys, ["new 0", "new 1", "new 2", "new 3"])]
+    assert call.rows == [(("HMGET", key, ":ttl"), [b"-"]) for key in keys]
+
+
+def test_objects_know_afterwards_what_they_are_at_the_server() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = users()
+    session.add_all(objects)
+    for user in objects:
+        user.name = "new"
+    session.commit()
+    assert session.dirty == []
+    objects[1].age = 77
+    assert session.dirty == [objects[1]]
+    session.rollback()
+    assert (objects[1].name, objects[1].age) == ("new", 1)
+    objects[1].age = 78
+    session.commit()
+    assert script_call(talk(desk)[1]).writes == [("HSET", "user:1", "age", 78)]
+
+
+def test_only_objects_that_changed_are_written() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = users(9)
+    session.add_all(objects)
+    for user in objects[::2]:
+        user.age += 100
+    for user in objects[1::2]:
+        user.name = f"n{user.id}"  # another text that is equal
+    assert session.commit().objects == 5
+    assert script_call(talk(desk)[0]).loaded == [(["age"], [f"user:{pk}" for pk in range(0, 9, 2)], [100, 102, 104, 106, 108])]
+
+
+def test_nothing_is_sent_where_all_values_are_equal_to_those_before() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = users()
+    session.add_all(objects)
+    for user in objects:
+        user.name = f"n{user.id}"
+    assert session.commit() == CommitResult(0, 0, 0)
+    assert desk.round_trips == 0
+
+
+def test_value_of_another_type_is_checked_and_compared_as_text() -> None:
+    objects = [stored(User, {"id": pk, "name": "n", "age": pk % 2}) for pk in range(4)]
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    session.add_all(objects)
+    for user in objects:
+        user.__dict__["age"] = bool(user.age)  # 1 == True
+    assert session.commit() == CommitResult(0, 0, 0)
+    for user in objects:
+        user.__dict__["age"] = "many"
+    with pytest.raises(ValidationError, match="age"):
+        session.commit()
+    assert desk.round_trips == 0
+
+
+def test_rows_in_which_different_fields_changed_are_tables_of_their_own() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = [stored(User, {"id": pk, "name": "n", "age": pk, "email": f"{pk}@x"}) for pk in range(6)]
+    session.add_all(objects)
+    for user in objects[:2]:
+        user.name = "new"
+    objects[2].name, objects[2].age = "both", 9
+    objects[3].email = None
+    objects[4].email, objects[4].name = None, "gone"
+    objects[5].email = "other"
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert call.loaded == [
+        (["name"], ["user:0", "user:1"], ["new", "new"]),
+        (["name", "age"], ["user:2"], ["both", 9]),
+        ([], ["user:3"], []),
+        (["name"], ["user:4"], ["gone"]),
+        (["email"], ["user:5"], ["other"]),
+    ]
+    assert call.writes == [("HDEL", "user:3", "email"), ("HDEL", "user:4", "email")]
+
+
+def test_field_that_none_of_the_rows_had_is_set() -> None:
+    call = committed(users(), email="a@x")
+    assert call.loaded == [(["email"], [f"user:{pk}" for pk in range(4)], ["a@x"] * 4)]
+    assert call.rows[0] == (("HMGET", "user:0", ":ttl"), [b"-"])
+
+
+def test_rows_move_in_the_indexes_of_what_changed_and_must_have_what_they_were_loaded_with() -> None:
+    objects = plains()
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    session.add_all(objects)
+    for one in objects:
+        one.age, one.city = one.age + 10, "Oslo" if one.id % 2 else "Rome"
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert call.absent == [f"plain:{pk}::memo" for pk in (0, 2, 1, 3)]
+    assert call.loaded == [
+        (["city", "age"], ["plain:0", "plain:2"], ["Rome", 10, "Rome", 12]),
+        (["age"], ["plain:1", "plain:3"], [11, 13]),
+    ]
+    assert call.rows[0] == (("HMGET", "plain:0", "city", "age", ":ttl"), [b"=Oslo", b"=0", b"-"])
+    assert call.rows[3] == (("HMGET", "plain:3", "age", ":ttl"), [b"=3", b"-"])
+    assert call.writes == [
+        ("ZREM", "plain::city:Oslo", "0", "2"),
+        ("ZADD", "plain::city:Rome", "inf", "0", "inf", "2"),
+        ("ZADD", "plain::age", "10", "0", "12", "2", "11", "1", "13", "3"),
+    ]
+    assert {"plain::city:Oslo", "plain::city:Rome", "plain::age"} <= set(call.keys)
+
+
+def test_value_that_comes_and_goes_moves_between_the_entries_of_a_value_and_of_none() -> None:
+    call = committed(plains(), rank=3, city=None)
+    assert call.rows[0] == (("HMGET", "plain:0", "city", ":ttl", "rank"), [b"=Oslo", b"-", b"-"])
+    everyone = ["0", "1", "2", "3"]
+    assert call.writes == [
+        *(("HDEL", f"plain:{pk}", "city") for pk in everyone),
+        ("ZREM", "plain::city:Oslo", *everyone),
+        ("ZREM", "plain::rank:", *everyone),
+        ("ZADD", "plain::city:", "inf", "0", "inf", "1", "inf", "2", "inf", "3"),
+        ("ZADD", "plain::rank", "3", "0", "3", "1", "3", "2", "3", "3"),
+    ]
+
+
+def test_entries_of_texts_in_their_order_are_moved_one_by_one() -> None:
+    call = committed(plains(), name="b")
+    assert call.writes == [
+        ("ZREM", "plain::name", *(f"a\0{pk}" for pk in range(4))),
+        ("ZADD", "plain::name", *(word for pk in range(4) for word in ("0", f"b\0{pk}"))),
+    ]
+
+
+def test_change_beside_the_indexes_leaves_them_alone() -> None:
+    call = committed(plains(), note=None)
+    assert (call.absent, call.writes) == ([], [("HDEL", f"plain:{pk}", "note") for pk in range(4)])
+    assert call.loaded == [([], [f"plain:{pk}" for pk in range(4)], [])]
+
+
+def test_value_that_an_index_cannot_hold_is_refused_with_its_key_and_nothing_is_sent() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = plains()
+    session.add_all(objects)
+    for one in objects:
+        one.age = 2**53 + (one.id == 2)
+    with pytest.raises(IndexValueError, match=r"Plain\.age: 9007199254740993 of plain:2 cannot be indexed"):
+        session.commit()
+    assert desk.round_trips == 0
+    assert len(session.dirty) == 4
+
+
+def test_object_that_lacks_a_field_is_refused_by_name_and_nothing_is_sent() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = users()
+    session.add_all(objects)
+    for user in objects:
+        user.age += 1
+    del objects[2].__dict__["name"]
+    with pytest.raises(ValidationError, match="name"):
+        session.commit()
+    assert desk.round_trips == 0
+
+
+def test_half_of_a_pair_of_surrogates_is_refused_by_its_field() -> None:
+    def unsendable(_: Any) -> Any:
+        return UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+
+    desk = Desk(unsendable, supports={"EVALSHA": True})
+    session = session_on(desk)
+    objects = users()
+    session.add_all(objects)
+    for user in objects:
+        user.name = "\ud800"
+    with pytest.raises(ValidationError, match=r"User user:0\nname"):
+        session.commit()
+    assert len(session.dirty) == 4
+
+
+def test_where_a_row_is_otherwise_each_is_looked_at_and_nothing_is_written_where_one_is_gone() -> None:
+    there = [[b"0", None], [b"1", None], [None, None], [b"3", None]]
+    desk = desk_that_finds_otherwise(there, [0])
+    session = session_on(desk)
+    objects = users()
+    session.add_all(objects)
+    for user in objects:
+        user.name = "new"
+    with pytest.raises(StaleObjectError, match=r"User 2 is gone"):
+        session.commit()
+    assert isinstance(talk(desk)[1], Watch)
+    assert session.dirty == objects
+
+
+def test_where_a_row_has_got_a_life_each_is_written_by_itself_and_that_restarts() -> None:
+    there = [[b"0", None], [b"1", b"60"], [b"2", None], [b"3", None]]
+    desk = desk_that_finds_otherwise(there)
+    session = session_on(desk)
+    objects = users()
+    session.add_all(objects)
+    for user in objects:
+        user.name = "new"
+    session.commit()
+    commands = list(talk(desk)[2].commands)
+    assert [command[0] for command in commands] == ["HSET", "HSET", "PEXPIREAT", "HSET", "HSET"]
+    assert [state_of(user).life for user in objects] == [None, 60_000, None, None]
+    assert session.dirty == []
+
+
+def test_rows_of_fewer_objects_or_with_wishes_of_their_own_are_looked_at_by_themselves() -> None:
+    assert committed(users(3), name="new").loaded == []
+    assert committed([stored(User, {"id": pk, "name": "n"}, life="60") for pk in range(4)], name="new").loaded == []
+    assert committed([stored(Page, {"id": pk}, version=7) for pk in range(4)], text="new").loaded == []
+    assert committed([stored(Rated, {"id": pk, "grade": 1, "tier": 1}) for pk in range(4)], grade=2).loaded == []
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = users()
+    session.add_all(objects)
+    for user in objects:
+        user.name = "new"
+    session.increment(objects[0], "age")
+    session.expire(objects[1], 60)
+    session.commit()
+    assert script_call(talk(desk)[0]).loaded == []
+
+
+def test_key_assigned_behind_the_back_of_the_class_is_left_to_the_general_way() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = users()
+    session.add_all(objects)
+    for user in objects:
+        user.__dict__["id"] = user.id + 100
+    session.commit()
+    assert script_call(talk(desk)[0]).loaded == []
+
+
+def test_batches_count_changed_objects() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = users(12)
+    session.add_all(objects)
+    for user in objects[2:]:
+        user.name = "new"
+    assert session.commit(batch=5) == CommitResult(commands=6, round_trips=2, objects=10)
+    assert [len(script_call(request).loaded[0][1]) for request in talk(desk)] == [5, 5]
+
+
+def test_new_changed_and_deleted_rows_are_one_script() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    old, gone = users(), [stored(Plain, {"id": pk, "name": "a", "city": "Oslo", "age": pk}) for pk in range(4)]
+    session.add_all([*old, *gone])
+    session.add_all([User(id=pk, name="new") for pk in range(10, 14)])
+    for user in old:
+        user.name = "changed"
+    for one in gone:
+        session.delete(one)
+    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=12)
+    call = script_call(talk(desk)[0])
+    assert [keys[0] for _, keys, _ in call.tables] == ["user:10"]
+    assert [keys[0] for _, keys, _ in call.loaded] == ["plain:0", "user:0"]
+    assert len(session.new) == len(session.dirty) == len(session.deleted) == 0
+
+
+def test_two_classes_over_one_key_are_looked_at_one_by_one() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    one, other = users(), [stored(AlsoUser, {"id": pk, "name": "n"}) for pk in range(4)]
+    session.add_all(one)
+    session.add_all(other)
+    for obj in [*one, *other]:
+        obj.name = "new"
+    session.commit()
+    assert script_call(talk(desk)[0]).loaded == []
+
+
+# ---- stored objects come into a session ---------------------------------------------------------------------------------
+
+
+def test_many_stored_objects_come_into_a_session_and_are_its_own() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = users()
+    session.add_all(objects)
+    assert all(one in session for one in objects)
+    assert [state_of(one).phase for one in objects] == [Phase.PERSISTENT] * 4
+    assert session.get(User, 2) is objects[2]
+    assert session.dirty == []
+    with pytest.raises(SessionError, match="belongs to another open session"):
+        session_on(desk).add_all(objects)
+
+
+def test_second_object_of_a_row_is_refused() -> None:
+    session = session_on(desk_that_agrees())
+    session.add_all(users())
+    with pytest.raises(SessionError, match="another object for user:0"):
+        session.add_all(users())
+
+
+def test_object_without_its_key_or_of_another_namespace_is_refused() -> None:
+    desk = desk_that_agrees()
+    desk.namespace = "other:"
+    with pytest.raises(SessionError, match="was stored under user:0"):
+        session_on(desk).add_all(users())
+    objects = users()
+    objects[1].__dict__["id"] = None
+    with pytest.raises(ValidationError):
+        session_on(desk_that_agrees()).add_all(objects)
+
+
+# ---- deleted rows -------------------------------------------------------------------------------------------------------
+
+
+def deleted(objects: list[M]) -> ScriptCall:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    for obj in objects:
+        session.delete(obj)
+    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=len(objects))
+    assert [state_of(obj).phase for obj in objects] == [Phase.TRANSIENT] * len(objects)
+    assert session.deleted == []
+    return script_call(talk(desk)[0])
+
+
+def test_rows_that_nobody_looks_at_before_are_removed_by_one_command_with_all_that_belongs_to_them() -> None:
+    call = deleted([stored(Board, {"id": pk}, [], [], []) for pk in range(4)])
+    names = [f"board:{pk}" for pk in range(4)]
+    assert call.writes == [("UNLINK", *names, *(f"{one}:{name}" for name in ("tags", "jobs", "scores") for one in names))]
+    assert (call.rows, call.absent, call.loaded) == ([], [], [])
+
+
+def test_rows_with_a_life_of_their_own_lose_it_with_the_row() -> None:
+    objects = [stored(User, {"id": pk, "name": "n"}, life="60") for pk in range(4)]
+    assert deleted(objects).writes == [("UNLINK", *(f"user:{pk}" for pk in range(4)))]
+    assert {state_of(user).life for user in objects} == {None}
+
+
+def test_rows_in_indexes_must_be_as_loaded_and_leave_them_index_by_index() -> None:
+    objects = [stored(Plain, {"id": pk, "name": "a", "city": "Oslo" if pk % 2 else None, "age": pk}) for pk in range(4)]
+    call = deleted(objects)
+    assert call.absent == [f"plain:{pk}::memo" for pk in (0, 2, 1, 3)]
+    assert call.rows[0] == (("HMGET", "plain:0", "name", "age", ":ttl", "city", "rank"), [b"=a", b"=0", b"-", b"-", b"-"])
+    assert call.rows[2] == (("HMGET", "plain:1", "name", "city", "age", ":ttl", "rank"), [b"=a", b"=Oslo", b"=1", b"-", b"-"])
+    assert call.writes == [
+        ("UNLINK", "plain:0", "plain:2", "plain:1", "plain:3"),
+        ("ZREM", "plain::all", "0", "2", "1", "3"),
+        ("ZREM", "plain::name", "a\x000", "a\x002", "a\x001", "a\x003"),
+        ("ZREM", "plain::city:", "0", "2"),
+        ("ZREM", "plain::age", "0", "2", "1", "3"),
+        ("ZREM", "plain::rank:", "0", "2", "1", "3"),
+        ("ZREM", "plain::city:Oslo", "1", "3"),
+    ]
+
+
+def test_deleted_rows_that_have_to_be_looked_at_are() -> None:
+    for objects in (
+        [stored(Page, {"id": pk}, version=7) for pk in range(4)],
+        [stored(Plain, {"id": pk, "name": "a", "age": pk}, life="60") for pk in range(4)],
+        [stored(Rated, {"id": pk, "grade": 1, "tier": 1}) for pk in range(4)],
+    ):
+        desk = desk_that_agrees()
+        session = session_on(desk)
+        for obj in objects:
+            session.delete(obj)
+        session.commit()
+        call = script_call(talk(desk)[0])
+        assert call.loaded == []
+        assert [key for command in call.writes if command[0] == "UNLINK" for key in command[1:] if not key.endswith("memo")] == [
+            f"{type(objects[0]).__name__.lower()}:{pk}" for pk in range(4)
+        ]
+
+
+def test_value_that_does_not_stand_in_its_index_as_loaded_is_left_to_the_general_way() -> None:
+    objects = [stored(Plain, {"id": pk, "name": "a", "age": 2**53 + 1}) for pk in range(4)]
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    for obj in objects:
+        session.delete(obj)
+    session.commit()
+    assert script_call(talk(desk)[0]).loaded == []
+
+
+def test_without_scripts_each_is_a_change_of_its_own() -> None:
+    desk = Desk(answering([[b"0", None], [b"1", None], [b"2", None], [b"3", None]]))
+    session = session_on(desk)
+    objects = users(8)
+    session.add_all(objects)
+    for user in objects[:4]:
+        user.name = "new"
+    for user in objects[4:]:
+        session.delete(user)
+    session.commit()
+    assert [command[0] for command in talk(desk)[1].commands] == ["UNLINK"] * 4 + ["HSET"] * 4
+
+
+def test_new_object_takes_the_key_of_a_deleted_one_in_the_same_commit() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    for user in users():
+        session.delete(user)
+    session.add_all([User(id=pk, name="again") for pk in range(4)])
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert [command[0] for command in call.writes].count("UNLINK") == 4
