@@ -13,7 +13,7 @@ from typing import Any
 from redisorm.commands import Command
 from redisorm.errors import IndexValueError
 from redisorm.keys import LEDGER, LIFE, Keyspace
-from redisorm.mapping.changes import Values, column_texts
+from redisorm.mapping.differences import Values, column_texts
 from redisorm.mapping.mapper import Mapper
 
 from .entering import Named, entries

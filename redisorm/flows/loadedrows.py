@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from redisorm.commands import Command
 from redisorm.errors import IndexValueError
 from redisorm.keys import LIFE, Keyspace
-from redisorm.mapping.changes import Alike, Values, alike, column_texts
+from redisorm.mapping.differences import Alike, Values, alike, column_texts
 from redisorm.mapping.indexes import Index
 from redisorm.mapping.mapper import Mapper
 

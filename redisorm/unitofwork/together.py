@@ -15,7 +15,7 @@ from redisorm.flows.deletedrows import DeletedRows
 from redisorm.flows.loadedrows import LoadedRows
 from redisorm.flows.newrows import NewRows, Rows
 from redisorm.mapping.base import MappedModel, known_state, mapper_of
-from redisorm.mapping.changes import moved
+from redisorm.mapping.differences import moved
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Snapshot
 

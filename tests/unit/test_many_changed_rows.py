@@ -471,7 +471,7 @@ def test_deleted_rows_that_have_to_be_looked_at_are() -> None:
         session.commit()
         call = script_call(talk(desk)[0])
         assert call.loaded == []
-        assert [key for command in call.writes if command[0] == "UNLINK" for key in command[1:] if not key.endswith("memo")] == [
+        assert [key for command in call.writes if command[0] == "UNLINK" for key in map(str, command[1:]) if not key.endswith("memo")] == [
             f"{type(objects[0]).__name__.lower()}:{pk}" for pk in range(4)
         ]
 
