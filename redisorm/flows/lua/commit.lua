@@ -87,19 +87,14 @@ local function is_as_held(held, key, rows)
     if call('EXISTS', unpack(KEYS, start, stop)) <= stop - start then return false end
   end
   for row = key, key + rows - 1 do
-    if size == 1 and present == 0 then
-      if ask('HEXISTS', KEYS[row], ARGV[first]) ~= 0 then return false end
-    else
-      local reply = ask('HMGET', KEYS[row], unpack(ARGV, first, last))
-      if reply.err then return false end
-      for i = 1, size do
-        if i > present then
-          if reply[i] then return false end
-        else
-          if reply[i] ~= ARGV[text] then return false end
-          text = text + 1
-        end
-      end
+    local reply = ask('HMGET', KEYS[row], unpack(ARGV, first, last))
+    if reply.err then return false end
+    for i = 1, present do
+      if reply[i] ~= ARGV[text] then return false end
+      text = text + 1
+    end
+    for i = present + 1, size do
+      if reply[i] then return false end
     end
   end
   return true
