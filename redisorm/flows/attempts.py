@@ -65,6 +65,7 @@ def write_at_once(plan: Plan, together: Sequence[Rows], terms: Terms, meanwhile:
         for one in together:
             one.derive()
             assumed.absent += one.absent()
+            assumed.types |= one.types()
         taken = {*assumed.absent, *(change.key for change in plan.changes)}
         if not all(map(taken.isdisjoint, (one.keys for one in together))):
             return False

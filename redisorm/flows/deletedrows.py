@@ -6,7 +6,7 @@ Rows that stand in indexes are taken to be as they were loaded, which a script v
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -104,6 +104,10 @@ class DeletedRows:
     def absent(self) -> list[str]:
         """The keys that must be absent: a row that stands in indexes for ever has no memo."""
         return list(map(Keyspace.memo, self.keys)) if self.mapper.indexed else []
+
+    def types(self) -> Mapping[str, str]:
+        """What is removed may be of any type."""
+        return {}
 
     def fill(self) -> list[Command]:
         """The commands beside those of the tables."""

@@ -1,12 +1,13 @@
 """Many loaded rows of one class that changed, spelled column by column rather than object by object.
 
 The common case of a session that loads rows, changes something in each and commits: rows that are a hash, with whatever indexes their
-values tell. They are taken to be as they were loaded, which a script verifies. What needs a closer look row by row is left to `changes`.
+values tell, and collections beside it. They are taken to be as they were loaded, which a script verifies. What needs a closer look row by
+row is left to `changes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from redisorm.commands import Command
@@ -15,10 +16,12 @@ from redisorm.keys import LIFE, Keyspace
 from redisorm.mapping.differences import Alike, Values, alike, column_texts
 from redisorm.mapping.indexes import Index
 from redisorm.mapping.mapper import Mapper
+from redisorm.mapping.snapshot import CompanionChange
 
 from .entering import Named, entries
 from .indexing import Upkeep
 from .newrows import Held, Table
+from .persistence import replaced
 
 __all__ = ["LoadedRows"]
 
@@ -40,14 +43,23 @@ class LoadedRows:
         tables: What to write.
     """
 
-    __slots__ = ("_before", "_memos", "_moves", "_removals", "_values", "keys", "keyspace", "mapper", "tables")
+    __slots__ = ("_before", "_collected", "_commands", "_memos", "_moves", "_types", "_values", "keys", "keyspace", "mapper", "tables")
 
-    def __init__(self, mapper: Mapper[Any], keyspace: Keyspace, keys: list[str], values: Values, before: Values) -> None:
+    def __init__(
+        self,
+        mapper: Mapper[Any],
+        keyspace: Keyspace,
+        keys: list[str],
+        values: Values,
+        before: Values,
+        collected: Mapping[int, Sequence[CompanionChange]],
+    ) -> None:
         """Take in rows.
 
         Args:
             values: The values of each row, in the order of the slots.
             before: The same as they were loaded.
+            collected: By the number of a row the collections that differ.
         """
         self.mapper = mapper
         self.keyspace = keyspace
@@ -55,23 +67,31 @@ class LoadedRows:
         self.tables: list[Table] = []
         self._values = values
         self._before = before
+        self._collected = collected
         self._memos: list[str] = []
-        self._removals: list[Command] = []
+        self._types: dict[str, str] = {}
+        self._commands: list[Command] = []
         self._moves: list[_Move] = []
 
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
-        """Whether rows of a class can be spelled so: hashes in which only an assignment changes a value."""
-        return mapper.is_plain and not (mapper.changes_in_place or mapper.slots.computed or mapper.uniques)
+        """Whether rows of a class can be spelled so: hashes in which only an assignment changes a value, and collections beside them."""
+        if not mapper.is_kept_simply or mapper.uniques or mapper.slots.computed:
+            return False
+        return mapper.collects_alone and not any(index.companion for index in mapper.indexes.values())
 
     def spell(self) -> list[int] | None:
         """Spell what changed: which rows are written, or `None` where a row has to be looked at by itself. Nothing was sent."""
         try:
             groups = alike(self.mapper, self._values, self._before, self.keys)
+            others = self._collected.keys() - {number for group in groups for number in group.numbers} if self._collected else ()
+            groups += [Alike(sorted(others), {}, ())] if others else []
             if not all(map(self._spell, groups)):
                 return None
         except (ValueError, IndexValueError):  # it is told of one object, in the order of all
             return None
+        for number in self._collected:
+            self._collect(self.keys[number], self._collected[number])
         written = [number for one in groups for number in one.numbers]
         self.keys = [self.keys[number] for number in written]
         return written
@@ -102,8 +122,15 @@ class LoadedRows:
         )
         if group.unsets:
             gone = [names[place] for place in group.unsets]
-            self._removals += (("HDEL", key, *gone) for key in keys)
+            self._commands += (("HDEL", key, *gone) for key in keys)
         return True
+
+    def _collect(self, row: str, changes: Sequence[CompanionChange]) -> None:
+        """Spell what changed in the collections of a row."""
+        for change in changes:
+            key = Keyspace.companion(row, change.companion.name)
+            self._types[key] = change.companion.kind
+            self._commands += replaced(key, change)
 
     def _move(self, index: Index, place: int, numbers: Sequence[int], keys: Sequence[str], pk_texts: Sequence[str]) -> _Move:
         """How rows move in one index.
@@ -127,9 +154,13 @@ class LoadedRows:
         """The keys that must be absent: a row that stands in indexes for ever has no memo."""
         return self._memos
 
+    def types(self) -> Mapping[str, str]:
+        """The collections that are written, and their types."""
+        return self._types
+
     def fill(self) -> list[Command]:
         """The commands beside those of the tables."""
-        return self._removals
+        return self._commands
 
     def enter(self, upkeep: Upkeep) -> None:
         """Move the rows in the indexes of their class."""

@@ -103,6 +103,10 @@ class Rows(Protocol):
         """The keys that must be absent, beside those of the tables."""
         ...
 
+    def types(self) -> Mapping[str, str]:
+        """Keys, and the types they must have, if they are there."""
+        ...
+
     def fill(self) -> list[Command]:
         """The commands beside those of the tables."""
         ...
@@ -215,6 +219,10 @@ class NewRows:
         """The keys that must be absent, beside those of the tables: what is left, or remembered, of a former life of a row."""
         memos = [Keyspace.memo(key) for key in self.keys] if self.mapper.indexed else []
         return [*memos, *(Keyspace.companion(key, one.name) for one in self.mapper.companions for key in self.keys)]
+
+    def types(self) -> Mapping[str, str]:
+        """No key of a new row is there."""
+        return {}
 
     def fill(self) -> list[Command]:
         """The commands that fill the collections."""

@@ -20,7 +20,7 @@ from .fate import Fate
 from .guards import Observed
 from .pieces import chunks
 
-__all__ = ["filled", "merged", "refuse_texts", "short_lived", "writes"]
+__all__ = ["filled", "merged", "refuse_texts", "replaced", "short_lived", "writes"]
 
 
 def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fate, *, now_ms: int, version: int) -> list[Command]:
@@ -51,7 +51,7 @@ def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fa
     commands += chunks("HSET", change.key, fields)
     commands += chunks("HDEL", change.key, unsets)
     for one in change.difference.companions if change.difference else ():
-        commands += _companion(change.keyspace.companion(change.key, one.companion.name), one)
+        commands += replaced(change.keyspace.companion(change.key, one.companion.name), one)
     commands += _field_deadlines(change, now_ms)
     commands += _deadlines(change, seen, fate)
     return commands
@@ -121,7 +121,8 @@ def filled(companion: Companion, key: str, elements: Any) -> list[Command]:
     return chunks("RPUSH" if companion.kind == "list" else "SADD", key, list(elements))
 
 
-def _companion(key: str, change: CompanionChange) -> list[Command]:
+def replaced(key: str, change: CompanionChange) -> list[Command]:
+    """Spell how a companion gets from the elements it had to those it has."""
     if not change.after:
         return [("UNLINK", key)]
     if change.companion.kind == "list":

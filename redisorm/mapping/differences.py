@@ -1,6 +1,7 @@
 """What changed in many objects of one class, found column by column rather than object by object.
 
-It is `snapshot.difference` for classes in which only an assignment changes a value, and nothing follows from one but its own text.
+It is `snapshot.difference` for classes in which only an assignment changes a value of the row itself, and nothing follows from one but its
+own text.
 """
 
 from __future__ import annotations

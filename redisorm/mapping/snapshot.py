@@ -25,7 +25,9 @@ __all__ = [
     "Difference",
     "Snapshot",
     "ascii_elements",
+    "compare_companions",
     "difference",
+    "holds_same",
     "restore",
     "same_elements",
     "snapshot_of_columns",
@@ -160,12 +162,12 @@ def difference(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, key: str) 
     changed = list(compress(range(len(values)), map(is_not, values, before.values)))
     if not mapper.changes_in_place and not mapper.slots.computed:
         return _assigned(mapper, values, before, changed, key) if changed else None
-    if mapper.collects_alone and not changed and _same_elements(mapper, obj, before):
+    if mapper.collects_alone and not changed and holds_same(mapper, obj, before):
         return None
     found = Difference(Snapshot(values, dict(before.texts), list(before.companions), before.extra))
     for place in sorted({*changed, *mapper.slots.mutable}):
         _compare(mapper, values, before, place, found, key)
-    _compare_companions(mapper, obj, before, found, key)
+    found.after.companions, found.companions = compare_companions(mapper, obj, before, key)
     if mapper.open:
         _compare_extra(mapper, obj, before, found, key)
     if found and mapper.slots.computed:
@@ -191,7 +193,7 @@ def _assigned(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, pl
     return Difference(Snapshot(values), sets, unsets) if sets or unsets else None
 
 
-def _same_elements(mapper: Mapper[Any], obj: BaseModel, before: Snapshot) -> bool:
+def holds_same(mapper: Mapper[Any], obj: BaseModel, before: Snapshot) -> bool:
     """Whether collections are surely as they were; `False` calls for a closer look."""
     for companion, was in zip(mapper.companions, before.companions, strict=True):
         value: Any = obj.__dict__.get(companion.name)
@@ -254,7 +256,12 @@ def _respelled(slot: Leaf | Branch, text: bytes) -> bytes | None:
         return None
 
 
-def _compare_companions(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, found: Difference, key: str) -> None:
+def compare_companions(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, key: str) -> tuple[list[Any], list[CompanionChange]]:
+    """The elements that the companions of an object have now, and those companions that had others.
+
+    Raises:
+        ValidationError: An element does not fit its annotation.
+    """
     after: list[Any] = []
     changes: list[CompanionChange] = []
     for companion, was in zip(mapper.companions, before.companions, strict=True):
@@ -262,7 +269,7 @@ def _compare_companions(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, f
         after.append(now)
         if now != was and now != _elements_respelled(companion, was):
             changes.append(CompanionChange(companion, was, now))
-    found.after.companions, found.companions = after, changes
+    return after, changes
 
 
 def _elements_respelled(companion: Companion, was: Any) -> Any:

@@ -6,9 +6,11 @@ Bulk saves and bulk changes live here: nothing is made for each object that the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import compress
+from itertools import compress, repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
+
+from pydantic import ValidationError
 
 from redisorm.flows.changes import Change, Kind
 from redisorm.flows.deletedrows import DeletedRows
@@ -17,7 +19,7 @@ from redisorm.flows.newrows import NewRows, Rows
 from redisorm.mapping.base import MappedModel, known_state, mapper_of
 from redisorm.mapping.differences import moved
 from redisorm.mapping.mapper import Mapper
-from redisorm.mapping.snapshot import Snapshot
+from redisorm.mapping.snapshot import CompanionChange, Snapshot, compare_companions, holds_same
 
 from .state import Phase, State
 
@@ -37,9 +39,13 @@ def moved_together(mapper: Mapper[Any], objects: Sequence[MappedModel], states: 
     if set(map(_phase, states)) != {Phase.PERSISTENT} or set(map(_life, states)) != {None}:
         return None
     try:
-        return list(compress(objects, moved(list(mapper.values_of(objects)), list(map(_values, map(_snapshot, states))))))
+        before = list(map(_snapshot, states))
+        others = moved(list(mapper.values_of(objects)), list(map(_values, before)))
     except KeyError:  # an object lacks a field
         return None
+    if mapper.companions:
+        others = [other or not holds_same(mapper, obj, was) for other, obj, was in zip(others, objects, before, strict=True)]
+    return list(compress(objects, others))
 
 
 def _asks_nothing_beside(states: Sequence[State]) -> bool:
@@ -90,29 +96,40 @@ class _Loaded:
         self.mapper = mapper
         self.objects = objects
         self._states: Sequence[State] = ()
-        self._values: Sequence[tuple[Any, ...]] = ()
+        self._after: Sequence[Snapshot] = ()
         self._rows: LoadedRows | None = None
 
     def spelled(self, namespace: str) -> Rows | None:
         """Their rows; `None` where one of them has to be looked at by itself."""
         mapper = self.mapper
         states: list[State] = list(map(known_state, self.objects))
-        values, before = list(mapper.values_of(self.objects)), list(map(_values, map(_snapshot, states)))
-        rows = LoadedRows(mapper, mapper.keyspace(namespace), list(map(_key, states)), values, before)
+        values, before = list(mapper.values_of(self.objects)), list(map(_snapshot, states))
+        keys = list(map(_key, states))
+        changes: dict[int, list[CompanionChange]] = {}
+        elements: list[Sequence[Any]] = []
+        if mapper.companions:
+            try:
+                compared = [compare_companions(mapper, *each) for each in zip(self.objects, before, keys, strict=True)]
+            except ValidationError:  # it is told of one object, in the order of all
+                return None
+            elements = [after for after, _ in compared]
+            changes = {number: found for number, (_, found) in enumerate(compared) if found}
+        rows = LoadedRows(mapper, mapper.keyspace(namespace), keys, values, list(map(_values, before)), changes)
         written = rows.spell()
         if written is None:
             return None
         self._rows = rows
+        self._after = list(map(Snapshot, values, repeat({}), elements)) if elements else list(map(Snapshot, values))
         if written != list(range(len(states))):
-            self.objects = [self.objects[number] for number in written]
-            states, values = [states[number] for number in written], [values[number] for number in written]
-        self._states, self._values = states, values
+            self.objects, states = [self.objects[number] for number in written], [states[number] for number in written]
+            self._after = [self._after[number] for number in written]
+        self._states = states
         return rows
 
     def ready(self) -> Ready:
         """What their states become."""
         assert self._rows is not None
-        return Ready(self.mapper, self._rows.keys, self.objects, self._states, list(map(Snapshot, self._values)), Kind.UPDATE)
+        return Ready(self.mapper, self._rows.keys, self.objects, self._states, self._after, Kind.UPDATE)
 
 
 class _Deleted:

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 import redis
 
-from redisorm import ConflictError, Database, Field, IndexValueError, RedisModel, Session
+from redisorm import ConflictError, Database, Field, IndexValueError, RedisModel, Session, SortedSet
 from tests.faults.users import allow_all, as_user
 from tests.reckoning import content
 from tests.servers import Server
@@ -47,6 +47,17 @@ class Listed(RedisModel, prefix="listed"):
     note: str | None = None
 
 
+class Boxed(RedisModel, prefix="boxed"):
+    """Collections beside the hash."""
+
+    id: int
+    city: str | None = Field(default=None, index=True)
+    note: str | None = None
+    tags: set[str] = set()
+    jobs: list[int] = []
+    scores: SortedSet[str] = SortedSet()
+
+
 VALUES: dict[str, list[Any]] = {
     "name": ["", "Ann", "a:b", "é\0", "Ann", "zz"],
     "note": [None, "", "long", None],
@@ -59,6 +70,9 @@ VALUES: dict[str, list[Any]] = {
     "ratio": [0.0, -0.0, 1.5, float("inf")],
     "day": [date(2026, 1, 1), date(1900, 2, 3)],
     "uid": [UUID(int=1), UUID(int=2)],
+    "tags": [set(), {"a"}, {"a", "b", "é"}],
+    "jobs": [[], [1, 2], [1, 2, 3], [2, 1]],
+    "scores": [{}, {"a": 1.5}, {"a": 2.5, "b": float("inf")}],
 }
 
 
@@ -158,7 +172,7 @@ def database_rows(model: type[RedisModel], database: Database, rows: list[dict[s
         return session.get_many(model, [row["id"] for row in rows])
 
 
-@pytest.mark.parametrize("model", [Plain, Listed])
+@pytest.mark.parametrize("model", [Plain, Listed, Boxed])
 def test_many_changes_leave_behind_what_each_by_itself_does(server: Server, model: type[RedisModel]) -> None:
     outcomes: dict[str, int] = {}
     with ways(server) as databases:

@@ -380,6 +380,57 @@ def test_two_classes_over_one_key_are_looked_at_one_by_one() -> None:
     assert script_call(talk(desk)[0]).loaded == []
 
 
+def boards(count: int = 4) -> list[Board]:
+    return [stored(Board, {"id": pk, "name": "n"}, [b"a"], [b"1", b"2"], [b"x", b"1"]) for pk in range(count)]
+
+
+def test_collections_that_changed_are_written_by_the_smallest_commands_and_must_be_of_their_types() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = boards(6)
+    session.add_all(objects)
+    for board in objects[:4]:
+        board.tags.add("b")
+    objects[1].name = "new"
+    objects[4].jobs.clear()
+    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=5)
+    call = script_call(talk(desk)[0])
+    assert call.loaded == [(["name"], ["board:1"], ["new"]), ([], ["board:0", "board:2", "board:3", "board:4"], [])]
+    assert call.rows == [(("HMGET", f"board:{pk}", ":ttl"), [b"-"]) for pk in (1, 0, 2, 3, 4)]
+    assert call.types == {**{f"board:{pk}:tags": "set" for pk in range(4)}, "board:4:jobs": "list"}
+    assert call.writes == [*(("SADD", f"board:{pk}:tags", b"b") for pk in range(4)), ("UNLINK", "board:4:jobs")]
+    assert session.dirty == []
+    objects[0].tags.discard("a")
+    session.commit()
+    assert script_call(talk(desk)[1]).writes == [("SREM", "board:0:tags", b"a")]
+
+
+def test_collections_that_are_as_they_were_after_all_are_not_written() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = boards()
+    session.add_all(objects)
+    for board in objects:
+        board.tags.add("b")
+        board.tags.discard("b")
+        board.jobs = ["1", "2"]
+    objects[0].name = "new"
+    assert session.commit().objects == 1
+    assert session.dirty == []
+
+
+def test_element_that_does_not_fit_is_refused_with_its_key_and_nothing_is_sent() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = boards()
+    session.add_all(objects)
+    for board in objects:
+        board.jobs.append(None if board.id == 2 else "3")  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match=r"Board board:2\njobs"):
+        session.commit()
+    assert desk.round_trips == 0
+
+
 # ---- stored objects come into a session ---------------------------------------------------------------------------------
 
 
