@@ -196,6 +196,10 @@ class AwaitingExchanges(AwaitingTalk):
                 replies = await self._talk(pin.line, exchange, receive=True)
             except (RedisError, OSError) as error:
                 await self._line_broke(pin, error)
+            except UnicodeDecodeError as error:
+                pin.collect()
+                await self._line_broke(pin, error)  # under those that were posted behind it
+                raise
             except BaseException:
                 await self._drop_line(pin)
                 raise

@@ -167,6 +167,10 @@ class BlockingExchanges(BlockingTalk):
                 replies = self._receive(pin.line, exchange)
             except (RedisError, OSError) as error:
                 self._line_broke(pin, error)
+            except UnicodeDecodeError as error:
+                pin.collect()
+                self._line_broke(pin, error)  # under those that were posted behind it
+                raise
             except BaseException:
                 self._drop_line(pin)
                 raise

@@ -153,6 +153,27 @@ def test_write_posted_behind_one_whose_answer_was_lost_is_not_sent_twice(server:
         assert (count, outcome) in ((0, CommitUnknownError), (0, ConnectionFailedError), (1, CommitUnknownError), (1, [1]))
 
 
+def test_posted_batch_that_cannot_be_decoded_takes_none_of_the_others_with_it(server: Server, perform: Perform) -> None:
+    def flow() -> Flow[Any]:
+        yield Post(Batch([("LRANGE", "raw", 0, -1)], resend=True, text=True))
+        yield Post(Batch([("GET", "n")], resend=True))
+        yield Post(Batch([("INCR", "n")]))
+        with pytest.raises(UnicodeDecodeError):
+            yield Collect()
+        answers = [(yield Collect())]
+        with pytest.raises(CommitUnknownError):
+            yield Collect()
+        yield Post(Batch([("ECHO", "behind")], resend=True))
+        return [*answers, (yield Collect())]
+
+    with Database(server.url) as db:
+        perform(db, send(("SET", "n", 1), ("RPUSH", "raw", b"\xff")))
+        read, echoed = perform(db, flow())
+        assert read in ([b"1"], [b"2"])
+        assert echoed == [b"behind"]
+        assert perform(db, send(("GET", "n"))) in ([b"1"], [b"2"])
+
+
 def test_answer_of_a_posted_batch_is_waited_for_no_longer_than_allowed(proxy: Proxy, perform: Perform) -> None:
     def flow() -> Flow[Any]:
         yield Post(Batch([("INCR", "n")]))

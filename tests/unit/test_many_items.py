@@ -15,9 +15,10 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict
 
 from redisorm import Database, DecodeError, RedisDict, RedisList, RedisSet, RedisSortedSet
-from redisorm.commands import Batch
+from redisorm.commands import Batch, Collect, Post
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.flows.pieces import CHUNK
+from redisorm.flows.structures import sets
 from redisorm.flows.structures.typed import SCAN
 from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.flat import Flat
@@ -273,6 +274,24 @@ def test_driver_may_decode_what_is_text() -> None:
         decoded(("HSCAN", "k", 0, "COUNT", SCAN)),
         decoded(("ZRANGE", "k", 0, 0, "REV", "WITHSCORES")),
     ]
+
+
+def test_next_step_of_a_pass_is_asked_for_before_the_members_of_one_are_read() -> None:
+    pass_over = sets.members(RedisSet[int]("k", db=cast("Database", Desk([])))._typed_key(""))
+    assert next(pass_over) == decoded(("SSCAN", "k", 0, "COUNT", SCAN))
+    assert pass_over.send([["7", ["1"]]]) == Post(decoded(("SSCAN", "k", 7, "COUNT", SCAN)))
+    assert pass_over.send(None) == Collect()
+    assert pass_over.send([["9", ["x"]]]) == Post(decoded(("SSCAN", "k", 9, "COUNT", SCAN)))
+    with pytest.raises(DecodeError, match="does not fit int"):
+        pass_over.send(None)
+
+
+def test_step_of_a_pass_that_is_no_text_is_read_again_as_bytes_and_told() -> None:
+    refusal = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+    desk = Desk([[["7", ["a"]]], refusal, [[b"0", [b"b", b"\xff"]]]])
+    with pytest.raises(DecodeError, match="not UTF-8 text: invalid start byte"):
+        RedisSet[str]("k", db=cast("Database", desk)).items()
+    assert talk(desk)[1:] == [decoded(("SSCAN", "k", 7, "COUNT", SCAN)), as_bytes_again(("SSCAN", "k", 7, "COUNT", SCAN))]
 
 
 def test_bytes_are_never_decoded() -> None:

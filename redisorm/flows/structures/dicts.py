@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 from redisorm.commands import Command, Flow, Reply
 from redisorm.flows.pieces import chunks
 
+from .passes import scan_all, scan_step
 from .queues import UNSAID
-from .typed import SCAN, TypedKey, Write, ask, ask_each, ask_items, columns, done, guarded, is_full
+from .typed import TypedKey, Write, ask, ask_each, columns, done, guarded, is_full
 
 __all__ = [
     "contains",
@@ -77,19 +78,15 @@ def get_many(key: TypedKey[T], fields: Iterable[object]) -> Flow[list[T | None]]
 
 def scan(key: TypedKey[T], cursor: int) -> Flow[tuple[int, list[tuple[Any, T]]]]:
     """HSCAN: the next pairs of an iteration, and where it goes on; 0 is the end."""
-    ((following, reply),) = yield from ask_items(key, ("HSCAN", key.name, cursor, "COUNT", SCAN))
-    return int(following), _read(key, reply)
+    following, reply = yield from scan_step(key, "HSCAN", cursor)
+    return following, _read(key, reply)
 
 
 def items(key: TypedKey[T]) -> Flow[dict[Any, T]]:
     """HSCAN to the end: everything."""
     found: dict[Any, T] = {}
-    cursor = 0
-    while True:
-        cursor, batch = yield from scan(key, cursor)
-        found.update(batch)
-        if not cursor:
-            return found
+    yield from scan_all(key, "HSCAN", lambda reply: found.update(_read(key, reply)))
+    return found
 
 
 def _read(key: TypedKey[T], reply: Reply) -> list[tuple[Any, T]]:

@@ -15,7 +15,8 @@ from redisorm.mapping.codec import Text
 from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.items import as_member
 
-from .typed import SCAN, TypedKey, Write, apply, ask, ask_each, ask_items, done, guarded, kept, typed
+from .passes import scan_all, scan_step
+from .typed import TypedKey, Write, apply, ask, ask_each, done, guarded, kept, typed
 
 __all__ = [
     "Combination",
@@ -82,17 +83,14 @@ def which(key: TypedKey[Any], values: Iterable[object]) -> Flow[list[bool]]:
 
 def scan(key: TypedKey[T], cursor: int) -> Flow[tuple[int, list[T]]]:
     """SSCAN: the next members of an iteration, and where it goes on; 0 is the end."""
-    ((following, texts),) = yield from ask_items(key, ("SSCAN", key.name, cursor, "COUNT", SCAN))
-    return int(following), key.items.read_many(texts, key.name)
+    following, texts = yield from scan_step(key, "SSCAN", cursor)
+    return following, key.items.read_many(texts, key.name)
 
 
 def members(key: TypedKey[T]) -> Flow[set[T]]:
     """SSCAN to the end: all members."""
-    cursor, batch = yield from scan(key, 0)
-    found = set(batch)
-    while cursor:
-        cursor, batch = yield from scan(key, cursor)
-        found.update(batch)
+    found: set[T] = set()
+    yield from scan_all(key, "SSCAN", lambda texts: found.update(key.items.read_many(texts, key.name)))
     return found
 
 

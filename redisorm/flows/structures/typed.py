@@ -37,6 +37,7 @@ __all__ = [
     "ask_each",
     "ask_items",
     "columns",
+    "decodes",
     "delete",
     "done",
     "exists",
@@ -133,9 +134,14 @@ def ask(*commands: Command) -> Flow[list[Reply]]:
     return replies
 
 
+def decodes(key: TypedKey[Any]) -> bool:
+    """Whether all that lies under a key is Unicode, so that a driver may decode it."""
+    return key.items.decodes and key.fields.decodes
+
+
 def ask_items(key: TypedKey[Any], *commands: Command) -> Flow[list[Reply]]:
     """Read many items, in one round trip that may be repeated. Where they are Unicode the driver may decode those of one command."""
-    if len(commands) > 1 or not (key.items.decodes and key.fields.decodes):
+    if len(commands) > 1 or not decodes(key):
         return (yield from ask(*commands))
     try:
         replies: list[Reply] = yield Batch(commands, resend=True, text=True)
