@@ -4,6 +4,9 @@ python bench/structures.py [--server valkey|redis7|redis8] [--rounds N] [--quick
 
 Both sides take turns within each round, and each cell is a median. The hand-written side encodes and decodes what it stores,
 as anyone has to who wants a typed queue; it looks at no types of keys and checks no values.
+
+Beside what reads a thousand plain items stands the floor, as a part of the hand-written time: a packet made before, a bare socket or a
+stream of asyncio, hiredis, and nothing else but what makes the result. It knows no handle, no pool, no timeout and no error.
 """
 
 from __future__ import annotations
@@ -12,22 +15,25 @@ import argparse
 import asyncio
 import gc
 import inspect
+import socket
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import redis
 import redis.asyncio
+from hiredis import Reader
 from pydantic import BaseModel
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import redisorm
 from bench.sides import pin
+from redisorm.drivers.packing import packed
 from tests.servers import KINDS, Server
 
 SINGLE, BULK = 1.15, 0.7
@@ -40,13 +46,14 @@ class Item(BaseModel):
 
 @dataclass(frozen=True)
 class Job:
-    """One thing to do, by hand and by handle: each a function of its client or handles and a number, called `times` times."""
+    """One thing to do, by hand, by handle, and bare where there is a floor: each a function of its side and a number, done many times."""
 
     name: str
     aim: float
     operations: int
     by_hand: Callable[[Any, int], Any]
     by_handle: Callable[[Any, int], Any]
+    bare: Callable[[Any, int], Any] | None = None
 
 
 class Handles:
@@ -63,6 +70,47 @@ class Handles:
         self.settings: Any = of("RedisDict")[str, int]("settings", db=db)
         self.hits: Any = of("RedisCounter")("hits", db=db)
         self.token: Any = of("RedisValue")[str]("token", db=db, ttl=3600)
+
+
+class Bare:
+    """A socket, and hiredis behind it."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._reader = Reader(encoding="utf-8")
+        self._buffer = bytearray(1 << 16)
+
+    def ask(self, packet: bytes) -> Any:
+        """Send a packet and receive one reply."""
+        reader, buffer, received = self._reader, self._buffer, self._socket.recv_into
+        self._socket.sendall(packet)
+        while (reply := reader.gets()) is False:
+            reader.feed(buffer, 0, received(buffer))  # type: ignore[arg-type]  # hiredis takes any buffer
+        return reply
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+class AsyncBare:
+    """A stream of asyncio, and hiredis behind it."""
+
+    def __init__(self, port: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._read, self._write = loop.run_until_complete(asyncio.open_connection("127.0.0.1", port))
+        self._reader = Reader(encoding="utf-8")
+
+    async def ask(self, packet: bytes) -> Any:
+        """Send a packet and receive one reply."""
+        self._write.write(packet)
+        while (reply := self._reader.gets()) is False:
+            self._reader.feed(await self._read.read(1 << 18))
+        return reply
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._write.close()
 
 
 ITEMS = [Item(id=number, name=f"name {number}") for number in range(1000)]
@@ -86,8 +134,17 @@ def jobs(awaited: bool) -> list[Job]:
     def single(name: str, by_hand: Callable[[Any, int], Any], by_handle: Callable[[Any, int], Any]) -> Job:
         return Job(name, SINGLE, 500, by_hand, by_handle)
 
-    def bulk(name: str, by_hand: Callable[[Any, int], Any], by_handle: Callable[[Any, int], Any]) -> Job:
-        return Job(name, BULK, 30, by_hand, by_handle)
+    def bulk(
+        name: str,
+        by_hand: Callable[[Any, int], Any],
+        by_handle: Callable[[Any, int], Any],
+        words: Sequence[str] = (),
+        result: Callable[[Any], Any] = list,
+    ) -> Job:
+        if not words:
+            return Job(name, BULK, 30, by_hand, by_handle)
+        packet = packed(words)
+        return Job(name, BULK, 30, by_hand, by_handle, decoded(lambda c, _: c.ask(packet), result))
 
     def item(text: str) -> Item:
         return Item.model_validate_json(text)
@@ -113,18 +170,48 @@ def jobs(awaited: bool) -> list[Job]:
             lambda h, n: h.queue.pop_left(count=1000),
         ),
         bulk("push 1,000 texts", lambda c, n: c.rpush("names", *NAMES), lambda h, n: h.names.push(*NAMES)),
-        bulk("read 1,000 texts", lambda c, n: c.lrange("names", 0, 999), lambda h, n: h.names.items(0, 1000)),
+        bulk(
+            "read 1,000 texts",
+            lambda c, n: c.lrange("names", 0, 999),
+            lambda h, n: h.names.items(0, 1000),
+            ("LRANGE", "names", "0", "999"),
+            lambda texts: texts,
+        ),
         bulk("add 1,000 to a set", lambda c, n: c.sadd("tags", *NAMES), lambda h, n: h.tags.update(NAMES)),
-        bulk("read 1,000 of a set", lambda c, n: c.smembers("tags"), lambda h, n: h.tags.items()),
-        bulk("look for 1,000", lambda c, n: c.smismember("tags", NAMES), lambda h, n: h.tags.contains_many(NAMES)),
+        bulk(
+            "read 1,000 of a set",
+            lambda c, n: c.smembers("tags"),
+            lambda h, n: h.tags.items(),
+            ("SSCAN", "tags", "0", "COUNT", "1100"),  # of which the server is faster than of SMEMBERS
+            lambda told: set(told[1]),
+        ),
+        bulk(
+            "look for 1,000",
+            lambda c, n: c.smismember("tags", NAMES),
+            lambda h, n: h.tags.contains_many(NAMES),
+            ("SMISMEMBER", "tags", *NAMES),
+            lambda told: list(map(bool, told)),
+        ),
         bulk("set 1,000 scores", lambda c, n: c.zadd("board", SCORES), lambda h, n: h.board.update(SCORES)),
-        bulk("top 1,000", lambda c, n: c.zrange("board", 0, 999, desc=True, withscores=True), lambda h, n: h.board.top(1000)),
-        bulk("get 1,000 scores", lambda c, n: c.zmscore("board", NAMES), lambda h, n: h.board.get_many(NAMES)),
+        bulk(
+            "top 1,000",
+            lambda c, n: c.zrange("board", 0, 999, desc=True, withscores=True),
+            lambda h, n: h.board.top(1000),
+        ),
+        bulk(
+            "get 1,000 scores",
+            lambda c, n: c.zmscore("board", NAMES),
+            lambda h, n: h.board.get_many(NAMES),
+            ("ZMSCORE", "board", *NAMES),
+            lambda told: list(map(float, told)),
+        ),
         bulk("set 1,000 entries", lambda c, n: c.hset("settings", mapping=ENTRIES), lambda h, n: h.settings.update(ENTRIES)),
         bulk(
             "get 1,000 entries",
             decoded(lambda c, n: c.hmget("settings", NAMES), lambda told: list(map(int, told))),
             lambda h, n: h.settings.get_many(NAMES),
+            ("HMGET", "settings", *NAMES),
+            lambda told: list(map(int, told)),
         ),
         bulk(
             "read 1,000 entries",
@@ -151,23 +238,26 @@ def measure(call: Callable[[Any, int], Any], on: Any, times: int, loop: asyncio.
     return (time.perf_counter() - began) / times * 1e6
 
 
-def compare(url: str, rounds: int, *, awaited: bool) -> dict[str, tuple[float, float]]:
-    """The medians of every job, by hand and by handle, in microseconds."""
+def compare(port: int, rounds: int, *, awaited: bool) -> dict[str, tuple[float, ...]]:
+    """The medians of every job, by hand, by handle and bare, in microseconds; the last is 0 where a job is not done bare."""
     loop = asyncio.new_event_loop() if awaited else None
     clients: dict[bool, Any] = {False: redis.Redis, True: redis.asyncio.Redis}
-    client, db = clients[awaited].from_url(url + "1", decode_responses=True), redisorm.Database(url + "2")
-    sides = [(client, "by_hand"), (Handles(db, "Async" if awaited else ""), "by_handle")]
-    seen: dict[str, tuple[list[float], list[float]]] = {}
+    url = f"redis://127.0.0.1:{port}/"
+    client, db = clients[awaited].from_url(url + "0", decode_responses=True), redisorm.Database(url + "2")
+    bare = Bare(port) if loop is None else AsyncBare(port, loop)
+    sides: list[tuple[Any, str]] = [(client, "by_hand"), (Handles(db, "Async" if awaited else ""), "by_handle"), (bare, "bare")]
+    seen: dict[str, tuple[list[float], ...]] = {}
     for number in range(-1, rounds):  # the first round warms up and does not count
         for job in jobs(awaited):
-            order = [0, 1] if number % 2 else [1, 0]
-            for place in order:
+            for place in (0, 1, 2) if number % 2 else (2, 1, 0):
                 on, name = sides[place]
-                took = measure(getattr(job, name), on, job.operations, loop)
+                call = getattr(job, name)
+                took = 0.0 if call is None else measure(call, on, job.operations, loop)
                 if number >= 0:
-                    seen.setdefault(job.name, ([], []))[place].append(took)
+                    seen.setdefault(job.name, ([], [], []))[place].append(took)
+    bare.close()
     _close(client, db, loop)
-    return {name: (statistics.median(hand), statistics.median(ours)) for name, (hand, ours) in seen.items()}
+    return {name: tuple(map(statistics.median, took)) for name, took in seen.items()}
 
 
 def _close(client: Any, db: redisorm.Database, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -180,6 +270,11 @@ def _close(client: Any, db: redisorm.Database, loop: asyncio.AbstractEventLoop |
     db.close()
 
 
+def _cells(hand: float, ours: float, bare: float) -> str:
+    floor = f"{bare / hand:8.2f}" if bare else " " * 8
+    return f"{hand:14.1f}{ours:12.1f}{ours / hand:10.2f}{floor}"
+
+
 def main() -> None:
     """Start a server, compare, print, stop it."""
     parser = argparse.ArgumentParser(description="Time live structures beside hand-written redis-py, as ratios.")
@@ -190,14 +285,12 @@ def main() -> None:
     rounds = 1 if options.quick else options.rounds
     with Server(options.server) as server:
         where = pin(server)
-        url = f"redis://127.0.0.1:{server.port}/"
-        results = {colour: compare(url, rounds, awaited=colour == "async") for colour in ("sync", "async")}
+        results = {colour: compare(server.port, rounds, awaited=colour == "async") for colour in ("sync", "async")}
     print(f"{options.server}, medians of {rounds} rounds, {where}")
-    print(f"{'':20}" + "".join(f"{colour:>36}" for colour in results))
-    print(f"{'µs per operation':20}" + f"{'by hand':>14}{'handle':>12}{'ratio':>10}" * len(results))
+    print(f"{'':20}" + "".join(f"{colour:>44}" for colour in results))
+    print(f"{'µs per operation':20}" + f"{'by hand':>14}{'handle':>12}{'ratio':>10}{'floor':>8}" * len(results))
     for job in jobs(awaited=False):
-        cells = [medians[job.name] for medians in results.values()]
-        print(f"{job.name:20}" + "".join(f"{hand:14.1f}{ours:12.1f}{ours / hand:10.2f}" for hand, ours in cells) + f"   aim {job.aim}")
+        print(f"{job.name:20}" + "".join(_cells(*medians[job.name]) for medians in results.values()) + f"   aim {job.aim}")
 
 
 if __name__ == "__main__":
