@@ -112,7 +112,10 @@ def contains(key: TypedKey[Any], member: object) -> Flow[bool]:
 def scores(key: TypedKey[Any], members: Iterable[object]) -> Flow[list[float | None]]:
     """ZMSCORE; `None` for each that is absent."""
     numbers = yield from ask_each(key, "ZMSCORE", key.items.sought_many(members))
-    return [None if number is None else float(number) for number in numbers]
+    try:
+        return list(map(float, numbers))
+    except TypeError:  # not all of them are there
+        return [None if number is None else float(number) for number in numbers]
 
 
 def ranked(key: TypedKey[T], start: int | None, stop: int | None, *, ascending: bool = False) -> Flow[list[tuple[T, float]]]:
