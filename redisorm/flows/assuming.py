@@ -49,8 +49,8 @@ def assume(plan: Plan, now_ms: int) -> Assumption | None:
     reads: list[tuple[Command, Reply]] = [(guard.read, guard.wanted) for guard in plan.guards if guard.wanted is not None]
     types = {guard.key: guard.kind for guard in plan.guards if isinstance(guard, KeyType)}
     assumed = Assumption(absent=list(plan.absent), reads=reads, types=types)
-    for read in plan.rows:
-        if read.change.only_if is not None or not _take_for_granted(read.change, assumed, now_ms):
+    for change in plan.rows:
+        if change.only_if is not None or not _take_for_granted(change, assumed, now_ms):
             return None
     if assumed.reads and assumed.absent and not _agree(assumed):
         return None

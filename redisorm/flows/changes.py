@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from redisorm.errors import DecodeError
@@ -104,8 +105,7 @@ class Former(NamedTuple):
     elements: Mapping[str, Sequence[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What the server made of a change.
 
     Attributes:
@@ -118,7 +118,7 @@ class Outcome:
 
     version: int | None = None
     life: int | None = None
-    numbers: dict[str, Any] = field(default_factory=dict)
+    numbers: Mapping[str, Any] = MappingProxyType({})
     was_there: bool | None = None
     skipped: bool = False
 
@@ -143,6 +143,7 @@ class Change:
         former: Tells what the object was loaded with, of the hash fields asked for; `None` where nobody knows.
         former_life: The life of its own it was loaded with, in milliseconds, `PERMANENT`, or `None` for none.
         numbered: The primary key came from the counter of the class in this commit.
+        is_new: Whether the whole object is written.
     """
 
     mapper: Mapper[Any]
@@ -161,11 +162,10 @@ class Change:
     former: Callable[[Collection[str]], Former | None] | None = None
     former_life: int | None = None
     outcome: Outcome = UNTOLD
+    is_new: bool = field(init=False)
 
-    @property
-    def is_new(self) -> bool:
-        """Whether the whole object is written."""
-        return self.kind is Kind.INSERT or self.kind is Kind.CREATE
+    def __post_init__(self) -> None:
+        self.is_new = self.kind is Kind.INSERT or self.kind is Kind.CREATE
 
     @property
     def is_guarded(self) -> bool:
@@ -176,7 +176,7 @@ class Change:
 
     def companion_keys(self) -> list[str]:
         """The keys of all companions and live structures of the row."""
-        return [self.keyspace.companion(self.key, one.name) for one in self.mapper.beside]
+        return [] if not self.mapper.beside else [self.keyspace.companion(self.key, one.name) for one in self.mapper.beside]
 
     def may_move(self) -> bool:
         """Whether the deadline of the row may become another by the change."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from .changes import KEEP, PERMANENT, Change, Keep
+from .changes import KEEP, PERMANENT, Change
 from .guards import Observed
 
 __all__ = ["Fate", "fate_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(NamedTuple):
     """When a row will expire.
 
     Attributes:
@@ -28,13 +27,13 @@ class Fate:
 def fate_of(change: Change, seen: Observed, now_ms: int) -> Fate:
     """Work out the life of a row: given now, remembered with the row, or that of its class."""
     options = change.mapper.options
-    if not isinstance(change.life, Keep):
+    if change.life is not KEEP:
         life: int | None = change.life
     elif not change.is_new and seen.life is not None:
         life = seen.life
     else:
         life = options.ttl_ms
-    restarts = change.is_new or change.touch or change.life is not KEEP or options.ttl_refresh != "never"
+    restarts = options.ttl_refresh != "never" or change.is_new or change.touch or change.life is not KEEP
     if life is not None and life != PERMANENT and restarts:
         return Fate(life, now_ms + life, moved=True)
     if change.is_new or change.life == PERMANENT:

@@ -30,6 +30,7 @@ __all__ = [
     "incremented",
     "number_texts",
     "observe",
+    "read_companions",
     "read_of",
     "refuse_type",
     "texts_after",
@@ -79,9 +80,9 @@ class Read:
     memo: bool
     elements: tuple[Companion, ...]
 
-    def watched(self) -> list[str]:
-        """The keys to watch: the row, and companions whose elements are read."""
-        return [self.change.key, *(Keyspace.companion(self.change.key, one.name) for one in self.elements)]
+    def companions(self) -> list[str]:
+        """The keys of the companions whose elements are read."""
+        return [Keyspace.companion(self.change.key, one.name) for one in self.elements]
 
     def commands(self) -> list[Command]:
         """The commands, in the order `observe` expects their replies."""
@@ -109,16 +110,25 @@ def read_of(change: Change, *, whole: bool = False) -> Read:
     fields += [increment.leaf.name for increment in change.increments]
     if mapper.indexed:
         fields += mapper.index_fields
-    wanted = set(change.only_if.companions) if change.only_if else set()
     if change.only_if:
         fields += change.only_if.fields
     touched = [] if whole or change.difference is None else change.difference.companions
-    typed = [(change.keyspace.companion(change.key, one.companion.name), one.companion.kind) for one in touched]
+    typed = tuple([(change.keyspace.companion(change.key, one.companion.name), one.companion.kind) for one in touched])
+    elements = read_companions(change, whole=whole)
+    return Read(change, tuple(dict.fromkeys(fields)), typed, bool(touched) or mapper.indexed, mapper.indexed, elements)
+
+
+def read_companions(change: Change, *, whole: bool = False) -> tuple[Companion, ...]:
+    """The companions whose elements have to be known for a change that expects its row."""
+    mapper = change.mapper
+    if not mapper.companions:
+        return ()
+    wanted = set(change.only_if.companions) if change.only_if else set()
     if mapper.indexed and (whole or change.kind is Kind.DELETE or change.may_move()):
-        wanted |= set(mapper.indexes)
-    wanted |= {one.companion.name for one in touched} & set(mapper.indexes)
-    elements = tuple(one for one in mapper.companions if one.name in wanted)
-    return Read(change, tuple(dict.fromkeys(fields)), tuple(typed), bool(touched) or mapper.indexed, mapper.indexed, elements)
+        wanted |= mapper.indexes.keys()
+    elif mapper.indexed and change.difference is not None:
+        wanted |= {one.companion.name for one in change.difference.companions} & mapper.indexes.keys()
+    return tuple([one for one in mapper.companions if one.name in wanted])
 
 
 def observe(read: Read, rest: Iterator[Reply]) -> Observed:
@@ -181,41 +191,54 @@ def decide(change: Change, seen: Observed) -> None:
         AlreadyExistsError: `create` found a row.
         StaleObjectError: The row is gone, or its version is not the one the object was loaded with.
     """
-    if (change.is_new and not seen.exists) or change.only_if is not None:
+    if change.only_if is not None or change.touch:  # a row that is touched is there, whatever its version is
         return
-    if change.touch:  # of a row that is there, whatever its version is
-        return
-    name, versioned = change.mapper.model.__name__, change.mapper.options.versioned
-    about: dict[str, Any] = {"model": change.mapper.model, "pk": change.pk, "key": change.key}
-    if change.kind is Kind.CREATE and seen.exists:
-        raise AlreadyExistsError(
-            f"{name} {change.pk!r} is already there, under {change.key}: get it and change it, or save() over it", **about
-        )
+    if not seen.exists:
+        if change.kind is Kind.UPDATE:
+            raise _gone(change)
+    elif change.kind is Kind.CREATE:
+        raise _already_there(change)
+    elif change.mapper.options.versioned and (change.kind is Kind.INSERT or seen.version != change.version):
+        raise _stale(change, seen)
+
+
+def _about(change: Change) -> dict[str, Any]:
+    return {"model": change.mapper.model, "pk": change.pk, "key": change.key}
+
+
+def _gone(change: Change) -> StaleObjectError:
+    return StaleObjectError(
+        f"{change.mapper.model.__name__} {change.pk!r} is gone: {change.key} was deleted or has expired since it was loaded; nothing was "
+        "written: let it be, or save a model_copy() of it to store it anew",
+        expected="a row",
+        found=None,
+        **_about(change),
+    )
+
+
+def _already_there(change: Change) -> AlreadyExistsError:
+    return AlreadyExistsError(
+        f"{change.mapper.model.__name__} {change.pk!r} is already there, under {change.key}: get it and change it, or save() over it",
+        **_about(change),
+    )
+
+
+def _stale(change: Change, seen: Observed) -> StaleObjectError:
+    name = change.mapper.model.__name__
     if change.kind is Kind.INSERT:
-        if versioned and seen.exists:
-            raise StaleObjectError(
-                f"{name} {change.pk!r} is new here, but a row is already there, under {change.key}: get it and change it",
-                expected=None,
-                found="a row",
-                **about,
-            )
-        return
-    if change.kind is Kind.UPDATE and not seen.exists:
-        raise StaleObjectError(
-            f"{name} {change.pk!r} is gone: {change.key} was deleted or has expired since it was loaded; nothing was written: "
-            "let it be, or save a model_copy() of it to store it anew",
-            expected="a row",
-            found=None,
-            **about,
+        return StaleObjectError(
+            f"{name} {change.pk!r} is new here, but a row is already there, under {change.key}: get it and change it",
+            expected=None,
+            found="a row",
+            **_about(change),
         )
-    if versioned and seen.exists and seen.version != change.version:
-        raise StaleObjectError(
-            f"{name} {change.pk!r} was changed by another writer since it was loaded: version {change.version} was expected "
-            f"under {change.key}, {seen.version} found; refresh() it and try again",
-            expected=change.version,
-            found=seen.version,
-            **about,
-        )
+    return StaleObjectError(
+        f"{name} {change.pk!r} was changed by another writer since it was loaded: version {change.version} was expected "
+        f"under {change.key}, {seen.version} found; refresh() it and try again",
+        expected=change.version,
+        found=seen.version,
+        **_about(change),
+    )
 
 
 def incremented(change: Change, seen: Observed) -> dict[str, Any]:

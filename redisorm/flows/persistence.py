@@ -7,13 +7,14 @@ the whole list where neither fits. Deadlines are one instant for the row and all
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import filterfalse
 from typing import Any
 
 from redisorm.commands import Command
 from redisorm.keys import LIFE, VERSION
 from redisorm.mapping.codec import Text
 from redisorm.mapping.layout import Companion
-from redisorm.mapping.snapshot import CompanionChange
+from redisorm.mapping.snapshot import CompanionChange, Difference, Snapshot
 
 from .changes import KEEP, Change, Keep, Kind, life_text
 from .fate import Fate
@@ -21,6 +22,9 @@ from .guards import Observed
 from .pieces import chunks
 
 __all__ = ["filled", "merged", "refuse_texts", "replaced", "short_lived", "writes"]
+
+
+_NOTHING = Difference(Snapshot(()))
 
 
 def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fate, *, now_ms: int, version: int) -> list[Command]:
@@ -36,8 +40,8 @@ def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fa
         return [("UNLINK", change.key), *_unlink(change.companion_keys())]
     if change.mapper.is_plain and change.is_new and not seen.exists and change.life is KEEP and change.difference is not None:
         return chunks("HSET", change.key, change.difference.sets)  # the common case needs none of what follows
-    fields = list(change.difference.sets) if change.difference else []
-    unsets = list(change.difference.unsets) if change.difference else []
+    difference = _NOTHING if change.difference is None else change.difference
+    fields, unsets = [*difference.sets], [*difference.unsets]
     for name, number in numbers.items():
         fields += (name, number)
     if change.mapper.options.versioned and not change.touch:
@@ -50,10 +54,12 @@ def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fa
         commands += _unlink(change.companion_keys())
     commands += chunks("HSET", change.key, fields)
     commands += chunks("HDEL", change.key, unsets)
-    for one in change.difference.companions if change.difference else ():
+    for one in difference.companions:
         commands += replaced(change.keyspace.companion(change.key, one.companion.name), one)
-    commands += _field_deadlines(change, now_ms)
-    commands += _deadlines(change, seen, fate)
+    if change.mapper.slots.lives:
+        commands += _field_deadlines(change, now_ms)
+    if fate.moved or seen.deadline_ms is not None:
+        commands += _deadlines(change, seen, fate)
     return commands
 
 
@@ -128,8 +134,8 @@ def replaced(key: str, change: CompanionChange) -> list[Command]:
     if change.companion.kind == "list":
         return _list(key, list(change.before), change.after)
     if change.companion.kind == "set":
-        added = [text for text in change.after if text not in change.before]
-        removed = [text for text in change.before if text not in change.after]
+        added = list(filterfalse(change.before.__contains__, change.after))
+        removed = list(filterfalse(change.after.__contains__, change.before))
         return [*chunks("SADD", key, added), *chunks("SREM", key, removed)]
     before = change.before or {}
     moved = {text: score for text, score in change.after.items() if before.get(text) != score}

@@ -15,6 +15,6 @@ CHUNK = 3000
 
 def chunks(name: str, key: str, words: Sequence[Any]) -> list[Command]:
     """One command for each so many words."""
-    if 0 < len(words) <= CHUNK:
-        return [(name, key, *words)]
+    if len(words) <= CHUNK:
+        return [(name, key, *words)] if words else []
     return [(name, key, *words[start : start + CHUNK]) for start in range(0, len(words), CHUNK)]

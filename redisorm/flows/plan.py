@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from redisorm.commands import Command
 from redisorm.keys import Keyspace
@@ -12,7 +11,7 @@ from redisorm.keys import Keyspace
 from .changes import Change, Kind
 from .entries import claims_of
 from .guarding import Guard
-from .guards import ABSENT, Observed, Read, read_of
+from .guards import ABSENT, Observed, read_companions
 
 __all__ = ["MOST_COUNTED", "Plan", "Seen"]
 
@@ -28,7 +27,7 @@ class Plan:
     Attributes:
         changes: What to do, deletions first, so that another object can take the key of a deleted one in the same commit.
         watched: The keys that must not change between the reads and the writes.
-        rows: One read for each row that must be there.
+        rows: The changes of rows that must be there.
         absent: The keys that are expected to be absent, which share one EXISTS.
         counters: The highest explicit number by counter.
         guards: What must hold beside.
@@ -36,7 +35,7 @@ class Plan:
 
     changes: Sequence[Change]
     watched: list[str] = field(default_factory=list)
-    rows: list[Read] = field(default_factory=list)
+    rows: list[Change] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     guards: Sequence[Guard] = ()
@@ -49,9 +48,9 @@ class Plan:
             if change.is_new:
                 plan._expect_absence(change)
             elif change.is_guarded:
-                read = read_of(change)
-                plan.watched += read.watched()
-                plan.rows.append(read)
+                plan.rows.append(change)
+                plan.watched.append(change.key)
+                plan.watched += [change.keyspace.companion(change.key, one.name) for one in read_companions(change)]
         for guard in guards:
             plan.watched += guard.watched
         plan.guards = guards
@@ -110,6 +109,4 @@ class Seen:
 
     def of(self, change: Change) -> Observed:
         """What was seen under the key of a change."""
-        found: dict[str, Any] = self.new if change.is_new else self.rows
-        observed: Observed = found.get(change.key, ABSENT)
-        return observed
+        return (self.new if change.is_new else self.rows).get(change.key, ABSENT)

@@ -117,7 +117,8 @@ def _see(plan: Plan, look: Look) -> Flow[Seen]:
     shared = plan.shared
     commands: list[Command] = [guard.read for guard in plan.guards]
     commands += shared
-    commands += (command for read in plan.rows for command in read.commands())
+    reads = list(map(read_of, plan.rows))
+    commands += (command for read in reads for command in read.commands())
     commands += (("GET", counter) for counter in plan.counters)
     replies = yield from look.ask(plan.watched, commands, passing=len(plan.counters))
     for guard, reply in zip(plan.guards, replies):  # noqa: B905 - the other replies follow
@@ -125,7 +126,7 @@ def _see(plan: Plan, look: Look) -> Flow[Seen]:
     rest = iter(replies[len(plan.guards) :])
     met = any(list(islice(rest, len(shared))))
     seen = Seen()
-    for read in plan.rows:
+    for read in reads:
         seen.rows[read.change.key] = observe(read, rest)
     seen.raises += (
         ("INCRBY", counter, highest - int(now or 0))
@@ -156,7 +157,7 @@ def _look_closer(plan: Plan, look: Look, seen: Seen, closer: list[str], *, met: 
     if not replaced:
         return
     reads = [read_of(change, whole=True) for change in replaced]
-    keys = [key for read in reads for key in read.watched()[1:]]
+    keys = [key for read in reads for key in read.companions()]
     rest = iter((yield from look.ask(keys, [command for read in reads for command in read.commands()])))
     for read in reads:
         former = observe(read, rest)
@@ -177,7 +178,7 @@ def _read_elements(plan: Plan, look: Look, seen: Seen) -> Flow[None]:
     if not wanting:
         return
     reads = [read_of(change, whole=True) for change in wanting]
-    keys = [key for read in reads for key in read.watched()]
+    keys = [key for read in reads for key in (read.change.key, *read.companions())]
     rest = iter((yield from look.ask(keys, [command for read in reads for command in read.commands()])))
     for read in reads:
         seen.rows[read.change.key] = observe(read, rest)
