@@ -13,14 +13,13 @@ from redisorm.keys import LIFE, VERSION
 from redisorm.mapping.encoder import as_bytes
 
 from .changes import PERMANENT, Change, Kind, life_text
-from .entries import claims_of, entries_of
 from .fate import fate_of
 from .guarding import KeyType
-from .guards import Observed, texts_after
-from .indexing import memo_of
+from .guards import Observed
 from .pieces import CHUNK
 from .plan import Plan, Seen
 from .scope import Scope, scope_of
+from .standing import Standing, stand
 
 __all__ = ["Assumption", "assume"]
 
@@ -65,15 +64,10 @@ def _agree(assumed: Assumption) -> bool:
 
 def _take_for_granted(change: Change, assumed: Assumption, now_ms: int) -> bool:
     options, mapper = change.mapper.options, change.mapper
-    counted = [increment.leaf.name for increment in change.increments]
-    recall = change.former
-    former = None if recall is None else recall(counted)
-    if recall is None or former is None:
-        return False
     row = Observed(exists=True, version=change.version, life=change.former_life)
     fate = fate_of(change, row, now_ms)
     mortal = change.former_life not in (None, PERMANENT) or (change.former_life is None and options.ttl_ms is not None)
-    touched = change.difference.companions if change.difference else []
+    touched = () if change.difference is None else change.difference.companions
     if mortal and not fate.moved and (touched or mapper.indexed) and change.kind is not Kind.DELETE:
         return False  # the deadline it keeps would have to be read
     life = None if change.former_life is None else life_text(change.former_life).encode()
@@ -83,27 +77,29 @@ def _take_for_granted(change: Change, assumed: Assumption, now_ms: int) -> bool:
         fields.append(VERSION)
         wanted.append(None if change.version is None else str(change.version).encode())
     scope = scope_of(change, fate) if mapper.indexed else None
+    names = dict.fromkeys([increment.leaf.name for increment in change.increments])
     if scope:
-        counted += scope.fields
-        former = recall(counted) or former
-        row.elements = dict(former.elements)
-    for name in dict.fromkeys(counted):
-        if name not in former.texts:
-            return False
-        text = former.texts[name]
-        row.texts[name] = None if text is None else as_bytes(text)
-        fields.append(name)
-        wanted.append(row.texts[name])
+        names.update(dict.fromkeys(scope.fields))
+    former = None if change.former is None else change.former(names)
+    if former is None or len(former.texts) < len(names):
+        return False
+    if names:
+        row.texts = {name: None if text is None else as_bytes(text) for name, text in former.texts.items()}
+        fields += row.texts
+        wanted += row.texts.values()
     assumed.reads.append((("HMGET", change.key, *fields), wanted))
     for one in touched:
         assumed.types[change.keyspace.companion(change.key, one.companion.name)] = one.companion.kind
     assumed.seen.rows[change.key] = row
-    return not scope or _take_indexes_for_granted(change, scope, row, assumed, mortal=mortal)
+    if not scope:
+        return True
+    row.elements, row.recalled = former.elements, mortal
+    standing = assumed.seen.standings[mapper, change.key] = stand(change, row, fate, scope)
+    return _take_indexes_for_granted(change, scope, standing, row, assumed)
 
 
-def _take_indexes_for_granted(change: Change, scope: Scope, row: Observed, assumed: Assumption, *, mortal: bool) -> bool:
-    mapper, keyspace, pk_text = change.mapper, change.keyspace, change.mapper.pk_text(change.pk)
-    claims = claims_of(mapper, row.texts, scope.uniques)
+def _take_indexes_for_granted(change: Change, scope: Scope, standing: Standing, row: Observed, assumed: Assumption) -> bool:
+    keyspace = change.keyspace
     for index in scope.indexes:
         if index.companion is None:
             continue
@@ -118,15 +114,13 @@ def _take_indexes_for_granted(change: Change, scope: Scope, row: Observed, assum
         else:
             return False
     memo = keyspace.memo(change.key)
-    if mortal:
-        former = entries_of(mapper, change.key, pk_text, row.texts, row.elements, strict=False, indexes=scope.indexes)
-        row.memo = memo_of(former, claims, pk_text)
-        if not 0 < len(row.memo) <= CHUNK:
+    if row.recalled:
+        remembered = standing.memo_before
+        if not 0 < len(remembered) <= CHUNK:
             return False
-        assumed.reads.append((("HMGET", memo, *row.memo), list(map(str.encode, row.memo.values()))))
+        assumed.reads.append((("HMGET", memo, *remembered), list(map(str.encode, remembered.values()))))
     else:
         assumed.reads.append((("EXISTS", memo), 0))
-    assumed.reads += ((("GET", keyspace.own(name)), pk_text.encode()) for name in claims)
-    if change.kind is not Kind.DELETE and scope.uniques:
-        assumed.absent += (keyspace.own(name) for name in claims_of(mapper, texts_after(change, row), scope.uniques) if name not in claims)
+    assumed.reads += [(("GET", keyspace.own(name)), standing.pk_text.encode()) for name in standing.held]
+    assumed.absent += [keyspace.own(name) for name in standing.claims if name not in standing.held]
     return True

@@ -58,10 +58,10 @@ def write_at_once(plan: Plan, together: Sequence[Rows], terms: Terms, meanwhile:
     if plan.is_blind and not together:
         return False
     now_ms = yield Clock()
-    assumed = assume(plan, now_ms)
-    if assumed is None:
-        return False
     try:
+        assumed = assume(plan, now_ms)
+        if assumed is None:
+            return False
         for one in together:
             one.derive()
             assumed.absent += one.absent()

@@ -5,8 +5,9 @@ An entry is known by what comes after `prefix::` in its key. A row has one membe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -17,7 +18,7 @@ from redisorm.mapping.indexes import Index, Unique, lex_member
 from redisorm.mapping.layout import NULL, Leaf
 from redisorm.mapping.mapper import Mapper
 
-__all__ = ["BY_DEADLINE", "Entries", "Entry", "Place", "Texts", "claims_of", "entries_of", "entry_of"]
+__all__ = ["BY_DEADLINE", "Elements", "Entries", "Entry", "Place", "Texts", "claims_of", "entries_around", "entries_of", "entry_of"]
 
 BY_DEADLINE = None
 """The place of an entry whose score is the deadline of its row."""
@@ -34,13 +35,16 @@ Entries = dict[str, Entry]
 Texts = Mapping[str, "Text | None"]
 """Hash fields as they are stored, or will be."""
 
+Elements = Mapping[str, Iterable[bytes]]
+"""The same of companions."""
+
 
 def entries_of(
     mapper: Mapper[Any],
     key: str,
     pk_text: str,
     texts: Texts,
-    elements: Mapping[str, Iterable[bytes]],
+    elements: Elements,
     *,
     strict: bool,
     indexes: Iterable[Index] | None = None,
@@ -58,29 +62,61 @@ def entries_of(
     entries: Entries = {}
     for index in mapper.indexes.values() if indexes is None else indexes:
         try:
-            if index.companion is not None:
-                for element in elements.get(index.name, ()):
-                    entries[value_entry(index.name, index.text_of_stored(element))] = (pk_text, BY_DEADLINE)
-            else:
-                found = _entry(index, texts.get(index.name), key, pk_text)
-                if found is not None:
-                    entries[found[0]] = found[1]
+            _enter(entries, index, texts if index.companion is None else elements, key, pk_text)
         except (ValidationError, UnicodeDecodeError, ValueError):
             if strict:
                 raise
     return entries
 
 
+def entries_around(
+    key: str, pk_text: str, indexes: Iterable[Index], before: tuple[Texts, Elements], after: tuple[Texts, Elements]
+) -> tuple[Entries, Entries]:
+    """Work out the entries of a row before a change and after it; those of what stays as it is only once.
+
+    Args:
+        before: Texts and elements as they are stored. What changes and lies there as an index cannot hold it is left out.
+        after: The same as they will be; what does not change is the same object.
+
+    Raises:
+        IndexValueError: An index cannot hold a value that the row will have.
+    """
+    former: Entries = {}
+    coming: Entries = {}
+    for index in indexes:
+        place = 0 if index.companion is None else 1
+        was, now = before[place], after[place]
+        entries: Entries = {}
+        _enter(entries, index, now, key, pk_text)
+        coming.update(entries)
+        if was.get(index.name) is now.get(index.name):
+            former.update(entries)
+        else:
+            with suppress(ValidationError, UnicodeDecodeError, ValueError):
+                _enter(former, index, was, key, pk_text)
+    return former, coming
+
+
+def _enter(entries: Entries, index: Index, held: Mapping[str, Any], key: str, pk_text: str) -> None:
+    """Add the entries of a row in one index."""
+    if index.companion is not None:
+        for element in held.get(index.name, ()):
+            entries[value_entry(index.name, index.text_of_stored(element))] = (pk_text, BY_DEADLINE)
+        return
+    found = _entry(index, held.get(index.name), key, pk_text)
+    if found is not None:
+        entries[found[0]] = found[1]
+
+
 def _entry(index: Index, text: Text | None, key: str, pk_text: str) -> tuple[str, Entry] | None:
-    value = index.absent
-    if text is not None and not (index.leaf is not None and index.leaf.null and as_bytes(text) == NULL.encode()):
-        stored = as_bytes(text)
-        if index.kind in ("equality", "lex") and index.as_it_is:
-            return _text_entry(index, stored.decode(), pk_text)
-        value = index.of_stored(stored)
-    elif text is not None:
-        value = None
-    return entry_of(index, value, key, pk_text)
+    if text is None:
+        return entry_of(index, index.absent, key, pk_text)
+    stored = as_bytes(text)
+    if index.leaf is not None and index.leaf.null and stored == NULL.encode():
+        return entry_of(index, None, key, pk_text)
+    if index.as_it_is and index.kind in ("equality", "lex"):
+        return _text_entry(index, stored.decode(), pk_text)
+    return entry_of(index, index.of_stored(stored), key, pk_text)
 
 
 def entry_of(index: Index, value: Any, key: str, pk_text: str) -> tuple[str, Entry] | None:
@@ -111,18 +147,16 @@ def claims_of(mapper: Mapper[Any], texts: Texts, uniques: Iterable[Unique] | Non
     """Work out the unique values of a row, by what comes after `prefix::` in their keys. Those with a `None` in them are none."""
     claims: dict[str, Unique] = {}
     for unique in mapper.uniques if uniques is None else uniques:
-        words = list(_words(unique.leaves, texts))
-        if len(words) == len(unique.leaves):
-            claims[unique_entry(unique.name, words)] = unique
+        words = [_word(leaf, texts.get(leaf.name)) for leaf in unique.leaves]
+        if None not in words:
+            claims[unique_entry(unique.name, cast("list[str]", words))] = unique
     return claims
 
 
-def _words(leaves: Iterable[Leaf], texts: Texts) -> Iterator[str]:
-    for leaf in leaves:
-        text = texts.get(leaf.name)
-        if text is None or (leaf.null and as_bytes(text) == NULL.encode()):
-            return
-        try:
-            yield Unique.of_stored(leaf, as_bytes(text))
-        except (ValidationError, UnicodeDecodeError):
-            return
+def _word(leaf: Leaf, text: Text | None) -> str | None:
+    if text is None or (leaf.null and as_bytes(text) == NULL.encode()):
+        return None
+    try:
+        return Unique.of_stored(leaf, as_bytes(text))
+    except (ValidationError, UnicodeDecodeError):
+        return None

@@ -52,6 +52,7 @@ class Observed:
         memo: What is remembered of an expiring row: members by entry, empty for the primary key.
         fits: Whether the condition of the change holds.
         forgotten: Whether it can expire and nothing is remembered of it, though something should be.
+        recalled: Whether nobody looked, and what should be remembered of it is taken to be.
     """
 
     exists: bool
@@ -59,10 +60,11 @@ class Observed:
     life: int | None = None
     deadline_ms: int | None = None
     texts: dict[str, Any] = field(default_factory=dict)
-    elements: dict[str, Sequence[bytes]] = field(default_factory=dict)
+    elements: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     memo: dict[str, str] = field(default_factory=dict)
     fits: bool = True
     forgotten: bool = False
+    recalled: bool = False
 
 
 ABSENT = Observed(exists=False)

@@ -95,11 +95,13 @@ class Upkeep:
 
     def remember(self, memo: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         """Change what is remembered of an expiring row; nothing to remember is no memo."""
-        words = [word for name, member in after.items() if before.get(name) != member for word in (name, member)]
-        gone = [name for name in before if name not in after]
         if not after:
             self.forget(memo)
             return
+        if before == after:
+            return
+        words = [word for name, member in after.items() if before.get(name) != member for word in (name, member)]
+        gone = [name for name in before if name not in after]
         self._memos += chunks("HSET", memo, words)
         self._memos += chunks("HDEL", memo, gone)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from redisorm.commands import Command
 from redisorm.keys import Keyspace
+from redisorm.mapping.mapper import Mapper
 
 from .changes import Change, Kind
 from .entries import claims_of
 from .guarding import Guard
 from .guards import ABSENT, Observed, read_companions
+from .standing import Standing
 
 __all__ = ["MOST_COUNTED", "Plan", "Seen"]
 
@@ -100,12 +103,14 @@ class Seen:
         new: Under the keys of new objects; left out where nothing is.
         owners: Whose unique values are, by key: the text of a primary key.
         raises: The commands that raise counters.
+        standings: What changes do to the indexes of their classes, by mapper and key, where it is known already.
     """
 
     rows: dict[str, Observed] = field(default_factory=dict)
     new: dict[str, Observed] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     raises: list[Command] = field(default_factory=list)
+    standings: dict[tuple[Mapper[Any], str], Standing] = field(default_factory=dict)
 
     def of(self, change: Change) -> Observed:
         """What was seen under the key of a change."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 from redisorm.mapping.indexes import Index, Unique
 
@@ -16,26 +16,21 @@ UNIQUE = "unique:"
 """How the name of an entry begins that is a unique value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """Indexes and unique constraints.
 
     Attributes:
+        fields: The hash fields they depend on.
         whole: Whether they are all of the class.
     """
 
     indexes: Collection[Index]
     uniques: Collection[Unique]
+    fields: Collection[str]
     whole: bool
 
     def __bool__(self) -> bool:
         return bool(self.whole or self.indexes or self.uniques)
-
-    @property
-    def fields(self) -> list[str]:
-        """The hash fields they depend on."""
-        names = [index.name for index in self.indexes if index.companion is None]
-        return names + [leaf.name for unique in self.uniques for leaf in unique.leaves]
 
     def holds(self, entry: str) -> bool:
         """Whether an entry, or a unique value, is of one of them."""
@@ -54,17 +49,18 @@ def scope_of(change: Change, fate: Fate, *, forgotten: bool = False) -> Scope:
     """
     mapper = change.mapper
     if forgotten or change.is_new or change.kind is Kind.DELETE or fate.moved:
-        return Scope(mapper.indexes.values(), mapper.uniques, whole=True)
-    written = {*_written(change)}
+        return Scope(mapper.indexes.values(), mapper.uniques, mapper.index_fields, whole=True)
+    written = _written(change)
     indexes = [index for name, index in mapper.indexes.items() if name in written]
-    uniques = [unique for unique in mapper.uniques if any(leaf.name in written for leaf in unique.leaves)]
-    return Scope(indexes, uniques, whole=False)
+    uniques = [unique for unique in mapper.uniques if not written.isdisjoint(unique.names)]
+    fields = [index.name for index in indexes if index.companion is None]
+    return Scope(indexes, uniques, [*fields, *(name for unique in uniques for name in unique.names)] if uniques else fields, whole=False)
 
 
-def _written(change: Change) -> Iterable[str]:
+def _written(change: Change) -> set[Any]:
     """The hash fields and companions that a change writes."""
+    written: set[Any] = {increment.leaf.name for increment in change.increments}
     if change.difference is not None:
-        yield from change.difference.sets[::2]  # type: ignore[misc]  # names, not values
-        yield from change.difference.unsets
-        yield from (one.companion.name for one in change.difference.companions)
-    yield from (increment.leaf.name for increment in change.increments)
+        written.update(change.difference.sets[::2], change.difference.unsets)
+        written.update(one.companion.name for one in change.difference.companions)
+    return written

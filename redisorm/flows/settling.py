@@ -140,7 +140,7 @@ def _stand(mapper: Mapper[Any], seen: View, sight: Sight) -> Standing:
         entering=entries,
         freed=[name for name in sight.memo if name.startswith(UNIQUE) and name not in claims and seen.owns(sight, name)],
         claims={name: unique for name, unique in claims.items() if seen.rival(sight, name) is None},
-        owned=frozenset(),
+        held=(),
         memo_before=sight.memo,
         memo_after=memo_of(entries, claims, sight.pk_text) if mortal else {},
         enlisted=mapper.indexed,

@@ -21,6 +21,7 @@ from .living import LiveWrite, live_commands
 from .newrows import Rows
 from .persistence import writes
 from .plan import Plan, Seen
+from .scope import scope_of
 from .standing import Standing, stand
 
 __all__ = ["Due", "Spelled", "spell"]
@@ -144,7 +145,9 @@ class _Making:
         commands += writes(change, observed, texts, fate, now_ms=self.now_ms, version=change.outcome.version or 0)
 
     def _keep_indexes(self, change: Change, observed: Observed, fate: Fate) -> None:
-        standing = stand(change, observed, fate)
+        standing = None if change.is_new else self.seen.standings.get((change.mapper, change.key))
+        if standing is None and (scope := scope_of(change, fate, forgotten=observed.forgotten)):
+            standing = stand(change, observed, fate, scope)
         if standing is not None:
             _free_only_its_own(standing, change, self.seen)
             standing.keep(change, self.upkeep)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from redisorm.keys import Keyspace
+from redisorm.mapping.codec import Text
 from redisorm.mapping.indexes import Unique
 
 from .changes import Change, Kind
-from .entries import Entries, claims_of, entries_of
+from .entries import Entries, claims_of, entries_around, entries_of
 from .fate import Fate
 from .guards import Observed, texts_after
 from .indexing import Upkeep, memo_of
 from .persistence import merged
-from .scope import UNIQUE, scope_of
+from .scope import UNIQUE, Scope
 
 __all__ = ["Standing", "entries_in", "leaving", "refuse_values", "stand"]
 
@@ -31,7 +31,7 @@ class Standing:
         entering: The entries to put in, or to move to another deadline.
         freed: Unique values it gives up, by what comes after `prefix::`.
         claims: Unique values it will have.
-        owned: Those of them it has already.
+        held: Those it has already.
         memo_before: What was remembered of it.
         memo_after: What will have to be.
         enlisted: Whether the list of all rows must be told.
@@ -44,7 +44,7 @@ class Standing:
     entering: Entries
     freed: list[str]
     claims: dict[str, Unique]
-    owned: frozenset[str]
+    held: Collection[str]
     memo_before: Mapping[str, str]
     memo_after: Mapping[str, str]
     enlisted: bool
@@ -64,7 +64,7 @@ class Standing:
             upkeep.enlist(keyspace, self.pk_text, self.fate.deadline_ms)
         upkeep.enter(keyspace, self.entering, self.fate.deadline_ms)
         for name in self.claims:
-            if self.fate.moved or name not in self.owned:
+            if self.fate.moved or name not in self.held:
                 upkeep.take(keyspace.own(name), self.pk_text, self.fate.deadline_ms)
         if self.fate.deadline_ms is not None:
             upkeep.remember(memo, self.memo_before, self.memo_after)
@@ -72,42 +72,50 @@ class Standing:
             upkeep.forget(memo)
 
 
-def stand(change: Change, seen: Observed, fate: Fate) -> Standing | None:
-    """Work out what a change does to the indexes; `None` where it does nothing to them.
+def stand(change: Change, seen: Observed, fate: Fate, scope: Scope) -> Standing:
+    """Work out what a change does to the indexes that it touches.
 
     Raises:
         IndexValueError: An index cannot hold a value.
     """
-    scope = scope_of(change, fate, forgotten=seen.forgotten)
-    if not scope:
-        return None
-    mapper, key, pk_text = change.mapper, change.key, change.mapper.pk_text(change.pk)
-    remembered = {name: member for name, member in seen.memo.items() if scope.holds(name)}
-    former: Entries = {}
-    held: dict[str, Any] = {}
-    if seen.exists:
-        former = entries_of(mapper, key, pk_text, seen.texts, seen.elements, strict=False, indexes=scope.indexes)
-        held.update(claims_of(mapper, seen.texts, scope.uniques))
-    owned = {**held, **{name: None for name in remembered if name.startswith(UNIQUE)}}
-    before = entries_in({**remembered, **memo_of(former, {}, pk_text)})
-    if change.kind is Kind.DELETE:
-        return Standing(pk_text, fate, before, {}, list(owned), {}, frozenset(), remembered, {}, enlisted=False, gone=True)
-    texts = texts_after(change, seen)
-    after = entries_of(mapper, key, pk_text, texts, _elements(change, seen), strict=True, indexes=scope.indexes)
-    claims = claims_of(mapper, texts, scope.uniques)
-    settled = {} if scope.whole else former
+    pk_text, gone = change.mapper.pk_text(change.pk), change.kind is Kind.DELETE
+    texts = {} if gone else texts_after(change, seen)
+    former, after = _entries_around(change, seen, scope, pk_text, texts)
+    held = claims_of(change.mapper, seen.texts, scope.uniques) if seen.exists else {}
+    claims = {} if gone else claims_of(change.mapper, texts, scope.uniques)
+    before, owned = memo_of(former, {}, pk_text), list(held)
+    if seen.recalled:
+        remembered: Mapping[str, str] = memo_of(former, held, pk_text)
+    else:
+        remembered = {name: member for name, member in seen.memo.items() if scope.holds(name)}
+        before = entries_in({**remembered, **before})
+        owned += [name for name in remembered if name.startswith(UNIQUE) and name not in held]
     return Standing(
         pk_text,
         fate,
         leaving=leaving(before, after, pk_text),
-        entering={name: entry for name, entry in after.items() if settled.get(name) != entry},
+        entering=after if scope.whole else {name: entry for name, entry in after.items() if former.get(name) != entry},
         freed=[name for name in owned if name not in claims],
         claims=claims,
-        owned=frozenset(held),  # what an earlier life had has expired with it
+        held=held,  # what an earlier life had has expired with it
         memo_before=remembered,
-        memo_after=memo_of(after, claims, pk_text),
-        enlisted=scope.whole,
+        memo_after={} if fate.deadline_ms is None else memo_of(after, claims, pk_text),
+        enlisted=scope.whole and not gone,
+        gone=gone,
     )
+
+
+def _entries_around(
+    change: Change, seen: Observed, scope: Scope, pk_text: str, texts: Mapping[str, Text | None]
+) -> tuple[Entries, Entries]:
+    """The entries that a row has and will have."""
+    mapper, key, stored = change.mapper, change.key, (seen.texts, seen.elements)
+    if change.kind is Kind.DELETE:
+        return (entries_of(mapper, key, pk_text, *stored, strict=False, indexes=scope.indexes) if seen.exists else {}), {}
+    elements = _elements(change, seen)
+    if not seen.exists:
+        return {}, entries_of(mapper, key, pk_text, texts, elements, strict=True, indexes=scope.indexes)
+    return entries_around(key, pk_text, scope.indexes, stored, (texts, elements))
 
 
 def refuse_values(changes: Iterable[Change]) -> None:
@@ -134,12 +142,14 @@ def leaving(before: Mapping[str, str], after: Entries, pk_text: str) -> dict[str
     return {name: member for name, member in before.items() if name not in after or (member or pk_text) != after[name][0]}
 
 
-def _elements(change: Change, seen: Observed) -> dict[str, Sequence[bytes]]:
+def _elements(change: Change, seen: Observed) -> Mapping[str, Sequence[bytes]]:
     """The elements of indexed companions as they will be: what another writer did to them meanwhile stays."""
     if change.is_new:
         return change.elements()
+    if change.difference is None or not change.difference.companions:
+        return seen.elements
     elements = dict(seen.elements)
-    for one in change.difference.companions if change.difference else ():
+    for one in change.difference.companions:
         if one.companion.name in elements:
             elements[one.companion.name] = merged(one, elements[one.companion.name])
     return elements

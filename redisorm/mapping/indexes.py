@@ -131,13 +131,15 @@ class Unique:
     Attributes:
         name: As it stands in keys: `email`, or `city+name`.
         leaves: The fields.
+        names: Their names.
     """
 
-    __slots__ = ("leaves", "name")
+    __slots__ = ("leaves", "name", "names")
 
     def __init__(self, leaves: tuple[Leaf, ...]) -> None:
         self.leaves = leaves
-        self.name = "+".join(leaf.name for leaf in leaves)
+        self.names = tuple(leaf.name for leaf in leaves)
+        self.name = "+".join(self.names)
 
     @classmethod
     def of_stored(cls, leaf: Leaf, text: bytes) -> str:
