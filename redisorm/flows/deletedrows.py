@@ -12,7 +12,7 @@ from typing import Any
 
 from redisorm.commands import Command
 from redisorm.errors import IndexValueError
-from redisorm.keys import LEDGER, LIFE, Keyspace
+from redisorm.keys import LEDGER, LIFE, VERSION, Keyspace
 from redisorm.mapping.differences import Values, column_texts
 from redisorm.mapping.mapper import Mapper
 
@@ -33,31 +33,35 @@ class DeletedRows:
         tables: What they must be as; nothing is written of them.
     """
 
-    __slots__ = ("_before", "_gone", "keys", "keyspace", "mapper", "tables")
+    __slots__ = ("_before", "_gone", "_versions", "keys", "keyspace", "mapper", "tables")
 
-    def __init__(self, mapper: Mapper[Any], keyspace: Keyspace, keys: list[str], before: Values) -> None:
+    def __init__(self, mapper: Mapper[Any], keyspace: Keyspace, keys: list[str], before: Values, versions: Sequence[int | None]) -> None:
         """Take in rows.
 
         Args:
             before: The values of each row as they were loaded, in the order of the slots; empty for a class without indexes.
+            versions: The version of each row, for a versioned class.
         """
         self.mapper = mapper
         self.keyspace = keyspace
         self.keys = keys
         self.tables: list[Table] = []
         self._before = before
+        self._versions = versions
         self._gone: list[tuple[str, list[str]]] = []
 
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
         """Whether rows of a class can be deleted so: those that nobody looks at before, and hashes whose values tell their entries."""
-        if mapper.options.versioned:
-            return False
-        return not mapper.indexed or (mapper.is_plain and mapper.entered_by_values)
+        return not mapper.indexed or (mapper.is_kept_simply and mapper.entered_by_values)
 
     def spell(self) -> bool:
         """Spell what is deleted; `False` where a row has to be looked at by itself. Nothing was sent."""
+        if self.mapper.options.versioned and None in self._versions:
+            return False  # another program wrote the row
         if not self.mapper.indexed:
+            if self.mapper.options.versioned:
+                self.tables.append(Table((), self.keys, [], Held.of({VERSION: list(map(str, self._versions))}, ())))
             return True
         places = [index.place for index in self.mapper.indexes.values() if index.place is not None]
         shapes: dict[tuple[bool, ...], list[int]] = {}
@@ -96,6 +100,8 @@ class DeletedRows:
             for name, member, _ in entries(index, column, keys, pk_texts):
                 leaving.setdefault(own[name], []).append(member)
             self._gone += leaving.items()
+        if mapper.options.versioned:
+            present[VERSION] = [str(self._versions[number]) for number in numbers]
         self.tables.append(Table((), keys, [], Held.of(present, absent)))
 
     def derive(self) -> None:

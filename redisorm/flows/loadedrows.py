@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from redisorm.commands import Command
+from redisorm.commands import Argument, Command
 from redisorm.errors import IndexValueError
-from redisorm.keys import LIFE, Keyspace
+from redisorm.keys import LIFE, VERSION, Keyspace
 from redisorm.mapping.differences import Alike, Values, alike, column_texts
 from redisorm.mapping.indexes import Index
 from redisorm.mapping.mapper import Mapper
@@ -43,7 +43,20 @@ class LoadedRows:
         tables: What to write.
     """
 
-    __slots__ = ("_before", "_collected", "_commands", "_memos", "_moves", "_types", "_values", "keys", "keyspace", "mapper", "tables")
+    __slots__ = (
+        "_before",
+        "_collected",
+        "_commands",
+        "_memos",
+        "_moves",
+        "_types",
+        "_values",
+        "_versions",
+        "keys",
+        "keyspace",
+        "mapper",
+        "tables",
+    )
 
     def __init__(
         self,
@@ -53,6 +66,7 @@ class LoadedRows:
         values: Values,
         before: Values,
         collected: Mapping[int, Sequence[CompanionChange]],
+        versions: Sequence[int | None],
     ) -> None:
         """Take in rows.
 
@@ -60,6 +74,7 @@ class LoadedRows:
             values: The values of each row, in the order of the slots.
             before: The same as they were loaded.
             collected: By the number of a row the collections that differ.
+            versions: The version of each row as it was loaded, for a versioned class.
         """
         self.mapper = mapper
         self.keyspace = keyspace
@@ -68,6 +83,7 @@ class LoadedRows:
         self._values = values
         self._before = before
         self._collected = collected
+        self._versions = versions
         self._memos: list[str] = []
         self._types: dict[str, str] = {}
         self._commands: list[Command] = []
@@ -82,6 +98,8 @@ class LoadedRows:
 
     def spell(self) -> list[int] | None:
         """Spell what changed: which rows are written, or `None` where a row has to be looked at by itself. Nothing was sent."""
+        if self.mapper.options.versioned and None in self._versions:
+            return None  # another program wrote the row
         try:
             groups = alike(self.mapper, self._values, self._before, self.keys)
             others = self._collected.keys() - {number for group in groups for number in group.numbers} if self._collected else ()
@@ -116,10 +134,12 @@ class LoadedRows:
             self._moves.append(self._move(index, index.place, numbers, keys, pk_texts))
         if touched:
             self._memos += map(Keyspace.memo, keys)
-        fields = tuple(names[place] for place in group.sets)
-        self.tables.append(
-            Table(fields, keys, [text for row in zip(*group.sets.values(), strict=True) for text in row], Held.of(present, absent))
-        )
+        columns: dict[Argument, Sequence[Any]] = {names[place]: texts for place, texts in group.sets.items()}
+        if mapper.options.versioned:
+            versions = [self._versions[number] or 0 for number in numbers]
+            present[VERSION], columns[VERSION] = list(map(str, versions)), [version + 1 for version in versions]
+        values = [text for row in zip(*columns.values(), strict=True) for text in row]
+        self.tables.append(Table(tuple(columns), keys, values, Held.of(present, absent)))
         if group.unsets:
             gone = [names[place] for place in group.unsets]
             self._commands += (("HDEL", key, *gone) for key in keys)

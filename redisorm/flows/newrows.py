@@ -167,7 +167,7 @@ class NewRows:
         """Whether rows of a class can be spelled so: hashes of which nothing is looked at twice, and collections beside them."""
         if mapper.uniques or mapper.open or mapper.automatic or mapper.generated or mapper.slots.computed:
             return False
-        kept = mapper.is_kept_simply and all(index.place is not None for index in mapper.indexes.values())
+        kept = mapper.is_kept_simply and not mapper.options.versioned and all(index.place is not None for index in mapper.indexes.values())
         return kept and all(isinstance(slot, Leaf) and not slot.checked for slot in mapper.slots.order)
 
     def spell(self) -> bool:

@@ -65,8 +65,8 @@ class Mapper(Generic[M]):
         fields: What a load asks HMGET for: the fields of the slots, the life of the row and, where it has one, its version.
         pk_name: The field that is the primary key.
         automatic: Whether the primary key comes from a counter where none is given.
-        is_kept_simply: Whether a row is its hash and its companions: no live structure, no deadline, no version.
-        is_plain: Whether a row is its hash and nothing else: no companion either.
+        is_kept_simply: Whether a row is its hash and its companions: no live structure, no deadline.
+        is_plain: Whether a row is its hash and nothing else: no companion either, and no version.
         changes_in_place: Whether a value can change without an assignment: a collection, a nested model, extra fields.
         collects_alone: Whether its companions are the only values that can, and no other follows from them.
         indexes: By field, the indexes of the class.
@@ -94,8 +94,8 @@ class Mapper(Generic[M]):
         self.encoder = Encoder(self.slots, self.companions)
         self.decoder: Decoder[M] = Decoder(model, row, self.slots, self.companions, self.pk_name)
         self.fields = (*self.slots.names, LIFE, VERSION) if options.versioned else (*self.slots.names, LIFE)
-        self.is_kept_simply = not (model.__redisorm_live__ or self.slots.lives or options.versioned or options.ttl_ms is not None)
-        self.is_plain = self.is_kept_simply and not self.companions
+        self.is_kept_simply = not (model.__redisorm_live__ or self.slots.lives or options.ttl_ms is not None)
+        self.is_plain = self.is_kept_simply and not (self.companions or options.versioned)
         nests = len(self.slots.names) > sum(isinstance(slot, Leaf) for slot in self.slots.order)
         apart = bool(self.slots.mutable or nests or model.model_config.get("extra") == "allow")
         self.changes_in_place = apart or bool(self.companions)

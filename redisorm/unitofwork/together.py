@@ -25,7 +25,7 @@ from .state import Phase, State
 
 __all__ = ["FEWEST", "Ready", "Together", "moved_together"]
 
-_key, _snapshot, _values = attrgetter("key"), attrgetter("snapshot"), attrgetter("values")
+_key, _snapshot, _values, _version = attrgetter("key"), attrgetter("snapshot"), attrgetter("values"), attrgetter("version")
 _life, _phase, _wishes = attrgetter("life"), attrgetter("held_phase"), attrgetter("wanted_life", "increments")
 
 FEWEST = 4
@@ -61,6 +61,7 @@ class Ready(NamedTuple):
     objects: Sequence[MappedModel]
     states: Sequence[State]
     snapshots: Sequence[Snapshot | None]
+    versions: Sequence[int | None]
     kind: Kind
 
 
@@ -86,7 +87,8 @@ class _New:
     def ready(self) -> Ready:
         """What their states become."""
         assert self._rows is not None
-        return Ready(self.mapper, self._rows.keys, self.objects, list(map(known_state, self.objects)), self._rows.snapshots(), Kind.INSERT)
+        states = list(map(known_state, self.objects))
+        return Ready(self.mapper, self._rows.keys, self.objects, states, self._rows.snapshots(), [None] * len(states), Kind.INSERT)
 
 
 class _Loaded:
@@ -114,7 +116,8 @@ class _Loaded:
                 return None
             elements = [after for after, _ in compared]
             changes = {number: found for number, (_, found) in enumerate(compared) if found}
-        rows = LoadedRows(mapper, mapper.keyspace(namespace), keys, values, list(map(_values, before)), changes)
+        versions = list(map(_version, states))
+        rows = LoadedRows(mapper, mapper.keyspace(namespace), keys, values, list(map(_values, before)), changes, versions)
         written = rows.spell()
         if written is None:
             return None
@@ -129,7 +132,8 @@ class _Loaded:
     def ready(self) -> Ready:
         """What their states become."""
         assert self._rows is not None
-        return Ready(self.mapper, self._rows.keys, self.objects, self._states, self._after, Kind.UPDATE)
+        versions = [None if state.version is None else state.version + 1 for state in self._states]
+        return Ready(self.mapper, self._rows.keys, self.objects, self._states, self._after, versions, Kind.UPDATE)
 
 
 class _Deleted:
@@ -142,20 +146,25 @@ class _Deleted:
 
     @staticmethod
     def fits(mapper: Mapper[Any], states: Sequence[State]) -> bool:
-        """Whether rows can be deleted together; those in indexes were loaded, and have no life of their own."""
+        """Whether rows can be deleted together; those that are looked at were loaded, and those in indexes have no life of their own."""
         if not DeletedRows.fit(mapper) or not all(map(_key, states)):
             return False
-        return not mapper.indexed or (all(map(_snapshot, states)) and set(map(_life, states)) == {None})
+        if (mapper.indexed or mapper.options.versioned) and not all(map(_snapshot, states)):
+            return False
+        return not mapper.indexed or set(map(_life, states)) == {None}
 
     def spelled(self, namespace: str) -> Rows | None:
         """Their rows; `None` where one of them has to be looked at by itself."""
         before = list(map(_values, map(_snapshot, self._states))) if self.mapper.indexed else []
-        rows = DeletedRows(self.mapper, self.mapper.keyspace(namespace), list(map(_key, self._states)), before)
+        rows = DeletedRows(
+            self.mapper, self.mapper.keyspace(namespace), list(map(_key, self._states)), before, list(map(_version, self._states))
+        )
         return rows if rows.spell() else None
 
     def ready(self) -> Ready:
         """What their states become."""
-        return Ready(self.mapper, list(map(_key, self._states)), self.objects, self._states, [None] * len(self._states), Kind.DELETE)
+        none = [None] * len(self._states)
+        return Ready(self.mapper, list(map(_key, self._states)), self.objects, self._states, none, none, Kind.DELETE)
 
 
 class Together:
@@ -238,6 +247,6 @@ class Together:
         if self.each is not None:
             return []
         for ready in self._ready:
-            for state, snapshot in zip(ready.states, ready.snapshots, strict=True):
-                state.snapshot, state.held_phase = snapshot, Phase.PERSISTENT
+            for state, snapshot, version in zip(ready.states, ready.snapshots, ready.versions, strict=True):
+                state.snapshot, state.version, state.held_phase = snapshot, version, Phase.PERSISTENT
         return self._ready

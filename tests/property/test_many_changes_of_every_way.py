@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 import redis
 
-from redisorm import ConflictError, Database, Field, IndexValueError, RedisModel, Session, SortedSet
+from redisorm import ConflictError, Database, Field, IndexValueError, RedisModel, Session, SortedSet, StaleObjectError
 from tests.faults.users import allow_all, as_user
 from tests.reckoning import content
 from tests.servers import Server
@@ -170,6 +170,54 @@ def database_rows(model: type[RedisModel], database: Database, rows: list[dict[s
         session.commit()
     with Session(database) as session:
         return session.get_many(model, [row["id"] for row in rows])
+
+
+class Page(RedisModel, prefix="page", versioned=True):
+    """A versioned row."""
+
+    id: int
+    text: str = ""
+    part: int = Field(default=0, index=True)
+    tags: set[str] = set()
+
+
+def versions(db: Database) -> list[int]:
+    client: Any = db.client
+    return [int(client.hget(f"page:{pk}", ":version")) for pk in range(50)]
+
+
+def test_no_version_is_overwritten_that_moved_meanwhile_and_each_grows_by_one(server: Server) -> None:
+    with Database(server.url) as db, Session(db) as session:
+        pages = database_rows(Page, db, [{"id": pk} for pk in range(50)])
+        before = versions(db)
+        session.add_all(pages)
+        for page in pages:
+            page.part += 1
+        pages[3].tags.add("x")
+        pages[4].text = "new"
+        assert session.commit().objects == 50
+        assert versions(db) == [one + 1 for one in before]
+        with Session(db) as other:
+            other.get_one(Page, 7).text = "another's"
+            other.commit()
+        was = content(db.client)
+        for page in pages:
+            page.part += 1
+        with pytest.raises(StaleObjectError, match="Page 7 was changed by another writer"):
+            session.commit()
+        session.rollback()
+        for page in pages[7:]:
+            session.delete(page)
+        with pytest.raises(StaleObjectError, match="Page 7 was changed by another writer"):
+            session.commit()
+        assert content(db.client) == was
+        session.rollback()
+        session.refresh(pages[7])
+        for page in pages[7:]:
+            session.delete(page)
+        session.commit()
+        assert sorted(session.find(Page).pks()) == list(range(7))
+        assert db.check(Page).problems == []
 
 
 @pytest.mark.parametrize("model", [Plain, Listed, Boxed])

@@ -45,6 +45,13 @@ class Page(RedisModel, prefix="page", versioned=True):
     text: str = ""
 
 
+class Chapter(RedisModel, prefix="chapter", versioned=True):
+    """A versioned row in an index."""
+
+    id: int
+    part: int = Field(default=0, index=True)
+
+
 class AlsoUser(RedisModel, prefix="user"):
     """Another class that reads the rows of `User`."""
 
@@ -315,7 +322,7 @@ def test_where_a_row_has_got_a_life_each_is_written_by_itself_and_that_restarts(
 def test_rows_of_fewer_objects_or_with_wishes_of_their_own_are_looked_at_by_themselves() -> None:
     assert committed(users(3), name="new").loaded == []
     assert committed([stored(User, {"id": pk, "name": "n"}, life="60") for pk in range(4)], name="new").loaded == []
-    assert committed([stored(Page, {"id": pk}, version=7) for pk in range(4)], text="new").loaded == []
+    assert committed([stored(Page, {"id": pk}, version=None if pk == 2 else 7) for pk in range(4)], text="new").loaded == []
     assert committed([stored(Rated, {"id": pk, "grade": 1, "tier": 1}) for pk in range(4)], grade=2).loaded == []
     desk = desk_that_agrees()
     session = session_on(desk)
@@ -327,6 +334,34 @@ def test_rows_of_fewer_objects_or_with_wishes_of_their_own_are_looked_at_by_them
     session.expire(objects[1], 60)
     session.commit()
     assert script_call(talk(desk)[0]).loaded == []
+
+
+def test_versioned_rows_must_have_their_versions_and_get_the_next_ones() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    objects = [stored(Page, {"id": pk, "text": "old"}, version=pk + 7) for pk in range(4)]
+    session.add_all(objects)
+    for page in objects:
+        page.text = "new"
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert call.rows == [(("HMGET", f"page:{pk}", ":version", ":ttl"), [b"=%d" % (pk + 7), b"-"]) for pk in range(4)]
+    assert call.loaded == [(["text", ":version"], [f"page:{pk}" for pk in range(4)], ["new", 8, "new", 9, "new", 10, "new", 11])]
+    assert [state_of(page).version for page in objects] == [8, 9, 10, 11]
+
+
+def test_version_that_moved_meanwhile_is_told_and_nothing_is_written() -> None:
+    there = [[b"0", None, b"7"], [b"1", None, b"7"], [b"2", None, b"9"], [b"3", None, b"7"]]
+    desk = desk_that_finds_otherwise(there)
+    session = session_on(desk)
+    objects = [stored(Page, {"id": pk, "text": "old"}, version=7) for pk in range(4)]
+    session.add_all(objects)
+    for page in objects:
+        page.text = "new"
+    with pytest.raises(StaleObjectError, match="version 7 was expected under page:2, 9 found"):
+        session.commit()
+    assert [state_of(page).version for page in objects] == [7] * 4
+    assert session.dirty == objects
 
 
 def test_key_assigned_behind_the_back_of_the_class_is_left_to_the_general_way() -> None:
@@ -509,9 +544,16 @@ def test_rows_in_indexes_must_be_as_loaded_and_leave_them_index_by_index() -> No
     ]
 
 
+def test_versioned_rows_are_deleted_where_they_have_their_versions() -> None:
+    call = deleted([stored(Page, {"id": pk}, version=pk + 7) for pk in range(4)])
+    assert call.rows == [(("HMGET", f"page:{pk}", ":version"), [b"=%d" % (pk + 7)]) for pk in range(4)]
+    indexed = deleted([stored(Chapter, {"id": pk, "part": 1}, version=pk + 7) for pk in range(4)])
+    assert indexed.rows[1] == (("HMGET", "chapter:1", "part", ":version", ":ttl"), [b"=1", b"=8", b"-"])
+
+
 def test_deleted_rows_that_have_to_be_looked_at_are() -> None:
     for objects in (
-        [stored(Page, {"id": pk}, version=7) for pk in range(4)],
+        [stored(Page, {"id": pk}, version=None if pk == 2 else 7) for pk in range(4)],
         [stored(Plain, {"id": pk, "name": "a", "age": pk}, life="60") for pk in range(4)],
         [stored(Rated, {"id": pk, "grade": 1, "tier": 1}) for pk in range(4)],
     ):
