@@ -63,31 +63,28 @@ def _agree(assumed: Assumption) -> bool:
 
 
 def _take_for_granted(change: Change, assumed: Assumption, now_ms: int) -> bool:
-    options, mapper = change.mapper.options, change.mapper
-    row = Observed(exists=True, version=change.version, life=change.former_life)
+    mapper, life = change.mapper, change.former_life
+    row = Observed(exists=True, version=change.version, life=life)
     fate = fate_of(change, row, now_ms)
-    mortal = change.former_life not in (None, PERMANENT) or (change.former_life is None and options.ttl_ms is not None)
+    mortal = (mapper.options.ttl_ms if life is None else life) not in (None, PERMANENT)
     touched = () if change.difference is None else change.difference.companions
     if mortal and not fate.moved and (touched or mapper.indexed) and change.kind is not Kind.DELETE:
         return False  # the deadline it keeps would have to be read
-    life = None if change.former_life is None else life_text(change.former_life).encode()
-    fields: list[str] = [mapper.pk_name, LIFE]
-    wanted: list[Reply] = [as_bytes(mapper.pk_leaf.codec.spell(change.pk)), life]
-    if options.versioned:
-        fields.append(VERSION)
-        wanted.append(None if change.version is None else str(change.version).encode())
     scope = scope_of(change, fate) if mapper.indexed else None
-    names = dict.fromkeys([increment.leaf.name for increment in change.increments])
-    if scope:
-        names.update(dict.fromkeys(scope.fields))
+    names = scope.fields if scope else ()
+    if change.increments:
+        names = dict.fromkeys([*(increment.leaf.name for increment in change.increments), *names])
     former = None if change.former is None else change.former(names)
     if former is None or len(former.texts) < len(names):
         return False
+    texts: dict[str, Reply] = {mapper.pk_name: as_bytes(mapper.pk_leaf.codec.spell(change.pk))}
+    texts[LIFE] = None if life is None else life_text(life).encode()
+    if mapper.options.versioned:
+        texts[VERSION] = None if change.version is None else str(change.version).encode()
     if names:
         row.texts = {name: None if text is None else as_bytes(text) for name, text in former.texts.items()}
-        fields += row.texts
-        wanted += row.texts.values()
-    assumed.reads.append((("HMGET", change.key, *fields), wanted))
+        texts.update(row.texts)
+    assumed.reads.append((("HMGET", change.key, *texts), list(texts.values())))
     for one in touched:
         assumed.types[change.keyspace.companion(change.key, one.companion.name)] = one.companion.kind
     assumed.seen.rows[change.key] = row

@@ -26,7 +26,8 @@ def deadline_score(deadline_ms: int | None) -> str:
 def memo_of(entries: Entries, claims: Mapping[str, Any], pk_text: str) -> dict[str, str]:
     """What the memo of a row holds: the member of each entry where it is not the primary key, and an empty text else."""
     memo = {name: "" if member == pk_text else member for name, (member, _) in entries.items()}
-    memo.update(dict.fromkeys(claims, ""))
+    if claims:
+        memo.update(dict.fromkeys(claims, ""))
     return memo
 
 

@@ -58,9 +58,7 @@ def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fa
         commands += replaced(change.keyspace.companion(change.key, one.companion.name), one)
     if change.mapper.slots.lives:
         commands += _field_deadlines(change, now_ms)
-    if fate.moved or seen.deadline_ms is not None:
-        commands += _deadlines(change, seen, fate)
-    return commands
+    return commands + _deadlines(change, seen, fate)
 
 
 def refuse_texts(changes: Iterable[Change]) -> None:
@@ -99,14 +97,16 @@ def _unset_of_former(change: Change, fields: list[Any]) -> list[str]:
 # ---- life --------------------------------------------------------------------------------------------------------------
 
 
-def _deadlines(change: Change, seen: Observed, fate: Fate) -> Iterator[Command]:
+def _deadlines(change: Change, seen: Observed, fate: Fate) -> list[Command]:
     if fate.moved and fate.deadline_ms is not None:
-        yield from (("PEXPIREAT", key, fate.deadline_ms) for key in (change.key, *change.companion_keys()))
-    elif fate.moved:
-        yield from (("PERSIST", key) for key in (change.key, *change.companion_keys()))
-    elif change.difference is not None and seen.deadline_ms is not None:
-        for one in change.difference.companions:  # a key made anew has no deadline yet
-            yield ("PEXPIREAT", change.keyspace.companion(change.key, one.companion.name), seen.deadline_ms)
+        return [("PEXPIREAT", key, fate.deadline_ms) for key in (change.key, *change.companion_keys())]
+    if fate.moved:
+        return [("PERSIST", key) for key in (change.key, *change.companion_keys())]
+    if change.difference is None or seen.deadline_ms is None:
+        return []
+    # a key made anew has no deadline yet
+    companions = [change.keyspace.companion(change.key, one.companion.name) for one in change.difference.companions]
+    return [("PEXPIREAT", key, seen.deadline_ms) for key in companions]
 
 
 def _field_deadlines(change: Change, now_ms: int) -> Iterator[Command]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import chain
 from typing import Any, NamedTuple
 
 from redisorm.mapping.indexes import Index, Unique
@@ -20,7 +21,7 @@ class Scope(NamedTuple):
     """Indexes and unique constraints.
 
     Attributes:
-        fields: The hash fields they depend on.
+        fields: The hash fields they depend on, each once.
         whole: Whether they are all of the class.
     """
 
@@ -54,13 +55,15 @@ def scope_of(change: Change, fate: Fate, *, forgotten: bool = False) -> Scope:
     indexes = [index for name, index in mapper.indexes.items() if name in written]
     uniques = [unique for unique in mapper.uniques if not written.isdisjoint(unique.names)]
     fields = [index.name for index in indexes if index.companion is None]
-    return Scope(indexes, uniques, [*fields, *(name for unique in uniques for name in unique.names)] if uniques else fields, whole=False)
+    if uniques:
+        fields = list(dict.fromkeys(chain(fields, *(unique.names for unique in uniques))))
+    return Scope(indexes, uniques, fields, whole=False)
 
 
 def _written(change: Change) -> set[Any]:
     """The hash fields and companions that a change writes."""
-    written: set[Any] = {increment.leaf.name for increment in change.increments}
-    if change.difference is not None:
-        written.update(change.difference.sets[::2], change.difference.unsets)
-        written.update(one.companion.name for one in change.difference.companions)
+    written: set[Any] = {increment.leaf.name for increment in change.increments} if change.increments else set()
+    difference = change.difference
+    if difference is not None:
+        written.update(difference.sets[::2], difference.unsets, [one.companion.name for one in difference.companions])
     return written

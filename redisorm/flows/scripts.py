@@ -72,7 +72,7 @@ class CommitScript:
         missing = first_loaded = len(every)
         every.update(dict.fromkeys(chain.from_iterable(table.keys for table in loaded)))
         commands = (*(command for command, _ in assumed.reads), *(command for _, command in rest))
-        named = (key for command in commands for key in keys_of(command))
+        named = chain.from_iterable(map(keys_of, commands))
         derived = (key for table in tables for one in table.derived for key in one.keys)
         every.update(dict.fromkeys(chain(keys, named, derived)))
         words: list[Any] = [len(every), *every, missing, len(assumed.types)]
@@ -168,9 +168,9 @@ def keys_of(command: Command) -> list[str]:
     A sharded channel has a slot as a key has. It is named, so that a cluster refuses a script with another slot before it has
     written anything.
     """
-    if command[0] == "PUBLISH":
-        return []
-    return [str(word) for word in (command[1:] if command[0] in _OF_MANY_KEYS else command[1:2])]
+    if command[0] in _OF_MANY_KEYS:
+        return list(map(str, command[1:]))
+    return [] if command[0] == "PUBLISH" else [str(command[1])]
 
 
 def _spelled(reply: Reply) -> bytes:

@@ -81,12 +81,13 @@ def stand(change: Change, seen: Observed, fate: Fate, scope: Scope) -> Standing:
     pk_text, gone = change.mapper.pk_text(change.pk), change.kind is Kind.DELETE
     texts = {} if gone else texts_after(change, seen)
     former, after = _entries_around(change, seen, scope, pk_text, texts)
-    held = claims_of(change.mapper, seen.texts, scope.uniques) if seen.exists else {}
-    claims = {} if gone else claims_of(change.mapper, texts, scope.uniques)
+    held = claims_of(change.mapper, seen.texts, scope.uniques) if scope.uniques and seen.exists else {}
+    claims = claims_of(change.mapper, texts, scope.uniques) if scope.uniques and not gone else {}
     before, owned = memo_of(former, {}, pk_text), list(held)
+    remembered: Mapping[str, str] = {}
     if seen.recalled:
-        remembered: Mapping[str, str] = memo_of(former, held, pk_text)
-    else:
+        remembered = memo_of(former, held, pk_text) if held else before
+    elif seen.memo:
         remembered = {name: member for name, member in seen.memo.items() if scope.holds(name)}
         before = entries_in({**remembered, **before})
         owned += [name for name in remembered if name.startswith(UNIQUE) and name not in held]
