@@ -186,11 +186,11 @@ class Change:
 
     def texts(self) -> dict[str, Text | None]:
         """What the change writes, by hash field; `None` for what it removes."""
-        if self.difference is None:
+        difference = self.difference
+        if difference is None:
             return {}
-        written: dict[str, Text | None] = dict.fromkeys(self.difference.unsets)
-        written.update(zip(self.difference.sets[::2], self.difference.sets[1::2], strict=True))  # type: ignore[arg-type]
-        return written
+        sets: dict[Any, Text | None] = dict(zip(difference.sets[::2], difference.sets[1::2], strict=True))
+        return {**dict.fromkeys(difference.unsets), **sets} if difference.unsets else sets
 
     def elements(self) -> dict[str, Sequence[bytes]]:
         """The elements that companions will have, of those that the change writes."""

@@ -62,7 +62,7 @@ def entries_of(
     entries: Entries = {}
     for index in mapper.indexes.values() if indexes is None else indexes:
         try:
-            _enter(entries, index, texts if index.companion is None else elements, key, pk_text)
+            _enter(entries, index, (texts if index.companion is None else elements).get(index.name), key, pk_text)
         except (ValidationError, UnicodeDecodeError, ValueError):
             if strict:
                 raise
@@ -85,25 +85,39 @@ def entries_around(
     coming: Entries = {}
     for index in indexes:
         place = 0 if index.companion is None else 1
-        was, now = before[place], after[place]
+        was, now = before[place].get(index.name), after[place].get(index.name)
+        names = None if index.companion is None else _Names(index)
         entries: Entries = {}
-        _enter(entries, index, now, key, pk_text)
+        _enter(entries, index, now, key, pk_text, names)
         coming.update(entries)
-        if was.get(index.name) is now.get(index.name):
+        if was is now:
             former.update(entries)
         else:
             with suppress(ValidationError, UnicodeDecodeError, ValueError):
-                _enter(former, index, was, key, pk_text)
+                _enter(former, index, was, key, pk_text, names)
     return former, coming
 
 
-def _enter(entries: Entries, index: Index, held: Mapping[str, Any], key: str, pk_text: str) -> None:
-    """Add the entries of a row in one index."""
+class _Names(dict[bytes, str]):
+    """The keys of the elements of a companion in its index, each spelled once."""
+
+    def __init__(self, index: Index) -> None:
+        super().__init__()
+        self._index = index
+
+    def __missing__(self, element: bytes) -> str:
+        self[element] = name = value_entry(self._index.name, self._index.text_of_stored(element))
+        return name
+
+
+def _enter(entries: Entries, index: Index, stored: Any, key: str, pk_text: str, names: _Names | None = None) -> None:
+    """Add the entries of a row in one index, of the text or the elements it has; `None` for none."""
     if index.companion is not None:
-        for element in held.get(index.name, ()):
-            entries[value_entry(index.name, index.text_of_stored(element))] = (pk_text, BY_DEADLINE)
+        entry, names = (pk_text, BY_DEADLINE), _Names(index) if names is None else names
+        for element in stored or ():
+            entries[names[element]] = entry
         return
-    found = _entry(index, held.get(index.name), key, pk_text)
+    found = _entry(index, stored, key, pk_text)
     if found is not None:
         entries[found[0]] = found[1]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import chain
 from typing import Any, NamedTuple
 
 from redisorm.mapping.indexes import Index, Unique
@@ -54,16 +53,17 @@ def scope_of(change: Change, fate: Fate, *, forgotten: bool = False) -> Scope:
     written = _written(change)
     indexes = [index for name, index in mapper.indexes.items() if name in written]
     uniques = [unique for unique in mapper.uniques if not written.isdisjoint(unique.names)]
-    fields = [index.name for index in indexes if index.companion is None]
-    if uniques:
-        fields = list(dict.fromkeys(chain(fields, *(unique.names for unique in uniques))))
-    return Scope(indexes, uniques, fields, whole=False)
+    fields = dict.fromkeys([index.name for index in indexes if index.companion is None])
+    for unique in uniques:
+        fields.update(dict.fromkeys(unique.names))
+    return Scope(indexes, uniques, fields.keys(), whole=False)
 
 
 def _written(change: Change) -> set[Any]:
     """The hash fields and companions that a change writes."""
     written: set[Any] = {increment.leaf.name for increment in change.increments} if change.increments else set()
-    difference = change.difference
-    if difference is not None:
-        written.update(difference.sets[::2], difference.unsets, [one.companion.name for one in difference.companions])
+    if change.difference is not None:
+        written.update(change.difference.sets[::2], change.difference.unsets)
+        for one in change.difference.companions:
+            written.add(one.companion.name)
     return written

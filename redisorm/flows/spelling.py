@@ -159,7 +159,8 @@ class _Making:
 def _free_only_its_own(standing: Standing, change: Change, seen: Seen) -> None:
     """Leave alone what another row took over after the former life that a memo tells of."""
     own, pk_text = change.keyspace.own, standing.pk_text
-    standing.freed = [name for name in standing.freed if seen.owners.get(own(name), pk_text) == pk_text]
+    if standing.freed and seen.owners:
+        standing.freed = [name for name in standing.freed if seen.owners.get(own(name), pk_text) == pk_text]
 
 
 def _outcome(change: Change, seen: Observed, numbers: dict[str, Any], new_version: Callable[[], int]) -> Outcome:
