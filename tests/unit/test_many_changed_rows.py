@@ -160,10 +160,10 @@ def test_value_of_another_type_is_checked_and_compared_as_text() -> None:
     session = session_on(desk)
     session.add_all(objects)
     for user in objects:
-        user.__dict__["age"] = bool(user.age)  # 1 == True
+        vars(user)["age"] = bool(user.age)  # 1 == True
     assert session.commit() == CommitResult(0, 0, 0)
     for user in objects:
-        user.__dict__["age"] = "many"
+        vars(user)["age"] = "many"
     with pytest.raises(ValidationError, match="age"):
         session.commit()
     assert desk.round_trips == 0
@@ -269,7 +269,7 @@ def test_object_that_lacks_a_field_is_refused_by_name_and_nothing_is_sent() -> N
     session.add_all(objects)
     for user in objects:
         user.age += 1
-    del objects[2].__dict__["name"]
+    del vars(objects[2])["name"]
     with pytest.raises(ValidationError, match="name"):
         session.commit()
     assert desk.round_trips == 0
@@ -370,7 +370,7 @@ def test_key_assigned_behind_the_back_of_the_class_is_left_to_the_general_way() 
     objects = users()
     session.add_all(objects)
     for user in objects:
-        user.__dict__["id"] = user.id + 100
+        vars(user)["id"] = user.id + 100
     session.commit()
     assert script_call(talk(desk)[0]).loaded == []
 
@@ -495,7 +495,7 @@ def test_object_without_its_key_or_of_another_namespace_is_refused() -> None:
     with pytest.raises(SessionError, match="was stored under user:0"):
         session_on(desk).add_all(users())
     objects = users()
-    objects[1].__dict__["id"] = None
+    vars(objects[1])["id"] = None
     with pytest.raises(ValidationError):
         session_on(desk_that_agrees()).add_all(objects)
 
