@@ -5,8 +5,9 @@ It promises less than a mapper: no row is looked at before it is written, and no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
@@ -15,6 +16,9 @@ from bench.rows import PostFields, UserFields
 from bench.workload import Size, post, user
 
 __all__ = ["AsyncByHand", "ByHand"]
+
+
+One = TypeVar("One")
 
 
 class User(UserFields):
@@ -63,6 +67,12 @@ def move_member(pipe: Any, one: User) -> None:
     pipe.zadd("member:by:age", {str(one.id): one.age})
 
 
+def drop_member(pipe: Any, one: User) -> None:
+    pipe.delete(f"member:{one.id}")
+    pipe.srem(f"member:by:city:{one.city}", one.id)
+    pipe.zrem("member:by:age", one.id)
+
+
 def put_post(pipe: Any, one: Post) -> None:
     pipe.hset(f"post:{one.id}", mapping={"id": one.id, "title": one.title})
     pipe.sadd(f"post:{one.id}:tags", *one.tags)
@@ -86,6 +96,15 @@ class _Objects:
     """The objects of the jobs that write, made before the clock starts."""
 
     size: Size
+    changes = 0
+
+    def change(self) -> str:
+        """Another text each time."""
+        self.changes += 1
+        return f"changed {self.changes}"
+
+    def batches(self, objects: list[One]) -> Iterator[list[One]]:
+        return (objects[start : start + self.size.batch] for start in range(0, len(objects), self.size.batch))
 
     def prepare_bulk_save(self) -> list[User]:
         return [User(**user(number)) for number in range(self.size.rows)]
@@ -101,6 +120,8 @@ class _Objects:
     prepare_indexed_bulk_save = prepare_bulk_save
     prepare_indexed_single_save = prepare_single_save
     prepare_indexed_update = prepare_single_save
+    prepare_bulk_update = prepare_bulk_delete = prepare_indexed_bulk_update = prepare_indexed_bulk_delete = prepare_bulk_save
+    prepare_companions_update = prepare_companions_save
 
 
 class ByHand(_Objects):
@@ -170,6 +191,51 @@ class ByHand(_Objects):
             move_member(pipe, one)
             pipe.execute()
         return users[1].age
+
+    def bulk_update(self, users: list[User]) -> str:
+        name = self.change()
+        for some in self.batches(users):
+            pipe = self.client.pipeline()
+            for one in some:
+                one.name = name
+                pipe.hset(f"user:{one.id}", "name", one.name)
+            pipe.execute()
+        return name
+
+    def load_and_update(self) -> str:
+        return self.bulk_update(self.bulk_get())
+
+    def companions_update(self, posts: list[Post]) -> str:
+        tag = self.change()
+        pipe = self.client.pipeline()
+        for one in posts:
+            one.tags.add(tag)
+            pipe.sadd(f"post:{one.id}:tags", tag)
+        pipe.execute()
+        return tag
+
+    def indexed_bulk_update(self, users: list[User]) -> int:
+        for some in self.batches(users):
+            pipe = self.client.pipeline()
+            for one in some:
+                one.age += 1
+                move_member(pipe, one)
+            pipe.execute()
+        return users[1].age
+
+    def bulk_delete(self, users: list[User]) -> None:
+        for some in self.batches(users):
+            pipe = self.client.pipeline()
+            for one in some:
+                pipe.delete(f"user:{one.id}")
+            pipe.execute()
+
+    def indexed_bulk_delete(self, users: list[User]) -> None:
+        for some in self.batches(users):
+            pipe = self.client.pipeline()
+            for one in some:
+                drop_member(pipe, one)
+            pipe.execute()
 
     def _load(self, ids: Any) -> list[User]:
         pipe = self.client.pipeline(transaction=False)
@@ -273,6 +339,51 @@ class AsyncByHand(_Objects):
             move_member(pipe, one)
             await pipe.execute()
         return users[1].age
+
+    async def bulk_update(self, users: list[User]) -> str:
+        name = self.change()
+        for some in self.batches(users):
+            pipe = self.client.pipeline()
+            for one in some:
+                one.name = name
+                pipe.hset(f"user:{one.id}", "name", one.name)
+            await pipe.execute()
+        return name
+
+    async def load_and_update(self) -> str:
+        return await self.bulk_update(await self.bulk_get())
+
+    async def companions_update(self, posts: list[Post]) -> str:
+        tag = self.change()
+        pipe = self.client.pipeline()
+        for one in posts:
+            one.tags.add(tag)
+            pipe.sadd(f"post:{one.id}:tags", tag)
+        await pipe.execute()
+        return tag
+
+    async def indexed_bulk_update(self, users: list[User]) -> int:
+        for some in self.batches(users):
+            pipe = self.client.pipeline()
+            for one in some:
+                one.age += 1
+                move_member(pipe, one)
+            await pipe.execute()
+        return users[1].age
+
+    async def bulk_delete(self, users: list[User]) -> None:
+        for some in self.batches(users):
+            pipe = self.client.pipeline()
+            for one in some:
+                pipe.delete(f"user:{one.id}")
+            await pipe.execute()
+
+    async def indexed_bulk_delete(self, users: list[User]) -> None:
+        for some in self.batches(users):
+            pipe = self.client.pipeline()
+            for one in some:
+                drop_member(pipe, one)
+            await pipe.execute()
 
     async def _load(self, ids: Any) -> list[User]:
         pipe = self.client.pipeline(transaction=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 from bench.rows import PostFields, UserFields
@@ -39,6 +39,7 @@ class AsyncMember(MemberFields, AsyncRedisModel, prefix="member"):
     pass
 
 
+One = TypeVar("One")
 U = TypeVar("U", bound=UserFields)
 M = TypeVar("M", bound=MemberFields)
 
@@ -53,6 +54,14 @@ class _Objects(Generic[U, M]):
         self.database = connect(url)
         self.size = size
         self.changes = 0
+
+    def change(self) -> str:
+        """Another text each time."""
+        self.changes += 1
+        return f"changed {self.changes}"
+
+    def batches(self, objects: Sequence[One]) -> Iterator[Sequence[One]]:
+        return (objects[start : start + self.size.batch] for start in range(0, len(objects), self.size.batch))
 
     def prepare_bulk_save(self) -> list[U]:
         return [self.user(**user(number)) for number in range(self.size.rows)]
@@ -92,9 +101,9 @@ class Mapped(_Objects[User, Member]):
         return User.get_many(range(self.size.singles))
 
     def partial_update(self, users: list[User]) -> str:
-        self.changes += 1
+        name = self.change()
         for one in users:
-            one.name = f"changed {self.changes}"
+            one.name = name
             one.save()
         return users[1].name
 
@@ -121,6 +130,64 @@ class Mapped(_Objects[User, Member]):
             one.age += 1
             one.save()
         return users[1].age
+
+    def prepare_bulk_update(self) -> list[User | None]:
+        return self.bulk_get()
+
+    def bulk_update(self, users: list[User]) -> str:
+        name = self.change()
+        for some in self.batches(users):
+            with Session(self.database) as session:
+                session.add_all(some)
+                for one in some:
+                    one.name = name
+                session.commit()
+        return name
+
+    def load_and_update(self) -> str:
+        name = self.change()
+        for numbers in self.batches(range(self.size.rows)):
+            with Session(self.database) as session:
+                for one in session.get_many(User, numbers):
+                    assert one is not None
+                    one.name = name
+                session.commit()
+        return name
+
+    def prepare_companions_update(self) -> list[Post | None]:
+        return self.companions_get()
+
+    def companions_update(self, posts: list[Post]) -> str:
+        tag = self.change()
+        with Session(self.database) as session:
+            session.add_all(posts)
+            for one in posts:
+                one.tags.add(tag)
+            session.commit()
+        return tag
+
+    def prepare_indexed_bulk_update(self) -> list[Member | None]:
+        return Member.get_many(range(self.size.rows))
+
+    def indexed_bulk_update(self, users: list[Member]) -> int:
+        for some in self.batches(users):
+            with Session(self.database) as session:
+                session.add_all(some)
+                for one in some:
+                    one.age += 1
+                session.commit()
+        return users[1].age
+
+    def bulk_delete(self, users: Sequence[RedisModel]) -> None:
+        for some in self.batches(users):
+            with Session(self.database) as session:
+                for one in some:
+                    session.delete(one)
+                session.commit()
+
+    prepare_bulk_delete = prepare_bulk_update
+    prepare_indexed_bulk_delete = prepare_indexed_bulk_update
+    indexed_bulk_delete = bulk_delete
 
     def query_equal(self) -> list[Member]:
         return Member.find(Member.city == "Oslo").all()
@@ -168,9 +235,9 @@ class AsyncMapped(_Objects[AsyncUser, AsyncMember]):
         return await AsyncUser.get_many(range(self.size.singles))
 
     async def partial_update(self, users: list[AsyncUser]) -> str:
-        self.changes += 1
+        name = self.change()
         for one in users:
-            one.name = f"changed {self.changes}"
+            one.name = name
             await one.save()
         return users[1].name
 
@@ -198,6 +265,64 @@ class AsyncMapped(_Objects[AsyncUser, AsyncMember]):
             one.age += 1
             await one.save()
         return users[1].age
+
+    async def prepare_bulk_update(self) -> list[AsyncUser | None]:
+        return await self.bulk_get()
+
+    async def bulk_update(self, users: list[AsyncUser]) -> str:
+        name = self.change()
+        for some in self.batches(users):
+            async with AsyncSession(self.database) as session:
+                session.add_all(some)
+                for one in some:
+                    one.name = name
+                await session.commit()
+        return name
+
+    async def load_and_update(self) -> str:
+        name = self.change()
+        for numbers in self.batches(range(self.size.rows)):
+            async with AsyncSession(self.database) as session:
+                for one in await session.get_many(AsyncUser, numbers):
+                    assert one is not None
+                    one.name = name
+                await session.commit()
+        return name
+
+    async def prepare_companions_update(self) -> list[Post | None]:
+        return await self.companions_get()
+
+    async def companions_update(self, posts: list[Post]) -> str:
+        tag = self.change()
+        async with AsyncSession(self.database) as session:
+            session.add_all(posts)
+            for one in posts:
+                one.tags.add(tag)
+            await session.commit()
+        return tag
+
+    async def prepare_indexed_bulk_update(self) -> list[AsyncMember | None]:
+        return await AsyncMember.get_many(range(self.size.rows))
+
+    async def indexed_bulk_update(self, users: list[AsyncMember]) -> int:
+        for some in self.batches(users):
+            async with AsyncSession(self.database) as session:
+                session.add_all(some)
+                for one in some:
+                    one.age += 1
+                await session.commit()
+        return users[1].age
+
+    async def bulk_delete(self, users: Sequence[AsyncRedisModel]) -> None:
+        for some in self.batches(users):
+            async with AsyncSession(self.database) as session:
+                for one in some:
+                    session.delete(one)
+                await session.commit()
+
+    prepare_bulk_delete = prepare_bulk_update
+    prepare_indexed_bulk_delete = prepare_indexed_bulk_update
+    indexed_bulk_delete = bulk_delete
 
     async def query_equal(self) -> list[AsyncMember]:
         return await AsyncMember.find(AsyncMember.city == "Oslo").all()

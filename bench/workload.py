@@ -104,7 +104,7 @@ class Job:
             assert result == [size.rows // 10] * self.operations
         elif self.name == "iteration":
             assert result == (size.walked, sum(18 + number % 60 for number in range(size.walked)))
-        elif self.name == "indexed_update":
+        elif self.name in ("indexed_update", "indexed_bulk_update"):
             assert store.hget("member:1", "age") == str(result)
             assert "1" in store.zrange(self.age_index(store), result, result, byscore=True)
         elif self.name in ("indexed_bulk_save", "indexed_single_save"):
@@ -116,8 +116,12 @@ class Job:
         elif self.name == "companions_save":
             assert store.dbsize() == 3 * size.posts
             assert store.scard("post:1:tags") == store.llen("post:1:items") == POST_PARTS
-        elif self.name == "partial_update":
-            assert store.hget("user:1", "name") == result
+        elif self.name == "companions_update":
+            assert all(store.sismember(f"post:{number}:tags", result) for number in (0, size.posts - 1))
+        elif self.name in ("bulk_delete", "indexed_bulk_delete"):
+            assert store.dbsize() == 0
+        elif self.name in ("partial_update", "bulk_update", "load_and_update"):
+            assert store.hget("user:1", "name") == store.hget(f"user:{self.operations - 1}", "name") == result
             assert store.hget("user:1", "city") == "Paris"
         else:
             last = self.operations - 1
@@ -157,13 +161,19 @@ def jobs(size: Size) -> list[Job]:
         Job("bulk_get", size.rows),
         Job("single_get", size.singles),
         Job("partial_update", size.singles),
+        Job("bulk_update", size.rows),
+        Job("load_and_update", size.rows),
+        Job("bulk_delete", size.rows),
         Job("single_save", size.singles, empty=True),
         Job("companions_save", size.posts, empty=True),
         Job("companions_get", size.posts),
+        Job("companions_update", size.posts),
         Job("indexed_single_save", size.singles, empty=True),
         Job("indexed_bulk_save", size.rows, empty=True),
         Job("query_equal", size.rows // 10),
         Job("query_range", sum(30 <= 18 + number % 60 <= 34 for number in range(size.rows))),
         Job("count", size.singles),
         Job("indexed_update", size.singles),
+        Job("indexed_bulk_update", size.rows),
+        Job("indexed_bulk_delete", size.rows),
     ]
