@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, compress
 from operator import eq, is_not
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -69,8 +69,7 @@ class Snapshot:
         return Snapshot(values, self.texts, self.companions, self.extra)
 
 
-@dataclass(frozen=True, slots=True)
-class CompanionChange:
+class CompanionChange(NamedTuple):
     """One companion whose elements differ."""
 
     companion: Companion
@@ -267,7 +266,7 @@ def compare_companions(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, ke
     for companion, was in zip(mapper.companions, before.companions, strict=True):
         now = mapper.encoder.companion(companion, mapper.value(obj, companion.name), key)
         after.append(now)
-        if now != was and now != _elements_respelled(companion, was):
+        if now != was and (companion.plain or now != _elements_respelled(companion, was)):
             changes.append(CompanionChange(companion, was, now))
     return after, changes
 
