@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from gc import get_referents
 from reprlib import repr as shortened
@@ -25,6 +25,7 @@ from typing_extensions import Self, dataclass_transform
 
 from redisorm.errors import MappingError, SessionError
 
+from .assigning import kinds_taken
 from .columns import column_of, name_computed
 from .fields import Field
 from .live import LiveField, take_live_fields
@@ -151,6 +152,7 @@ class MappedModel(Compiled, metaclass=ModelMeta):
     __redisorm_abstract__: ClassVar[bool] = True
     __redisorm_mapper__: ClassVar[Any] = None
     __redisorm_live__: ClassVar[dict[str, LiveField]] = {}
+    __redisorm_taken__: ClassVar[Mapping[str, frozenset[type]]] = {}
 
     def __init_subclass__(
         cls,
@@ -175,14 +177,17 @@ class MappedModel(Compiled, metaclass=ModelMeta):
         cls.__redisorm_prefix__ = prefix
         cls.__redisorm_abstract__ = abstract
         cls.__redisorm_mapper__ = None
+        cls.__redisorm_taken__ = {}
 
     @classmethod
     def __pydantic_on_complete__(cls) -> None:
         """Compile the mapper, now that Pydantic knows every annotation."""
         if not cls.__redisorm_abstract__:
             _refuse_verbs(cls.__name__, cls.model_fields)
-            cls.__redisorm_mapper__ = Mapper(cls, options_said(cls))
-            name_computed(cls, cls.__redisorm_mapper__, mapper_of)
+            mapper = cls.__redisorm_mapper__ = Mapper(cls, options_said(cls))
+            if super().__setattr__ is BaseModel.__setattr__:
+                cls.__redisorm_taken__ = {name: kinds for name, kinds in kinds_taken(cls).items() if name != mapper.pk_name}
+            name_computed(cls, mapper, mapper_of)
 
     @property
     def model_fields_set(self) -> set[str]:
@@ -200,6 +205,10 @@ class MappedModel(Compiled, metaclass=ModelMeta):
         return getattr(self, mapper_of(type(self)).pk_name)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if type(value) in self.__redisorm_taken__.get(name, ()):
+            vars(self)[name] = value
+            self.__pydantic_fields_set__.add(name)
+            return
         mapper = type(self).__redisorm_mapper__
         if mapper is not None and name == mapper.pk_name and _is_stored(self) and value != self.__dict__[name]:
             raise SessionError(
