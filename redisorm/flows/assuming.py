@@ -87,7 +87,7 @@ def _take_for_granted(change: Change, assumed: Assumption, now_ms: int) -> bool:
     assumed.reads.append((("HMGET", change.key, *texts), list(texts.values())))
     for one in touched:
         assumed.types[change.keyspace.companion(change.key, one.companion.name)] = one.companion.kind
-    assumed.seen.rows[change.key] = row
+    assumed.seen.rows[mapper, change.key] = row
     if not scope:
         return True
     row.elements, row.recalled = former.elements, mortal

@@ -99,14 +99,14 @@ class Seen:
     """What the server holds for the changes of a plan.
 
     Attributes:
-        rows: Under the keys of rows that must be there.
+        rows: Of rows that must be there, by class and key: two classes may map one row.
         new: Under the keys of new objects; left out where nothing is.
         owners: Whose unique values are, by key: the text of a primary key.
         raises: The commands that raise counters.
-        standings: What changes do to the indexes of their classes, by mapper and key, where it is known already.
+        standings: What changes of these do to the indexes of their classes, where it is known already.
     """
 
-    rows: dict[str, Observed] = field(default_factory=dict)
+    rows: dict[tuple[Mapper[Any], str], Observed] = field(default_factory=dict)
     new: dict[str, Observed] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     raises: list[Command] = field(default_factory=list)
@@ -114,4 +114,4 @@ class Seen:
 
     def of(self, change: Change) -> Observed:
         """What was seen under the key of a change."""
-        return (self.new if change.is_new else self.rows).get(change.key, ABSENT)
+        return self.new.get(change.key, ABSENT) if change.is_new else self.rows.get((change.mapper, change.key), ABSENT)

@@ -127,13 +127,13 @@ def _see(plan: Plan, look: Look) -> Flow[Seen]:
     met = any(list(islice(rest, len(shared))))
     seen = Seen()
     for read in reads:
-        seen.rows[read.change.key] = observe(read, rest)
+        seen.rows[read.change.mapper, read.change.key] = observe(read, rest)
     seen.raises += (
         ("INCRBY", counter, highest - int(now or 0))
         for (counter, highest), now in zip(plan.counters.items(), rest, strict=True)
         if highest > int(now or 0)
     )
-    closer = [*(plan.absent if met else ()), *(key for key, row in seen.rows.items() if not row.exists)]
+    closer = [*(plan.absent if met else ()), *(key for (_, key), row in seen.rows.items() if not row.exists)]
     if closer:
         yield from _look_closer(plan, look, seen, closer, met=met)
     yield from _read_elements(plan, look, seen)
@@ -144,7 +144,7 @@ def _see(plan: Plan, look: Look) -> Flow[Seen]:
 
 def _look_closer(plan: Plan, look: Look, seen: Seen, closer: list[str], *, met: bool) -> Flow[None]:
     found = dict(zip(closer, (yield from look.ask((), [("TYPE", key) for key in closer])), strict=True))
-    for key, row in seen.rows.items():
+    for (_, key), row in seen.rows.items():
         row.exists |= found.get(key) == b"hash"
     if not met:
         return
@@ -169,7 +169,7 @@ def _read_elements(plan: Plan, look: Look, seen: Seen) -> Flow[None]:
     """Read the indexed companions of rows whose entries will all be touched, where that was not known before."""
     wanting: list[Change] = []
     for change in plan.changes:
-        row = seen.rows.get(change.key)
+        row = seen.rows.get((change.mapper, change.key))
         if row is None or change.is_new or not change.mapper.indexed:
             continue
         missing = [one for one in change.mapper.companions if one.name in change.mapper.indexes and one.name not in row.elements]
@@ -181,7 +181,7 @@ def _read_elements(plan: Plan, look: Look, seen: Seen) -> Flow[None]:
     keys = [key for read in reads for key in (read.change.key, *read.companions())]
     rest = iter((yield from look.ask(keys, [command for read in reads for command in read.commands()])))
     for read in reads:
-        seen.rows[read.change.key] = observe(read, rest)
+        seen.rows[read.change.mapper, read.change.key] = observe(read, rest)
 
 
 def _touches_all(change: Change, row: Observed) -> bool:

@@ -306,6 +306,36 @@ def test_thousands_of_rows_in_one_commit_are_indexed_and_follow(stage: Stage) ->
     assert misfits(stage.store, "plain_of_servers", reckon_plain) == []
 
 
+class Stay(RedisModel, prefix="stay_of_two"):
+    id: int
+    city: str = Field(default="", index=True)
+    nights: int = 0
+
+
+class Bill(RedisModel, prefix="stay_of_two"):
+    """The same rows, read as something else."""
+
+    id: int
+    payer: str = Field(default="", index=True)
+    total: int = Field(default=0, index=True)
+
+
+def test_two_classes_of_one_row_change_their_own_entries_in_one_commit(stage: Stage) -> None:
+    stage.commit(Stay(id=1, city="Oslo"))
+    with closing(stage.session()) as session:
+        bill = stage.colour.do(session.get_one(Bill, 1))
+        bill.payer, bill.total = "Ann", 5
+        stage.colour.do(session.commit())
+    with closing(stage.session()) as session:
+        stay, bill = stage.colour.do(session.get_one(Stay, 1)), stage.colour.do(session.get_one(Bill, 1))
+        stay.city, bill.payer = "Rome", "Bea"
+        session.increment(stay, "nights", 2)
+        session.increment(bill, "total", 7)
+        stage.colour.do(session.commit())
+    assert (stay.nights, bill.total) == (2, 12)
+    assert stage.keys() == {f"stay_of_two:{rest}" for rest in ("1", ":all", ":city:Rome", ":payer:Bea", ":total")}
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
