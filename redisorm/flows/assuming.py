@@ -71,7 +71,7 @@ def _take_for_granted(change: Change, assumed: Assumption, now_ms: int) -> bool:
     if mortal and not fate.moved and (touched or mapper.indexed) and change.kind is not Kind.DELETE:
         return False  # the deadline it keeps would have to be read
     scope = scope_of(change, fate) if mapper.indexed else None
-    names = scope.fields if scope else ()
+    names = () if scope is None else scope.fields
     if change.increments:
         names = dict.fromkeys([*(increment.leaf.name for increment in change.increments), *names])
     former = None if change.former is None else change.former(names)
@@ -88,7 +88,7 @@ def _take_for_granted(change: Change, assumed: Assumption, now_ms: int) -> bool:
     for one in touched:
         assumed.types[change.keyspace.companion(change.key, one.companion.name)] = one.companion.kind
     assumed.seen.rows[mapper, change.key] = row
-    if not scope:
+    if scope is None:
         return True
     row.elements, row.recalled = former.elements, mortal
     standing = assumed.seen.standings[mapper, change.key] = stand(change, row, fate, scope)

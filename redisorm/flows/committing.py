@@ -223,7 +223,7 @@ def _try_again_and_again(changes: Sequence[Change], guards: Sequence[Guard], ter
 
 
 def _check_server(changes: Sequence[Change]) -> Flow[None]:
-    if any(change.mapper.slots.lives and short_lived(change) for change in changes) and not (yield Supports(FIELD_LIFE)):
+    if any(map(short_lived, changes)) and not (yield Supports(FIELD_LIFE)):
         raise UnsupportedServerError(
             "a field with a life of its own needs HPEXPIREAT, which Redis has since 7.4 and Valkey since 9.0: "
             "leave out Field(ttl=), or use a newer server; nothing was written",

@@ -53,6 +53,7 @@ class Observed:
         fits: Whether the condition of the change holds.
         forgotten: Whether it can expire and nothing is remembered of it, though something should be.
         recalled: Whether nobody looked, and what should be remembered of it is taken to be.
+        numbers: What incremented fields come to, once that was worked out.
     """
 
     exists: bool
@@ -65,6 +66,7 @@ class Observed:
     fits: bool = True
     forgotten: bool = False
     recalled: bool = False
+    numbers: dict[str, Any] | None = None
 
 
 ABSENT = Observed(exists=False)
@@ -244,12 +246,18 @@ def _stale(change: Change, seen: Observed) -> StaleObjectError:
 
 
 def incremented(change: Change, seen: Observed) -> dict[str, Any]:
-    """Compute the new values of incremented fields from what is stored, or else the default, checked against the field.
+    """Compute the new values of incremented fields from what is stored, or else the default, checked against the field, once.
 
     Raises:
         DecodeError: The stored text is no number.
         ValidationError: The new value breaks a constraint of the field.
     """
+    if seen.numbers is None:
+        seen.numbers = _incremented(change, seen)
+    return seen.numbers
+
+
+def _incremented(change: Change, seen: Observed) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for increment in change.increments:
         leaf, text = increment.leaf, seen.texts[increment.leaf.name]

@@ -29,9 +29,6 @@ class Scope(NamedTuple):
     fields: Collection[str]
     whole: bool
 
-    def __bool__(self) -> bool:
-        return bool(self.whole or self.indexes or self.uniques)
-
     def holds(self, entry: str) -> bool:
         """Whether an entry, or a unique value, is of one of them."""
         if self.whole:
@@ -41,8 +38,8 @@ class Scope(NamedTuple):
         return any(entry.partition(":")[0] == index.name for index in self.indexes)
 
 
-def scope_of(change: Change, fate: Fate, *, forgotten: bool = False) -> Scope:
-    """Work out what a change touches: everything, where the row is made, replaced, deleted, or gets another deadline.
+def scope_of(change: Change, fate: Fate, *, forgotten: bool = False) -> Scope | None:
+    """Work out what a change touches: everything, where the row is made, replaced, deleted, or gets another deadline; `None` for nothing.
 
     Args:
         forgotten: Whether all must be written since nothing is remembered of the row.
@@ -53,6 +50,8 @@ def scope_of(change: Change, fate: Fate, *, forgotten: bool = False) -> Scope:
     written = _written(change)
     indexes = [index for name, index in mapper.indexes.items() if name in written]
     uniques = [unique for unique in mapper.uniques if not written.isdisjoint(unique.names)]
+    if not (indexes or uniques):
+        return None
     fields = dict.fromkeys([index.name for index in indexes if index.companion is None])
     for unique in uniques:
         fields.update(dict.fromkeys(unique.names))

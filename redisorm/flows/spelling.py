@@ -146,7 +146,7 @@ class _Making:
 
     def _keep_indexes(self, change: Change, observed: Observed, fate: Fate) -> None:
         standing = None if change.is_new else self.seen.standings.get((change.mapper, change.key))
-        if standing is None and (scope := scope_of(change, fate, forgotten=observed.forgotten)):
+        if standing is None and (scope := scope_of(change, fate, forgotten=observed.forgotten)) is not None:
             standing = stand(change, observed, fate, scope)
         if standing is not None:
             _free_only_its_own(standing, change, self.seen)
