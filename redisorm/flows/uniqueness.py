@@ -48,7 +48,7 @@ def refuse_twins(changes: Sequence[Change]) -> None:
         UniqueViolationError: Two do. Nothing was sent.
     """
     takers: dict[str, Change] = {}
-    for change in changes:
+    for change in changes if len(changes) > 1 else ():
         if change.kind is Kind.DELETE or not change.mapper.uniques:
             continue
         texts = change.texts()
