@@ -22,7 +22,7 @@ from redisorm.drivers.arrived import streams_of
 from redisorm.drivers.awaiting_pool import ReadyPool
 from redisorm.drivers.awaiting_talk import AwaitingTalk
 from redisorm.drivers.exchange import Exchange
-from redisorm.drivers.packing import packed
+from redisorm.drivers.packing import packed_few
 from redisorm.drivers.pin import Pin
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.waiting import async_waiting_pool
@@ -85,7 +85,7 @@ class AwaitingExchanges(AwaitingTalk):
     async def _small(self, request: Batch) -> Any:
         """Exchange few commands over a free connection: what `_exchange` does where nothing goes wrong, in as few steps as there are."""
         connection, replies, is_sent = None, list[Any](), False
-        packet = [b"".join(map(packed, request.commands))]
+        packet = [packed_few(request.commands)]
         try:
             connection = await self._free_connection(self._pool)
             try:

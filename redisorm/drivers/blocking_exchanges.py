@@ -18,7 +18,7 @@ from redisorm.drivers import exchange as make
 from redisorm.drivers.arrived import NotSent, converse
 from redisorm.drivers.blocking_talk import BlockingTalk
 from redisorm.drivers.exchange import Exchange
-from redisorm.drivers.packing import packed
+from redisorm.drivers.packing import packed_few
 from redisorm.drivers.pin import Pin
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.waiting import waiting_pool
@@ -85,7 +85,7 @@ class BlockingExchanges(BlockingTalk):
     def _small(self, request: Batch) -> Any:
         """Exchange few commands over a free connection: what `_exchange` does where nothing goes wrong, in as few steps as there are."""
         connection, count = None, len(request.commands)
-        packet = b"".join(map(packed, request.commands))
+        packet = packed_few(request.commands)
         try:
             connection = self._pool.get_connection()
             try:

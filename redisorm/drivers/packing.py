@@ -10,7 +10,7 @@ from hiredis import pack_command
 
 from redisorm.commands import Argument, Command, ForEach
 
-__all__ = ["Long", "packed", "packed_each"]
+__all__ = ["Long", "packed", "packed_each", "packed_few"]
 
 LONG = 500
 PIECE = 300
@@ -32,6 +32,23 @@ def packed(command: Command) -> bytes:
     if int in map(type, command):
         command = [str(word) if type(word) is int else word for word in command]
     return _pack(tuple(command))
+
+
+def packed_few(commands: Sequence[Command]) -> bytes:
+    """Spell few commands of few words, as `packed` does each. ASCII text is joined, which takes less time than hiredis does."""
+    parts: list[str] = []
+    add = parts.append
+    try:
+        for words in cast("Sequence[Sequence[str]]", commands):
+            add(f"*{len(words)}")
+            for word in words:
+                add(_HEADS[len(word)])
+                add(word)
+            add("\r\n")
+        text = "".join(parts)
+    except TypeError:  # bytes and numbers
+        return b"".join(map(packed, commands))
+    return text.encode() if text.isascii() else b"".join(map(packed, commands))
 
 
 class Long:

@@ -66,9 +66,7 @@ M = TypeVar("M", bound=MappedModel)
 def session_of(obj: MappedModel) -> UnitOfWork | None:
     """The open session an object belongs to."""
     state = linked_state(obj)
-    if state is None or state.session is None or not state.session.is_open:
-        return None
-    return cast("UnitOfWork", state.session)
+    return None if state is None else cast("UnitOfWork | None", state.session)
 
 
 def keeps_errors(on_error: OnError) -> bool:

@@ -13,7 +13,7 @@ from redis.connection import DefaultParser
 from redisorm.commands import Batch, Command, ForEach, Watch
 from redisorm.drivers import exchange as make
 from redisorm.drivers import questions
-from redisorm.drivers.packing import LONG, PIECE, Long, packed
+from redisorm.drivers.packing import LONG, PIECE, Long, packed, packed_few
 from redisorm.drivers.server import KnownServer
 from redisorm.errors import (
     BackendError,
@@ -54,6 +54,12 @@ def test_words_are_packed_as_the_protocol_spells_them() -> None:
     assert (
         b"".join(batch().packet()) == b"*4\r\n$4\r\nHSET\r\n$1\r\na\r\n$1\r\nx\r\n$1\r\n1\r\n*3\r\n$5\r\nLPUSH\r\n$1\r\nb\r\n$1\r\n\xff\r\n"
     )
+
+
+@pytest.mark.parametrize("word", ["name", "", "x" * 300, "é", b"\xff", b"", 5])
+def test_few_commands_are_packed_as_each_is(word: str | bytes | int) -> None:
+    commands: list[Command] = [("HSETEX", "user:1", "XX", "FIELDS", "1", "name", word), ("HMGET", "user:1", ":ttl"), ("PING",)]
+    assert packed_few(commands) == b"".join(map(packed, commands))
 
 
 @pytest.mark.parametrize("words", [(), ("name", "é", b"\xff", 5)])
@@ -118,6 +124,8 @@ def test_atomic_batch_is_one_packet_from_multi_to_exec() -> None:
 def test_a_word_that_cannot_be_packed_fails_before_anything_is_sent(word: Any) -> None:
     with pytest.raises((TypeError, UnicodeEncodeError)):
         batch(commands=[("SET", "a", word)])
+    with pytest.raises((TypeError, UnicodeEncodeError)):
+        packed_few([("SET", "a", word)])
 
 
 def test_replies_of_a_plain_batch_are_the_answer() -> None:
