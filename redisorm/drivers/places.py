@@ -53,6 +53,12 @@ class Places:
         if self._lost:
             self._restore()
         try:
+            return self._free.get_nowait()  # without a look at the clock
+        except Empty:
+            return self._wait(timeout)
+
+    def _wait(self, timeout: float | None) -> Place | None:
+        try:
             return self._free.get(timeout=timeout)
         except Empty:
             if timeout:

@@ -135,14 +135,14 @@ class Change:
         pk: The primary key; `None` for an automatic one not given yet.
         key: The key of the row, or empty for an automatic one not given yet.
         difference: What to write; `None` for a delete or where only numbers or the life change.
-        fresh: The key was just made at random, so that no row can be there.
         version: The version the row is expected to have; `None` where it is not versioned or new.
         life: The life to give the row, in milliseconds, or `PERMANENT`; `KEEP` says nothing.
-        touch: Only restart the life, as a read does: no new version.
-        only_if: What must hold of the row, or the change is skipped.
         former: Tells what the object was loaded with, of the hash fields asked for; `None` where nobody knows.
         former_life: The life of its own it was loaded with, in milliseconds, `PERMANENT`, or `None` for none.
+        fresh: The key was just made at random, so that no row can be there.
+        touch: Only restart the life, as a read does: no new version.
         numbered: The primary key came from the counter of the class in this commit.
+        only_if: What must hold of the row, or the change is skipped.
         is_new: Whether the whole object is written.
     """
 
@@ -152,15 +152,15 @@ class Change:
     pk: Any
     key: str
     difference: Difference | None = None
-    fresh: bool = False
     version: int | None = None
     life: int | Keep = KEEP
-    touch: bool = False
-    numbered: bool = False
     increments: Sequence[Increment] = ()
-    only_if: Condition | None = None
     former: Callable[[Collection[str]], Former | None] | None = None
     former_life: int | None = None
+    fresh: bool = False
+    touch: bool = False
+    numbered: bool = False
+    only_if: Condition | None = None
     outcome: Outcome = UNTOLD
     is_new: bool = field(init=False)
 
