@@ -60,6 +60,7 @@ def test_words_are_packed_as_the_protocol_spells_them() -> None:
 def test_few_commands_are_packed_as_each_is(word: str | bytes | int) -> None:
     commands: list[Command] = [("HSETEX", "user:1", "XX", "FIELDS", "1", "name", word), ("HMGET", "user:1", ":ttl"), ("PING",)]
     assert packed_few(commands) == b"".join(map(packed, commands))
+    assert packed_few(commands * 2) == b"".join(map(packed, commands * 2))
 
 
 @pytest.mark.parametrize("words", [(), ("name", "é", b"\xff", 5)])
