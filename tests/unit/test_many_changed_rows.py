@@ -569,6 +569,16 @@ def test_deleted_rows_that_have_to_be_looked_at_are() -> None:
         ]
 
 
+def test_deleted_rows_that_were_never_loaded_are_looked_at_where_they_may_stand_in_indexes() -> None:
+    texts = [[b"a", None, b"1", None, str(pk).encode(), None] for pk in range(4)]
+    desk = desk_that_agrees([answer for text in texts for answer in (text, -1, [])])
+    session = session_on(desk)
+    for pk in range(4):
+        session.delete(Plain(id=pk, name="a", age=1))
+    assert session.commit().round_trips == 2
+    assert isinstance(talk(desk)[0], Watch)
+
+
 def test_value_that_does_not_stand_in_its_index_as_loaded_is_left_to_the_general_way() -> None:
     objects = [stored(Plain, {"id": pk, "name": "a", "age": 2**53 + 1}) for pk in range(4)]
     desk = desk_that_agrees()
