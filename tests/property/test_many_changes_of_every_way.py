@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -15,9 +14,9 @@ import pytest
 import redis
 
 from redisorm import ConflictError, Database, Field, IndexValueError, RedisModel, Session, SortedSet, StaleObjectError
-from tests.faults.users import allow_all, as_user
 from tests.reckoning import content
 from tests.servers import Server
+from tests.ways import ways
 
 COMMITS = int(os.environ.get("REDISORM_HISTORIES", "3")) * 10
 
@@ -78,21 +77,6 @@ VALUES: dict[str, list[Any]] = {
 
 def some(chance: random.Random, names: list[str]) -> dict[str, Any]:
     return {name: chance.choice(VALUES[name]) for name in names}
-
-
-@contextmanager
-def ways(server: Server) -> Iterator[list[tuple[Database, redis.Redis, bool]]]:
-    """Databases to change rows in together by the script, together under WATCH, and one by one."""
-    allow_all(server)
-    urls = [server.url.removesuffix("/0") + f"/{number}" for number in range(3)]
-    databases = [Database(urls[0]), Database(as_user(urls[1], "watching")), Database(urls[2])]
-    stores = [redis.Redis.from_url(url) for url in urls]
-    try:
-        yield list(zip(databases, stores, (True, True, False), strict=True))
-    finally:
-        for database, one in zip(databases, stores, strict=True):
-            database.close()
-            one.close()
 
 
 class Plan:

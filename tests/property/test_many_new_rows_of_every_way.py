@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 from pydantic import create_model
 
 from redisorm import Database, Field, IndexValueError, RedisModel, Session, SortedSet
-from tests.faults.users import allow_all, as_user
 from tests.reckoning import content
 from tests.servers import Server
+from tests.ways import ways
 from tests.zoo.scalars import CHOICES, Scalars
 
 COMMITS = int(os.environ.get("REDISORM_HISTORIES", "3")) * 8
@@ -81,21 +79,6 @@ def boxed(chance: random.Random, count: int) -> list[dict[str, Any]]:
         }
         for pk in range(count)
     ]
-
-
-@contextmanager
-def ways(server: Server) -> Iterator[list[tuple[Database, redis.Redis, bool]]]:
-    """Databases to fill together by the script, together under WATCH, and one by one."""
-    allow_all(server)
-    urls = [server.url.removesuffix("/0") + f"/{number}" for number in range(3)]
-    databases = [Database(urls[0]), Database(as_user(urls[1], "watching")), Database(urls[2])]
-    stores = [redis.Redis.from_url(url) for url in urls]
-    try:
-        yield list(zip(databases, stores, (True, True, False), strict=True))
-    finally:
-        for database, one in zip(databases, stores, strict=True):
-            database.close()
-            one.close()
 
 
 def store(database: Database, model: type[RedisModel], rows: list[dict[str, Any]], together: bool) -> str:
