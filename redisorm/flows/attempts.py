@@ -66,8 +66,8 @@ def write_at_once(plan: Plan, together: Sequence[Rows], terms: Terms, meanwhile:
             one.derive()
             assumed.absent += one.absent()
             assumed.types |= one.types()
-        taken = {*assumed.absent, *(change.key for change in plan.changes)}
-        if not all(map(taken.isdisjoint, (one.keys for one in together))):
+        others = {*assumed.absent, *(change.key for change in plan.changes)} if together else set()
+        if not all(others.isdisjoint(one.keys) for one in together):
             return False
         spelled = spell(plan, assumed.seen, terms.riders, now_ms, terms.new_version, together)
     except (IndexValueError, ValidationError):

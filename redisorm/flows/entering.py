@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from redisorm.mapping.indexes import Index
 
 from .derived import exact_scores
+from .indexing import deadline_score
 from .lonerow import entry_words
 from .newrows import TOLD_BY_VALUE
 
-__all__ = ["Named", "entries"]
+__all__ = ["Entered", "Named", "entries"]
 
-_FOR_EVER = "inf"
+Entered: TypeAlias = tuple[str, str, str]
+"""An entry of a row: what comes after `prefix::` in its key, the member, and the score."""
+
+_FOR_EVER = deadline_score(None)
 
 
 class Named(dict[str, str]):
@@ -28,7 +32,7 @@ class Named(dict[str, str]):
         return key
 
 
-def entries(index: Index, values: Sequence[Any], keys: Sequence[str], pk_texts: Sequence[str]) -> list[tuple[str, str, str]]:
+def entries(index: Index, values: Sequence[Any], keys: Sequence[str], pk_texts: Sequence[str]) -> list[Entered]:
     """The entry of each row, its member and its score.
 
     Raises:

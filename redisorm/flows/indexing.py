@@ -50,7 +50,7 @@ class Upkeep:
 
     def unlist(self, keyspace: Keyspace, pk_text: str) -> None:
         """Take a row out of the list of all rows."""
-        self._removed.setdefault(keyspace.own(LEDGER), []).append(pk_text)
+        self.remove(keyspace.own(LEDGER), (pk_text,))
 
     def enlist(self, keyspace: Keyspace, pk_text: str, deadline_ms: int | None) -> None:
         """Put a row into the list of all rows, or move its deadline there."""
@@ -77,14 +77,14 @@ class Upkeep:
         """Put many members under one key at one score."""
         words: list[Any] = [score] * (2 * len(members))
         words[1::2] = members
-        self._scored.setdefault(key, []).extend(words)
+        self.add(key, words)
 
     def scores(self, key: str, scores: Sequence[str | int], members: Sequence[str]) -> None:
         """Put many members under one key, each at its score."""
         words: list[Any] = [None] * (2 * len(members))
         words[::2] = scores
         words[1::2] = members
-        self._scored.setdefault(key, []).extend(words)
+        self.add(key, words)
 
     def free(self, key: str) -> None:
         """Give up a unique value."""

@@ -14,11 +14,10 @@ from redisorm.commands import Argument, Command
 from redisorm.errors import IndexValueError
 from redisorm.keys import LIFE, VERSION, Keyspace
 from redisorm.mapping.differences import Alike, Values, alike, column_texts
-from redisorm.mapping.indexes import Index
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import CompanionChange
 
-from .entering import Named, entries
+from .entering import Entered, Named, entries
 from .indexing import Upkeep
 from .newrows import Held, Table
 from .persistence import replaced
@@ -126,12 +125,13 @@ class LoadedRows:
         pk_texts = mapper.pk_texts([self._values[number][pk_place] for number in numbers]) if touched else ()
         for index in touched:
             assert index.place is not None
-            was = column_texts(mapper, index.place, [self._before[number][index.place] for number in numbers], keys)
-            if was[0] is None:
+            was, now = ([values[number][index.place] for number in numbers] for values in (self._before, self._values))
+            texts = column_texts(mapper, index.place, was, keys)
+            if texts[0] is None:
                 absent.append(index.name)
             else:
-                present[index.name] = was
-            self._moves.append(self._move(index, index.place, numbers, keys, pk_texts))
+                present[index.name] = texts
+            self._moves.append(self._move(entries(index, was, keys, pk_texts), entries(index, now, keys, pk_texts)))
         if touched:
             self._memos += map(Keyspace.memo, keys)
         columns: dict[Argument, Sequence[Any]] = {names[place]: texts for place, texts in group.sets.items()}
@@ -152,15 +152,10 @@ class LoadedRows:
             self._types[key] = change.companion.kind
             self._commands += replaced(key, change)
 
-    def _move(self, index: Index, place: int, numbers: Sequence[int], keys: Sequence[str], pk_texts: Sequence[str]) -> _Move:
-        """How rows move in one index.
-
-        Raises:
-            IndexValueError: The index cannot hold a value.
-        """
+    def _move(self, before: Sequence[Entered], after: Sequence[Entered]) -> _Move:
+        """How rows move from entries of an index to others."""
         move, own = _Move({}, {}), Named(self.keyspace.own)
-        was, now = ([values[number][place] for number in numbers] for values in (self._before, self._values))
-        for former, entry in zip(entries(index, was, keys, pk_texts), entries(index, now, keys, pk_texts), strict=True):
+        for former, entry in zip(before, after, strict=True):
             if former[:2] != entry[:2]:
                 move.leaving.setdefault(own[former[0]], []).append(former[1])
             if former != entry:

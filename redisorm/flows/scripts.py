@@ -12,7 +12,7 @@ from redisorm.errors import ConflictError, UnsupportedServerError
 
 from .assuming import Assumption
 from .calling import LuaScript, lua
-from .newrows import Table
+from .newrows import Held, Table
 from .pieces import CHUNK
 
 __all__ = ["MOST_ARGUMENTS", "CommitScript", "keys_of", "require_scripts"]
@@ -25,7 +25,7 @@ MOST_UNPACKED = 7_000
 
 _OF_MANY_KEYS = frozenset(("EXISTS", "UNLINK"))
 
-_NOT_HELD = (0, 0)
+_NOT_HELD = Held((), 0, [])
 
 _COMMIT = LuaScript(lua("refusing"), lua("taking"), lua("commit"))
 
@@ -84,9 +84,9 @@ class CommitScript:
         for table in tables:
             if table.held is not None:
                 first, first_loaded = first_loaded + 1, first_loaded + len(table.keys)
-            words += (len(table.fields), *table.fields, first, len(table.keys))
-            words += _NOT_HELD if table.held is None else (len(table.held.fields), *table.held.fields, table.held.present)
-            words += () if table.held is None else table.held.texts
+            held = table.held or _NOT_HELD
+            words += (len(table.fields), *table.fields, first, len(table.keys), len(held.fields), *held.fields, held.present)
+            words += held.texts
             words += (table.member, len(table.derived))
             for how, place, under in table.derived:
                 words += (how, place, len(under), *under)

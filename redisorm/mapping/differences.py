@@ -37,10 +37,14 @@ class Alike(NamedTuple):
 
 def moved(now: Values, before: Values) -> list[bool]:
     """Which of many objects have another value than before in any slot."""
-    width = len(now[0])
-    marks = bytes(map(is_not, chain.from_iterable(now), chain.from_iterable(before)))
+    width, marks = len(now[0]), _marks(now, before)
     same = bytes(width)
     return [marks[start : start + width] != same for start in range(0, len(marks), width)]
+
+
+def _marks(now: Values, before: Values) -> bytes:
+    """Of each value in turn whether it is another object than before."""
+    return bytes(map(is_not, chain.from_iterable(now), chain.from_iterable(before)))
 
 
 def alike(mapper: Mapper[Any], now: Values, before: Values, keys: Sequence[str]) -> list[Alike]:
@@ -49,8 +53,7 @@ def alike(mapper: Mapper[Any], now: Values, before: Values, keys: Sequence[str])
     Raises:
         ValidationError: A changed value does not fit its annotation.
     """
-    marks = bytes(map(is_not, chain.from_iterable(now), chain.from_iterable(before)))
-    width = len(mapper.slots.order)
+    width, marks = len(mapper.slots.order), _marks(now, before)
     columns: dict[int, dict[int, Text | None]] = {}
     for place in range(width):
         column = marks[place::width]

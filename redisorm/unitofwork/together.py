@@ -6,7 +6,7 @@ Bulk saves and bulk changes live here: nothing is made for each object that the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import compress, repeat
+from itertools import compress
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -122,7 +122,10 @@ class _Loaded:
         if written is None:
             return None
         self._rows = rows
-        self._after = list(map(Snapshot, values, repeat({}), elements)) if elements else list(map(Snapshot, values))
+        if elements:
+            self._after = [Snapshot(one, companions=after) for one, after in zip(values, elements, strict=True)]
+        else:
+            self._after = list(map(Snapshot, values))
         if written != list(range(len(states))):
             self.objects, states = [self.objects[number] for number in written], [states[number] for number in written]
             self._after = [self._after[number] for number in written]
@@ -228,6 +231,8 @@ class Together:
             if rows.keys:
                 self._spelled.append(group)
                 together.append(rows)
+        if len(together) == 1 and self.all_new:
+            return together  # it has seen to its keys itself
         keys = [key for rows in together for key in rows.keys]
         return together if len(set(keys)) == len(keys) else ()
 

@@ -104,7 +104,7 @@ local start = at
 for _ = 1, number() do
   local fields, _, key, rows, _, indexes, held = table_of_rows()
   if held.size > 0 and not is_as_held(held, key, rows) then return false end
-  for row = key, fields > 0 and key + rows - 1 or 0 do
+  for row = key, key + (fields > 0 and rows or 0) - 1 do
     local refused = refusal('HSET', KEYS[row], '', '')
     if refused then return refused end
   end
