@@ -189,6 +189,20 @@ def answering(*looks: Any) -> Script:
     return answer
 
 
+def desk_that_agrees(*looks: Any) -> Desk:
+    """A server that runs scripts and finds everything as expected; `looks` are the answers to what is read beside."""
+    other = answering(*looks)
+    assert callable(other)
+    return Desk(lambda request: agreeing(request) if request.commands[0][0] == "EVALSHA" else other(request), supports={"EVALSHA": True})
+
+
+def desk_that_finds_otherwise(*looks: Any) -> Desk:
+    """A server on which the script writes nothing; `looks` are the answers to what is read then."""
+    other = answering(*looks)
+    assert callable(other)
+    return Desk(lambda request: [None] if request.commands[0][0] == "EVALSHA" else other(request), supports={"EVALSHA": True})
+
+
 def scripting(answer: Script = agreeing, **options: Any) -> ScriptedDriver:
     """A server that runs scripts."""
     return ScriptedDriver(answer, supports={"EVALSHA": True}, **options)

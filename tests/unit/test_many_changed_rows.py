@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import pytest
 from pydantic import ValidationError
 
-from redisorm import Field, IndexValueError, RedisModel, SessionError, StaleObjectError
+from redisorm import Field, IndexValueError, RedisModel, Session, SessionError, StaleObjectError
 from redisorm.commands import Watch
 from redisorm.flows.committing import CommitResult
 from redisorm.mapping.base import MappedModel
 from redisorm.unitofwork.state import Phase, state_of
-from tests.unit.desk import Desk, ScriptCall, agreeing, answering, script_call, session_on, stored, talk
+from tests.unit.desk import Desk, ScriptCall, answering, desk_that_agrees, desk_that_finds_otherwise, script_call, session_on, stored, talk
 from tests.zoo.models import Board, User
 
 M = TypeVar("M", bound=MappedModel)
@@ -67,25 +68,17 @@ def plains(count: int = 4) -> list[Plain]:
     return [stored(Plain, {"id": pk, "name": "a", "city": "Oslo", "age": pk, "note": "x"}) for pk in range(count)]
 
 
-def desk_that_agrees(*looks: Any) -> Desk:
-    """A server that runs scripts and finds everything as expected; `looks` are the answers to what is read beside."""
-    other = answering(*looks)
-    assert callable(other)
-    return Desk(lambda request: agreeing(request) if request.commands[0][0] == "EVALSHA" else other(request), supports={"EVALSHA": True})
-
-
-def desk_that_finds_otherwise(*looks: Any) -> Desk:
-    """A server on which the script writes nothing; `looks` are the answers to what is read then."""
-    other = answering(*looks)
-    assert callable(other)
-    return Desk(lambda request: [None] if request.commands[0][0] == "EVALSHA" else other(request), supports={"EVALSHA": True})
+def holding(objects: Sequence[MappedModel]) -> tuple[Desk, Session]:
+    """A server that agrees, and a session with objects in it."""
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    session.add_all(objects)
+    return desk, session
 
 
 def committed(objects: list[M], **values: Any) -> ScriptCall:
     """What is sent when all objects are given the same values."""
-    desk = desk_that_agrees()
-    session = session_on(desk)
-    session.add_all(objects)
+    desk, session = holding(objects)
     for obj in objects:
         for name, value in values.items():
             setattr(obj, name, value)
@@ -98,10 +91,8 @@ def committed(objects: list[M], **values: Any) -> ScriptCall:
 
 
 def test_rows_in_which_one_field_changed_are_one_table_that_must_be_there_without_a_life_of_its_own() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = users()
-    session.add_all(objects)
+    desk, session = holding(objects)
     for user in objects:
         user.name = f"new {user.id}"
     assert session.commit() == CommitResult(commands=3, round_trips=1, objects=4)
@@ -113,10 +104,8 @@ def test_rows_in_which_one_field_changed_are_one_table_that_must_be_there_withou
 
 
 def test_objects_know_afterwards_what_they_are_at_the_server() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = users()
-    session.add_all(objects)
+    desk, session = holding(objects)
     for user in objects:
         user.name = "new"
     session.commit()
@@ -131,10 +120,8 @@ def test_objects_know_afterwards_what_they_are_at_the_server() -> None:
 
 
 def test_only_objects_that_changed_are_written() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = users(9)
-    session.add_all(objects)
+    desk, session = holding(objects)
     for user in objects[::2]:
         user.age += 100
     for user in objects[1::2]:
@@ -144,10 +131,8 @@ def test_only_objects_that_changed_are_written() -> None:
 
 
 def test_nothing_is_sent_where_all_values_are_equal_to_those_before() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = users()
-    session.add_all(objects)
+    desk, session = holding(objects)
     for user in objects:
         user.name = f"n{user.id}"
     assert session.commit() == CommitResult(0, 0, 0)
@@ -156,9 +141,7 @@ def test_nothing_is_sent_where_all_values_are_equal_to_those_before() -> None:
 
 def test_value_of_another_type_is_checked_and_compared_as_text() -> None:
     objects = [stored(User, {"id": pk, "name": "n", "age": pk % 2}) for pk in range(4)]
-    desk = desk_that_agrees()
-    session = session_on(desk)
-    session.add_all(objects)
+    desk, session = holding(objects)
     for user in objects:
         vars(user)["age"] = bool(user.age)  # 1 == True
     assert session.commit() == CommitResult(0, 0, 0)
@@ -170,10 +153,8 @@ def test_value_of_another_type_is_checked_and_compared_as_text() -> None:
 
 
 def test_rows_in_which_different_fields_changed_are_tables_of_their_own() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = [stored(User, {"id": pk, "name": "n", "age": pk, "email": f"{pk}@x"}) for pk in range(6)]
-    session.add_all(objects)
+    desk, session = holding(objects)
     for user in objects[:2]:
         user.name = "new"
     objects[2].name, objects[2].age = "both", 9
@@ -200,9 +181,7 @@ def test_field_that_none_of_the_rows_had_is_set() -> None:
 
 def test_rows_move_in_the_indexes_of_what_changed_and_must_have_what_they_were_loaded_with() -> None:
     objects = plains()
-    desk = desk_that_agrees()
-    session = session_on(desk)
-    session.add_all(objects)
+    desk, session = holding(objects)
     for one in objects:
         one.age, one.city = one.age + 10, "Oslo" if one.id % 2 else "Rome"
     session.commit()
@@ -250,10 +229,8 @@ def test_change_beside_the_indexes_leaves_them_alone() -> None:
 
 
 def test_value_that_an_index_cannot_hold_is_refused_with_its_key_and_nothing_is_sent() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = plains()
-    session.add_all(objects)
+    desk, session = holding(objects)
     for one in objects:
         one.age = 2**53 + (one.id == 2)
     with pytest.raises(IndexValueError, match=r"Plain\.age: 9007199254740993 of plain:2 cannot be indexed"):
@@ -263,10 +240,8 @@ def test_value_that_an_index_cannot_hold_is_refused_with_its_key_and_nothing_is_
 
 
 def test_object_that_lacks_a_field_is_refused_by_name_and_nothing_is_sent() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = users()
-    session.add_all(objects)
+    desk, session = holding(objects)
     for user in objects:
         user.age += 1
     del vars(objects[2])["name"]
@@ -324,10 +299,8 @@ def test_rows_of_fewer_objects_or_with_wishes_of_their_own_are_looked_at_by_them
     assert committed([stored(User, {"id": pk, "name": "n"}, life="60") for pk in range(4)], name="new").loaded == []
     assert committed([stored(Page, {"id": pk}, version=None if pk == 2 else 7) for pk in range(4)], text="new").loaded == []
     assert committed([stored(Rated, {"id": pk, "grade": 1, "tier": 1}) for pk in range(4)], grade=2).loaded == []
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = users()
-    session.add_all(objects)
+    desk, session = holding(objects)
     for user in objects:
         user.name = "new"
     session.increment(objects[0], "age")
@@ -337,10 +310,8 @@ def test_rows_of_fewer_objects_or_with_wishes_of_their_own_are_looked_at_by_them
 
 
 def test_versioned_rows_must_have_their_versions_and_get_the_next_ones() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = [stored(Page, {"id": pk, "text": "old"}, version=pk + 7) for pk in range(4)]
-    session.add_all(objects)
+    desk, session = holding(objects)
     for page in objects:
         page.text = "new"
     session.commit()
@@ -365,10 +336,8 @@ def test_version_that_moved_meanwhile_is_told_and_nothing_is_written() -> None:
 
 
 def test_key_assigned_behind_the_back_of_the_class_is_left_to_the_general_way() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = users()
-    session.add_all(objects)
+    desk, session = holding(objects)
     for user in objects:
         vars(user)["id"] = user.id + 100
     session.commit()
@@ -376,10 +345,8 @@ def test_key_assigned_behind_the_back_of_the_class_is_left_to_the_general_way() 
 
 
 def test_batches_count_changed_objects() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = users(12)
-    session.add_all(objects)
+    desk, session = holding(objects)
     for user in objects[2:]:
         user.name = "new"
     assert session.commit(batch=5) == CommitResult(commands=6, round_trips=2, objects=10)
@@ -420,10 +387,8 @@ def boards(count: int = 4) -> list[Board]:
 
 
 def test_collections_that_changed_are_written_by_the_smallest_commands_and_must_be_of_their_types() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = boards(6)
-    session.add_all(objects)
+    desk, session = holding(objects)
     for board in objects[:4]:
         board.tags.add("b")
     objects[1].name = "new"
@@ -441,10 +406,8 @@ def test_collections_that_changed_are_written_by_the_smallest_commands_and_must_
 
 
 def test_collections_that_are_as_they_were_after_all_are_not_written() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = boards()
-    session.add_all(objects)
+    _, session = holding(objects)
     for board in objects:
         board.tags.add("b")
         board.tags.discard("b")
@@ -455,10 +418,8 @@ def test_collections_that_are_as_they_were_after_all_are_not_written() -> None:
 
 
 def test_element_that_does_not_fit_is_refused_with_its_key_and_nothing_is_sent() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = boards()
-    session.add_all(objects)
+    desk, session = holding(objects)
     for board in objects:
         board.jobs.append(None if board.id == 2 else "3")  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match=r"Board board:2\njobs"):
@@ -470,10 +431,8 @@ def test_element_that_does_not_fit_is_refused_with_its_key_and_nothing_is_sent()
 
 
 def test_many_stored_objects_come_into_a_session_and_are_its_own() -> None:
-    desk = desk_that_agrees()
-    session = session_on(desk)
     objects = users()
-    session.add_all(objects)
+    desk, session = holding(objects)
     assert all(one in session for one in objects)
     assert [state_of(one).phase for one in objects] == [Phase.PERSISTENT] * 4
     assert session.get(User, 2) is objects[2]

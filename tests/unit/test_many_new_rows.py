@@ -25,7 +25,7 @@ from redisorm import (
 from redisorm.commands import Watch
 from redisorm.flows.committing import CommitResult
 from redisorm.unitofwork.state import Phase, state_of
-from tests.unit.desk import Desk, agreeing, answering, atomic, row_of, script_call, session_on, stored, talk
+from tests.unit.desk import Desk, agreeing, answering, atomic, desk_that_agrees, row_of, script_call, session_on, stored, talk
 from tests.zoo.indexed import Citizen, Member
 from tests.zoo.models import AsyncUser, Board, Customer, Lease, Memo, Ticket, User
 
@@ -63,13 +63,6 @@ class Name(str):
 
 def users(*pks: int) -> list[User]:
     return [User(id=pk, name=f"n{pk}") for pk in pks]
-
-
-def desk_that_agrees(*looks: Any) -> Desk:
-    """A server that runs scripts and finds everything as expected; `looks` are the answers to what is read beside."""
-    other = answering(*looks)
-    assert callable(other)
-    return Desk(lambda request: agreeing(request) if request.commands[0][0] == "EVALSHA" else other(request), supports={"EVALSHA": True})
 
 
 # ---- as tables ------------------------------------------------------------------------------------------------------
