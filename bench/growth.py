@@ -3,8 +3,9 @@
 python bench/growth.py [--server valkey|redis7|redis8] [--rows N] [--rounds N] [--markdown] [--plot DIRECTORY] [--quick]
 
 A commit writes 1 to 10,000 rows with three indexes; what counts is the time for one row. A query finds 50 rows, or the first 50, in
-tables of 1,000 to `--rows` rows, so that only the table grows. It fails where a query of 100,000 rows takes more than twice its
-time of 1,000, where a curve bends upwards, and where a query whose every condition grows with the table outgrows it.
+tables of 1,000 to `--rows` rows, so that only the table grows. Beside them stands the query of equality written by hand, on the same
+rows and the same index: where both grow alike, it is the server, or the machine. It fails where a query of 100,000 rows takes more than
+twice its time of 1,000, where a curve bends upwards, and where a query whose every condition grows with the table outgrows it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import redis
+from pydantic import BaseModel
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -27,7 +31,7 @@ from bench.tables import Table
 from redisorm import Database, Field, RedisModel, Session, col, connect, desc
 from tests.servers import KINDS, Server
 
-__all__ = ["Curves", "bends", "commit_curves", "query_curves", "table"]
+__all__ = ["Curves", "bends", "beside_hand", "commit_curves", "query_curves", "table"]
 
 COMMITS = (1, 10, 100, 1_000, 10_000)
 TABLES = (1_000, 10_000, 100_000, 1_000_000)
@@ -39,6 +43,9 @@ BEND = 1.5
 TWICE = 2.0
 WIDE = "half of the table, sorted, the first 50"
 """The query that no condition keeps small: it may grow with its table, not faster."""
+EQUALITY = "equality"
+BY_HAND = "equality, by hand"
+"""The curve that is shown and not judged."""
 
 Curves: TypeAlias = Mapping[str, Mapping[int, float]]
 """By name: microseconds at each size."""
@@ -54,6 +61,19 @@ class Parcel(RedisModel, prefix="parcel"):
     shelf: str = Field(index=True)
     number: int = Field(index=True)
     sent: bool = Field(index=True)
+    note: str | None = None
+
+
+class Plain(BaseModel):
+    """The same row for the query by hand."""
+
+    id: int
+    sender: str
+    street: str
+    weight: float
+    shelf: str
+    number: int
+    sent: bool
     note: str | None = None
 
 
@@ -102,11 +122,20 @@ def commit_curves(db: Database, rounds: int, sizes: Sequence[int] = COMMITS) -> 
     return curves
 
 
-def queries(rows: int, chance: Random) -> dict[str, Callable[[], int]]:
+def find_by_hand(client: Any, shelf: str) -> list[Plain]:
+    """Find the rows of a shelf as one does by hand: all of the index, then all rows in a pipeline, whether due or not."""
+    pipe = client.pipeline(transaction=False)
+    for number in client.zrange(f"parcel::shelf:{shelf}", 0, -1):
+        pipe.hgetall(f"parcel:{number}")
+    return [Plain(**fields) for fields in pipe.execute()]
+
+
+def queries(hand: redis.Redis, rows: int, chance: Random) -> dict[str, Callable[[], int]]:
     """The queries of a table, each of a place at random; each says how many rows it has found, or counted."""
     shelf, start = f"shelf {chance.randrange(rows // SAME)}", chance.randrange(rows - SAME)
     return {
-        "equality": lambda: len(Parcel.find(shelf=shelf).all()),
+        EQUALITY: lambda: len(Parcel.find(shelf=shelf).all()),
+        BY_HAND: lambda: len(find_by_hand(hand, shelf)),
         "range": lambda: len(Parcel.find(col(Parcel.number).between(start, start + SAME - 1)).all()),
         "equality and half of the table": lambda: 2 * len(Parcel.find(shelf=shelf, sent=True).all()),
         "sorted, the first 50": lambda: len(Parcel.find().order_by(desc(Parcel.number)).limit(SAME).all()),
@@ -120,8 +149,15 @@ def fill(db: Database, begin: int, end: int) -> None:
         insert(db, [parcel(one) for one in range(start, min(start + 1000, end))])
 
 
-def query_curves(db: Database, rounds: int, sizes: Sequence[int] = TABLES) -> Curves:
-    """The time of each query, by how many rows the table has. The table grows from one size to the next."""
+def query_curves(db: Database, hand: redis.Redis, rounds: int, sizes: Sequence[int] = TABLES) -> Curves:
+    """The time of each query, by how many rows the table has. The table grows from one size to the next.
+
+    Args:
+        db: Where the rows are written and found.
+        hand: The same database for the query by hand; it must decode replies.
+        rounds: How often each query is asked `QUERIES` times at each size.
+        sizes: Of the table, the smallest first.
+    """
     curves: dict[str, dict[int, float]] = {}
     chance, there = Random(5), 0
     db.client.flushdb()
@@ -131,7 +167,7 @@ def query_curves(db: Database, rounds: int, sizes: Sequence[int] = TABLES) -> Cu
         seen: dict[str, list[float]] = {}
         for number in range(-1, rounds):
             for _ in range(QUERIES):
-                for name, query in queries(size, chance).items():
+                for name, query in queries(hand, size, chance).items():
                     began = time.perf_counter()
                     found = query()
                     took = time.perf_counter() - began
@@ -146,6 +182,8 @@ def query_curves(db: Database, rounds: int, sizes: Sequence[int] = TABLES) -> Cu
 def bends(curves: Curves) -> Iterator[str]:
     """Say where a curve bends upwards: where a point lies more than `BEND` above the lowest one before it."""
     for name, curve in curves.items():
+        if name == BY_HAND:
+            continue
         lowest = float("inf")
         for size, us in curve.items():
             cost = us / size if name == WIDE else us
@@ -154,6 +192,13 @@ def bends(curves: Curves) -> Iterator[str]:
             lowest = min(lowest, cost)
         if name != WIDE and 100_000 in curve and curve[100_000] > TWICE * curve[1_000]:
             yield f"{name}: more than twice as much at 100,000 rows as at 1,000"
+
+
+def beside_hand(found: Curves) -> str:
+    """Say how much the query of equality grows from the smallest table to the largest, and how much by hand."""
+    smallest, largest = min(found[EQUALITY]), max(found[EQUALITY])
+    ours, hand = (found[name][largest] / found[name][smallest] for name in (EQUALITY, BY_HAND))
+    return f"The query of equality takes {ours:.2f} times as long among {largest:,} rows as among {smallest:,}, by hand {hand:.2f} times."
 
 
 def table(curves: Curves, caption: str) -> Table:
@@ -181,15 +226,16 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small and one round: whether it runs")
     options = parser.parse_args()
     rounds, largest = (1, 1000) if options.quick else (options.rounds, options.rows)
-    with Server(options.server) as server, connect(server.url) as db:
-        where = pin(server)
+    with Server(options.server) as server, connect(server.url) as db, redis.Redis.from_url(server.url, decode_responses=True) as hand:
+        where = f"{pin(server)}, memory by {hand.info('memory')['mem_allocator']}"
         commits = commit_curves(db, rounds, [size for size in COMMITS if size <= largest])
-        found = query_curves(db, rounds, [size for size in TABLES if size <= largest])
+        found = query_curves(db, hand, rounds, [size for size in TABLES if size <= largest])
     for name, curves in (("A row of a commit", commits), ("A query", found)):
         shown = table(curves, f"{name}: {options.server}, medians, {where}")
         print(shown.markdown() if options.markdown else shown.text(), end="\n\n")
     if options.plot is not None:
         plot(options.plot, commits, found)
+    print(beside_hand(found))
     wrong = [*bends(commits), *bends(found)]
     print("no curve bends upwards" if not wrong else "bent: " + "; ".join(wrong))
     return int(bool(wrong))

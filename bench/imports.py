@@ -1,6 +1,6 @@
 """What imports cost: redisorm beside the two libraries it stands on, in fresh interpreters.
 
-python bench/imports.py [--rounds N] [--markdown]
+python bench/imports.py [--rounds N] [--markdown] [--quick]
 
 Each round starts an interpreter for every statement in turn; what counts is the processor time of the interpreter in user mode, its own
 start left out. Bytecode is compiled before. It fails where `import redisorm` takes more than 1.15 times `import redis, pydantic`.
@@ -25,6 +25,7 @@ __all__ = ["measured", "table"]
 
 ROOT = Path(__file__).resolve().parents[1]
 AIM = 1.15
+QUICK = 3
 
 
 class Pair(NamedTuple):
@@ -89,9 +90,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What imports cost.")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="few rounds: whether it runs")
     options = parser.parse_args()
-    results = measured(options.rounds)
-    found = table(results, options.rounds)
+    rounds = QUICK if options.quick else options.rounds
+    results = measured(rounds)
+    found = table(results, rounds)
     print(found.markdown() if options.markdown else found.text())
     without, ours = results[PAIRS[0].name]
     return int(ours > AIM * without)

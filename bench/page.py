@@ -18,6 +18,8 @@ from datetime import date
 from importlib import metadata
 from pathlib import Path
 
+import redis
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import contest, growth, imports, memory, remains, run
@@ -46,13 +48,14 @@ def processor() -> str:
 def machine(kind: str, *, quick: bool) -> str:
     del quick  # every part is asked alike
     with Server(kind) as server, connect(server.url) as db:
-        told = db.client.info("server")
+        told = db.client.info("server") | db.client.info("memory")
     name = told.get("server_name", "redis")
     version = told.get("valkey_version") or told["redis_version"]
     packages = ", ".join(f"{package} {metadata.version(package)}" for package in ("redis", "hiredis", "pydantic"))
     return (
         f"{date.today()}: {processor()}, {os.cpu_count()} cores, {platform.system()}; {platform.python_implementation()} "  # noqa: DTZ011
-        f"{platform.python_version()}, {packages}; {name.capitalize()} {version} on the same machine, over TCP."
+        f"{platform.python_version()}, {packages}; {name.capitalize()} {version} on the same machine, over TCP, "
+        f"its memory by {told['mem_allocator']}."
     )
 
 
@@ -102,10 +105,10 @@ def patterns(kind: str, *, quick: bool) -> str:
 
 def grown(kind: str, *, quick: bool) -> str:
     largest, rounds = (1000, 1) if quick else (growth.TABLES[-1], 5)
-    with Server(kind) as server, connect(server.url) as db:
+    with Server(kind) as server, connect(server.url) as db, redis.Redis.from_url(server.url, decode_responses=True) as hand:
         pin(server)
         commits = growth.commit_curves(db, rounds, [size for size in growth.COMMITS if size <= largest])
-        found = growth.query_curves(db, rounds, [size for size in growth.TABLES if size <= largest])
+        found = growth.query_curves(db, hand, rounds, [size for size in growth.TABLES if size <= largest])
     growth.plot(PICTURES, commits, found)
     bent = [*growth.bends(commits), *growth.bends(found)]
     parts = [
@@ -113,20 +116,21 @@ def grown(kind: str, *, quick: bool) -> str:
         "![Commits](img/growth-commit.svg)",
         growth.table(found, "One query, by how many rows the table has:").markdown(),
         "![Queries](img/growth-query.svg)",
+        growth.beside_hand(found),
         "No curve bends upwards." if not bent else f"Bent: {'; '.join(bent)}.",
     ]
     return "\n\n".join(parts)
 
 
 def held(kind: str, *, quick: bool) -> str:
-    rows = 5000 if quick else 100_000
+    rows = memory.QUICK if quick else 100_000
     with Server(kind) as server:
         return memory.table(memory.measured(server, rows), f"{rows:,} rows:").markdown()
 
 
 def imported(kind: str, *, quick: bool) -> str:
     del kind  # every part is asked alike
-    rounds = 3 if quick else 15
+    rounds = imports.QUICK if quick else 15
     found: Table = imports.table(imports.measured(rounds), rounds)
     return found.markdown()
 
