@@ -15,15 +15,15 @@ from redisorm.errors import ConnectionFailedError, IndexValueError
 
 from .assuming import Assumption, assume
 from .living import LiveWrite
-from .newrows import Rows
 from .numbering import number, taken
 from .plan import Plan, Seen
 from .scripts import CommitScript, require_scripts
 from .seeing import Look, Tally, see
 from .spelling import Due, Spelled, spell
 from .standing import refuse_values
+from .tables import Rows
 
-__all__ = ["Terms", "count_rows", "write", "write_at_once", "write_comparing", "write_watching", "write_where_absent"]
+__all__ = ["Terms", "write", "write_at_once", "write_comparing", "write_watching", "write_where_absent"]
 
 
 @dataclass(slots=True)
@@ -48,11 +48,6 @@ class Terms:
         return done
 
 
-def count_rows(together: Sequence[Rows]) -> int:
-    """How many rows these are."""
-    return sum(len(one.keys) for one in together)
-
-
 def write_at_once(plan: Plan, together: Sequence[Rows], terms: Terms, meanwhile: Callable[[], None] | None) -> Flow[bool]:
     """Take for granted what is likely, and let one script verify it and write; `False` where something was otherwise."""
     if plan.is_blind and not together:
@@ -63,6 +58,7 @@ def write_at_once(plan: Plan, together: Sequence[Rows], terms: Terms, meanwhile:
         if assumed is None:
             return False
         for one in together:
+            one.live_from(now_ms)
             one.derive()
             assumed.absent += one.absent()
             assumed.types |= one.types()
@@ -90,6 +86,8 @@ def write_where_absent(together: Sequence[Rows], get_ready: Callable[[], None], 
     if limit is not None and len(keys) > limit:
         return False
     now_ms = yield Clock()
+    for one in together:
+        one.live_from(now_ms)
     spelled: list[Spelled] = []
 
     def pieces() -> Iterator[Sequence[Command]]:
@@ -106,7 +104,7 @@ def write_where_absent(together: Sequence[Rows], get_ready: Callable[[], None], 
         return False
     if not spelled:
         return False
-    hashes = count_rows(together)
+    hashes = sum(table.count for one in together for table in one.tables)
     terms.tally.add(hashes + len(spelled[0].commands) + 2)
     return terms.settle(spelled[0], None if replies is None else replies[hashes:])
 

@@ -24,13 +24,12 @@ from redisorm.errors import (
     WrongTypeError,
 )
 
-from .attempts import Terms, count_rows, write, write_at_once, write_comparing, write_watching, write_where_absent
+from .attempts import Terms, write, write_at_once, write_comparing, write_watching, write_where_absent
 from .changes import Change, Kind
 from .conditional import sets_alone, write_conditionally
 from .guarding import Guard, types_of
 from .living import LiveWrite, guards_of
 from .lonerow import LoneRow, lone_row, watch_row, write_fresh, write_row
-from .newrows import Rows
 from .numbering import number
 from .persistence import short_lived
 from .plan import Plan, Seen
@@ -38,6 +37,7 @@ from .riding import ridden, write_ridden
 from .seeing import Look, Tally
 from .spelling import Due
 from .standing import refuse_values
+from .tables import Rows, count_rows
 from .uniqueness import refuse_twins
 
 __all__ = ["CommitResult", "RowsTogether", "commit", "commit_one"]

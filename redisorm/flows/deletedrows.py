@@ -18,7 +18,7 @@ from redisorm.mapping.mapper import Mapper
 
 from .entering import Named, entries
 from .indexing import Upkeep, unlinks
-from .newrows import Held, Table
+from .tables import Held, Table
 
 __all__ = ["DeletedRows"]
 
@@ -103,6 +103,14 @@ class DeletedRows:
         if mapper.options.versioned:
             present[VERSION] = [str(self._versions[number]) for number in numbers]
         self.tables.append(Table((), keys, [], Held.of(present, absent)))
+
+    @property
+    def counts_on_sweeps(self) -> bool:
+        """Whether the rows expire and stand in indexes then."""
+        return False
+
+    def live_from(self, now_ms: int) -> None:
+        """None of these rows has a deadline."""
 
     def derive(self) -> None:
         """Nothing of deleted rows is left to a script to work out."""

@@ -19,8 +19,8 @@ from redisorm.mapping.snapshot import CompanionChange
 
 from .entering import Entered, Named, entries
 from .indexing import Upkeep
-from .newrows import Held, Table
 from .persistence import replaced
+from .tables import Held, Table
 
 __all__ = ["LoadedRows"]
 
@@ -161,6 +161,14 @@ class LoadedRows:
             if former != entry:
                 move.entering.setdefault(own[entry[0]], []).extend((entry[2], entry[1]))
         return move
+
+    @property
+    def counts_on_sweeps(self) -> bool:
+        """Whether the rows expire and stand in indexes then."""
+        return False
+
+    def live_from(self, now_ms: int) -> None:
+        """None of these rows has a deadline."""
 
     def derive(self) -> None:
         """Nothing of loaded rows is left to a script to work out."""

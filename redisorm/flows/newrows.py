@@ -6,11 +6,11 @@ one go, and the field names are sent once. What needs a closer look row by row i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from redisorm.commands import Argument, Command
+from redisorm.commands import Command
 from redisorm.keys import LEDGER, Keyspace, none_entry, value_entry
 from redisorm.mapping.indexes import Index, lex_member
 from redisorm.mapping.layout import Leaf
@@ -20,99 +20,13 @@ from redisorm.mapping.snapshot import Snapshot, ascii_elements
 from .derived import Derived, derive, exact_scores
 from .indexing import Upkeep
 from .persistence import filled
+from .tables import Table
 
-__all__ = ["TOLD_BY_VALUE", "Held", "NewRows", "Rows", "Table"]
+__all__ = ["TOLD_BY_VALUE", "NewRows"]
 
-
-PIECE = 100
-"""Rows whose commands are spelled at once, while the server takes in those before."""
 
 TOLD_BY_VALUE = frozenset((str, int, bool, UUID))
 """Types of which two values are equal where their texts are."""
-
-
-class Held(NamedTuple):
-    """What loaded rows must be as.
-
-    Attributes:
-        fields: The hash fields that are looked at.
-        present: How many of these, the first ones, must be there; the others must not.
-        texts: The texts of those, row by row.
-    """
-
-    fields: tuple[Argument, ...]
-    present: int
-    texts: list[Any]
-
-    @classmethod
-    def of(cls, present: Mapping[str, Sequence[Any]], absent: Sequence[str]) -> Held:
-        """What rows hold, by the texts of those fields that all of them have, and by the fields that none has."""
-        return cls((*present, *absent), len(present), [text for row in zip(*present.values(), strict=True) for text in row])
-
-
-class Table:
-    """Rows of the same fields: their keys, and their values row by row.
-
-    Attributes:
-        held: What they must be as; `None` where they must be absent.
-        member: The place of the field by which the rows stand in indexes, from 1; 0 where it is not told.
-        derived: The indexes that a script enters the rows into by their values.
-    """
-
-    __slots__ = ("derived", "fields", "held", "keys", "member", "values")
-
-    def __init__(self, fields: tuple[Argument, ...], keys: list[str], values: list[Any], held: Held | None = None) -> None:
-        self.fields = fields
-        self.keys = keys
-        self.values = values
-        self.held = held
-        self.member = 0
-        self.derived: list[Derived] = []
-
-    def column(self, place: int) -> list[Any]:
-        """The values of one field."""
-        return self.values[place :: len(self.fields)]
-
-    def pieces(self) -> Iterator[list[Command]]:
-        """One HSET for each row, some at a time."""
-        width, size = len(self.fields), 2 * len(self.fields)
-        words: list[Any] = [None] * (size * PIECE)
-        for place, name in enumerate(self.fields):
-            words[2 * place :: size] = [name] * PIECE
-        for start in range(0, len(self.keys), PIECE):
-            keys, values = self.keys[start : start + PIECE], self.values[start * width : (start + PIECE) * width]
-            words[1 : 2 * len(values) : 2] = values
-            yield [("HSET", key, *words[first : first + size]) for first, key in zip(range(0, len(words), size), keys)]  # noqa: B905
-
-
-class Rows(Protocol):
-    """Many rows of one class, spelled together.
-
-    Attributes:
-        keys: Their keys.
-        tables: What to write.
-    """
-
-    keys: list[str]
-    tables: list[Table]
-
-    def derive(self) -> None:
-        """Leave to a script what it can work out."""
-
-    def absent(self) -> list[str]:
-        """The keys that must be absent, beside those of the tables."""
-        ...
-
-    def types(self) -> Mapping[str, str]:
-        """Keys, and the types they must have, if they are there."""
-        ...
-
-    def fill(self) -> list[Command]:
-        """The commands beside those of the tables."""
-        ...
-
-    def enter(self, upkeep: Upkeep) -> None:
-        """Keep the indexes of the class."""
 
 
 class NewRows:
@@ -242,6 +156,14 @@ class NewRows:
             for place, (companion, elements) in enumerate(zip(self.mapper.companions, self.elements, strict=True))
         ]
         return [Snapshot(values, companions=list(each)) for values, each in zip(self.values, zip(*columns, strict=True), strict=True)]
+
+    @property
+    def counts_on_sweeps(self) -> bool:
+        """Whether the rows expire and stand in indexes then."""
+        return False
+
+    def live_from(self, now_ms: int) -> None:
+        """None of these rows has a deadline."""
 
     def derive(self) -> None:
         """Leave to a script what it can work out: where all rows have one shape, and stand in indexes by the text of a field.

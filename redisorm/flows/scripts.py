@@ -12,8 +12,8 @@ from redisorm.errors import ConflictError, UnsupportedServerError
 
 from .assuming import Assumption
 from .calling import LuaScript, lua
-from .newrows import Held, Table
 from .pieces import CHUNK
+from .tables import Held, Table
 
 __all__ = ["MOST_ARGUMENTS", "CommitScript", "keys_of", "require_scripts"]
 
@@ -85,7 +85,8 @@ class CommitScript:
             if table.held is not None:
                 first, first_loaded = first_loaded + 1, first_loaded + len(table.keys)
             held = table.held or _NOT_HELD
-            words += (len(table.fields), *table.fields, first, len(table.keys), len(held.fields), *held.fields, held.present)
+            words += (len(table.fields), *table.fields, first, len(table.keys), "" if table.deadline_ms is None else table.deadline_ms)
+            words += (len(held.fields), *held.fields, held.present)
             words += held.texts
             words += (table.member, len(table.derived))
             for how, place, under in table.derived:

@@ -18,11 +18,11 @@ from .fate import Fate, fate_of
 from .guards import ABSENT, Observed, decide, incremented, number_texts
 from .indexing import Upkeep
 from .living import LiveWrite, live_commands
-from .newrows import Rows
 from .persistence import writes
 from .plan import Plan, Seen
 from .scope import scope_of
 from .standing import Standing, stand
+from .tables import Rows
 
 __all__ = ["Due", "Spelled", "spell"]
 
@@ -96,6 +96,8 @@ def spell(
         making.add(change)
     for rows in together:
         rows.enter(making.upkeep)
+        if rows.counts_on_sweeps:
+            making.count_mortals(rows.mapper, rows.keyspace, len(rows.keys))
     spelled = making.spelled
     spelled.commands += chain.from_iterable(rows.fill() for rows in together)
     spelled.commands += making.upkeep.commands()
@@ -152,8 +154,12 @@ class _Making:
             _free_only_its_own(standing, change, self.seen)
             standing.keep(change, self.upkeep)
         if fate.deadline_ms is not None or change.mapper.options.ttl_ms is not None:
-            mapper, count = self.mortals.get(change.keyspace, (change.mapper, 0))
-            self.mortals[change.keyspace] = mapper, count + 1
+            self.count_mortals(change.mapper, change.keyspace, 1)
+
+    def count_mortals(self, mapper: Mapper[Any], keyspace: Keyspace, more: int) -> None:
+        """Note that so many rows of a class are written which expire."""
+        mapper, count = self.mortals.get(keyspace, (mapper, 0))
+        self.mortals[keyspace] = mapper, count + more
 
 
 def _free_only_its_own(standing: Standing, change: Change, seen: Seen) -> None:

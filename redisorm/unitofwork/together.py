@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from redisorm.flows.changes import Change, Kind
 from redisorm.flows.deletedrows import DeletedRows
 from redisorm.flows.loadedrows import LoadedRows
-from redisorm.flows.newrows import NewRows, Rows
+from redisorm.flows.newrows import NewRows
+from redisorm.flows.tables import Rows
 from redisorm.mapping.base import MappedModel, known_state, mapper_of
 from redisorm.mapping.differences import moved
 from redisorm.mapping.mapper import Mapper

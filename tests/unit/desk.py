@@ -77,6 +77,7 @@ class ScriptCall(NamedTuple):
         loaded: The same of rows that are there, and are among `rows` as they must be.
         writes: The other writes.
         entered: The index entries it works out by itself: key, score and member.
+        deadlines: When rows of tables expire, by key.
         entry: The stream, group, consumer and id of the entry that must be pending, where a call for few commands says so.
     """
 
@@ -90,6 +91,7 @@ class ScriptCall(NamedTuple):
     entry: tuple[str, ...] = ()
     entered: list[tuple[Any, Any, Any]] = []
     loaded: list[tuple[list[Any], list[str], list[Any]]] = []
+    deadlines: dict[str, Any] = {}
 
 
 def script_call(request: Batch | Watch) -> ScriptCall:
@@ -106,14 +108,14 @@ def script_call(request: Batch | Watch) -> ScriptCall:
 
     keys = take(next(words))
     absent = keys[: next(words)]
-    call = ScriptCall(keys, absent, dict(take(2) for _ in range(next(words))), [], [], [], [], entered=[], loaded=[])
+    call = ScriptCall(keys, absent, dict(take(2) for _ in range(next(words))), [], [], [], [], entered=[], loaded=[], deadlines={})
     for _ in range(next(words)):
         count = int(next(words))
         call.rows.append((tuple(take(count + 2)), take(count)))
     call.reads.extend((tuple(take(int(next(words)))), next(words)) for _ in range(next(words)))
     for _ in range(next(words)):
         fields = take(next(words))
-        first, count = take(2)
+        first, count, deadline = take(3)
         must = take(next(words))
         there = next(words)
         words_of_rows = take(there * count)
@@ -122,6 +124,7 @@ def script_call(request: Batch | Watch) -> ScriptCall:
         values = take(len(fields) * count)
         row_keys = keys[first - 1 : first - 1 + count]
         (call.loaded if must else call.tables).append((fields, row_keys, values))
+        call.deadlines.update(dict.fromkeys(row_keys, deadline) if deadline else {})
         for row, key in enumerate(row_keys if must else ()):
             held = [b"=" + as_bytes(text) for text in words_of_rows[row * there : (row + 1) * there]]
             call.rows.append((("HMGET", key, *must), held + [b"-"] * (len(must) - there)))
@@ -130,7 +133,8 @@ def script_call(request: Batch | Watch) -> ScriptCall:
             under = dict(zip(named[::2], named[1::2], strict=True)) if how == "value" else {}
             for one in rows:
                 text = one[place - 1] if place else None
-                call.entered.append((under[text] if how == "value" else named[0], text if how == "score" else "inf", one[member - 1]))
+                score = text if how == "score" else str(deadline or "inf")
+                call.entered.append((under[text] if how == "value" else named[0], score, one[member - 1]))
     call.writes.extend(tuple(take(int(next(words)))) for _ in range(next(words)))
     assert list(words) == []
     return call

@@ -179,8 +179,8 @@ def test_new_rows_are_one_round_trip_that_writes_where_nothing_is() -> None:
         session.add_all([User(id=1, name="Ann", age=30), User(id=2, name="Bea", age=31)])
         session.commit()
     absent, types, rows, reads, tables, writes = 2, 0, 0, 0, 1, 0
-    held, present, member, indexes = 0, 0, 0, 0
-    table = [3, "id", "name", "age", 1, 2, held, present, member, indexes, 1, "Ann", 30, 2, "Bea", 31]
+    deadline, held, present, member, indexes = "", 0, 0, 0, 0
+    table = [3, "id", "name", "age", 1, 2, deadline, held, present, member, indexes, 1, "Ann", 30, 2, "Bea", 31]
     assert words(driver) == [2, "user:1", "user:2", absent, types, rows, reads, tables, *table, writes]
 
 
