@@ -1,15 +1,15 @@
-"""Our side: the same jobs through the public surface of redisorm, in both colours."""
+"""Our side: the same jobs through the public surface of redisorm, in blocking code; `Objects` serves both colours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
-from bench.rows import PostFields, UserFields
-from bench.workload import Size, post, user
-from redisorm import AsyncRedisModel, AsyncSession, Field, RedisModel, Session, col, connect
+from bench.rows import PostFields, TicketFields, UserFields
+from bench.workload import LIFE_S, Size, person, post, user
+from redisorm import Field, RedisModel, Session, col, connect
 
-__all__ = ["AsyncMapped", "Mapped"]
+__all__ = ["Mapped", "MemberFields", "Objects", "Post"]
 
 
 class MemberFields(UserFields):
@@ -31,11 +31,19 @@ class Post(PostFields, RedisModel, prefix="post"):
     pass
 
 
-class AsyncUser(UserFields, AsyncRedisModel, prefix="user"):
+class Visit(UserFields, RedisModel, prefix="visit", ttl=LIFE_S):
     pass
 
 
-class AsyncMember(MemberFields, AsyncRedisModel, prefix="member"):
+class Tenant(MemberFields, RedisModel, prefix="tenant", ttl=LIFE_S):
+    pass
+
+
+class Account(UserFields, RedisModel, prefix="account"):
+    email: str = Field(unique=True)
+
+
+class Ticket(TicketFields, RedisModel, prefix="ticket"):
     pass
 
 
@@ -44,7 +52,7 @@ U = TypeVar("U", bound=UserFields)
 M = TypeVar("M", bound=MemberFields)
 
 
-class _Objects(Generic[U, M]):
+class Objects(Generic[U, M]):
     """The objects of the jobs that write, made before the clock starts."""
 
     user: type[U]
@@ -78,8 +86,20 @@ class _Objects(Generic[U, M]):
     def prepare_indexed_single_save(self) -> list[M]:
         return [self.member(**user(number)) for number in range(self.size.singles)]
 
+    def prepare_ttl_bulk_save(self) -> list[Visit]:
+        return [Visit(**user(number)) for number in range(self.size.rows)]
 
-class Mapped(_Objects[User, Member]):
+    def prepare_ttl_indexed_bulk_save(self) -> list[Tenant]:
+        return [Tenant(**user(number)) for number in range(self.size.rows)]
+
+    def prepare_unique_bulk_save(self) -> list[Account]:
+        return [Account(**user(number)) for number in range(self.size.rows)]
+
+    def prepare_generated_bulk_save(self) -> list[Ticket]:
+        return [Ticket(**person(number)) for number in range(self.size.rows)]
+
+
+class Mapped(Objects[User, Member]):
     user, member = User, Member
 
     def bulk_save(self, users: Sequence[RedisModel]) -> None:
@@ -122,7 +142,7 @@ class Mapped(_Objects[User, Member]):
     def prepare_indexed_update(self) -> list[Member | None]:
         return Member.get_many(range(self.size.singles))
 
-    indexed_bulk_save = bulk_save
+    indexed_bulk_save = ttl_bulk_save = ttl_indexed_bulk_save = unique_bulk_save = generated_bulk_save = bulk_save
     indexed_single_save = single_save
 
     def indexed_update(self, users: list[Member]) -> int:
@@ -211,138 +231,3 @@ class Mapped(_Objects[User, Member]):
 
     def close(self) -> None:
         self.database.close()
-
-
-class AsyncMapped(_Objects[AsyncUser, AsyncMember]):
-    user, member = AsyncUser, AsyncMember
-
-    async def bulk_save(self, users: Sequence[AsyncRedisModel]) -> None:
-        for start in range(0, len(users), self.size.batch):
-            async with AsyncSession(self.database) as session:
-                session.add_all(users[start : start + self.size.batch])
-                await session.commit()
-
-    async def bulk_get(self) -> list[AsyncUser | None]:
-        found: list[AsyncUser | None] = []
-        for start in range(0, self.size.rows, self.size.batch):
-            found += await AsyncUser.get_many(range(start, start + self.size.batch))
-        return found
-
-    async def single_get(self) -> list[AsyncUser | None]:
-        return [await AsyncUser.get(number) for number in range(self.size.singles)]
-
-    async def prepare_partial_update(self) -> list[AsyncUser | None]:
-        return await AsyncUser.get_many(range(self.size.singles))
-
-    async def partial_update(self, users: list[AsyncUser]) -> str:
-        name = self.change()
-        for one in users:
-            one.name = name
-            await one.save()
-        return users[1].name
-
-    async def single_save(self, users: Sequence[AsyncRedisModel]) -> None:
-        for one in users:
-            await one.save()
-
-    async def companions_save(self, posts: list[Post]) -> None:
-        async with AsyncSession(self.database) as session:
-            session.add_all(posts)
-            await session.commit()
-
-    async def companions_get(self) -> list[Post | None]:
-        async with AsyncSession(self.database) as session:
-            return await session.get_many(Post, range(self.size.posts))
-
-    async def prepare_indexed_update(self) -> list[AsyncMember | None]:
-        return await AsyncMember.get_many(range(self.size.singles))
-
-    indexed_bulk_save = bulk_save
-    indexed_single_save = single_save
-
-    async def indexed_update(self, users: list[AsyncMember]) -> int:
-        for one in users:
-            one.age += 1
-            await one.save()
-        return users[1].age
-
-    async def prepare_bulk_update(self) -> list[AsyncUser | None]:
-        return await self.bulk_get()
-
-    async def bulk_update(self, users: list[AsyncUser]) -> str:
-        name = self.change()
-        for some in self.batches(users):
-            async with AsyncSession(self.database) as session:
-                session.add_all(some)
-                for one in some:
-                    one.name = name
-                await session.commit()
-        return name
-
-    async def load_and_update(self) -> str:
-        name = self.change()
-        for numbers in self.batches(range(self.size.rows)):
-            async with AsyncSession(self.database) as session:
-                for one in await session.get_many(AsyncUser, numbers):
-                    assert one is not None
-                    one.name = name
-                await session.commit()
-        return name
-
-    async def prepare_companions_update(self) -> list[Post | None]:
-        return await self.companions_get()
-
-    async def companions_update(self, posts: list[Post]) -> str:
-        tag = self.change()
-        async with AsyncSession(self.database) as session:
-            session.add_all(posts)
-            for one in posts:
-                one.tags.add(tag)
-            await session.commit()
-        return tag
-
-    async def prepare_indexed_bulk_update(self) -> list[AsyncMember | None]:
-        return await AsyncMember.get_many(range(self.size.rows))
-
-    async def indexed_bulk_update(self, users: list[AsyncMember]) -> int:
-        for some in self.batches(users):
-            async with AsyncSession(self.database) as session:
-                session.add_all(some)
-                for one in some:
-                    one.age += 1
-                await session.commit()
-        return users[1].age
-
-    async def bulk_delete(self, users: Sequence[AsyncRedisModel]) -> None:
-        for some in self.batches(users):
-            async with AsyncSession(self.database) as session:
-                for one in some:
-                    session.delete(one)
-                await session.commit()
-
-    prepare_bulk_delete = prepare_bulk_update
-    prepare_indexed_bulk_delete = prepare_indexed_bulk_update
-    indexed_bulk_delete = bulk_delete
-
-    async def query_equal(self) -> list[AsyncMember]:
-        return await AsyncMember.find(AsyncMember.city == "Oslo").all()
-
-    async def query_range(self) -> list[AsyncMember]:
-        return await AsyncMember.find(col(AsyncMember.age).between(30, 34)).all()
-
-    async def count(self) -> list[int]:
-        return [await AsyncMember.find(AsyncMember.city == "Oslo").count() for _ in range(self.size.singles)]
-
-    async def fill(self) -> None:
-        """Store the rows of the iteration."""
-        for start in range(0, self.size.walked, self.size.batch):
-            await self.indexed_bulk_save([AsyncMember(**user(number)) for number in range(start, start + self.size.batch)])
-
-    async def iteration(self) -> tuple[int, int]:
-        rows, ages = 0, 0
-        async for one in AsyncMember.find():
-            rows, ages = rows + 1, ages + one.age
-        return rows, ages
-
-    async def close(self) -> None:
-        await self.database.aclose()

@@ -27,7 +27,8 @@ from pydantic import create_model
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.by_hand import ByHand
-from bench.mapped import AsyncMember, Mapped, Member
+from bench.mapped import Mapped, Member
+from bench.mapped_awaited import AsyncMember
 from bench.tables import Table, verdict
 from bench.workload import Size
 from redisorm import RedisModel, Session, connect

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID, uuid4
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-__all__ = ["PostFields", "UserFields"]
+__all__ = ["PostFields", "TicketFields", "UserFields"]
 
 
-class UserFields(BaseModel):
-    """The eight fields of a user."""
-
-    id: int
+class _Fields(BaseModel):
     name: str
     email: str
     age: int
@@ -20,6 +18,18 @@ class UserFields(BaseModel):
     score: float
     active: bool
     joined: datetime
+
+
+class UserFields(_Fields):
+    """The eight fields of a user."""
+
+    id: int
+
+
+class TicketFields(_Fields):
+    """The same with a key that is made with the object."""
+
+    id: UUID = Field(default_factory=uuid4)
 
 
 class PostFields(BaseModel):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
 import redis
 
-__all__ = ["JOINED", "POST_PARTS", "Job", "PostLike", "Size", "UserLike", "iteration", "jobs", "post", "user"]
+__all__ = ["JOINED", "LIFE_S", "POST_PARTS", "Job", "PostLike", "Size", "UserLike", "iteration", "jobs", "person", "post", "user"]
 
 CITIES = ("Oslo", "Paris", "Lima", "Pune", "Cairo", "Osaka", "Quito", "Turin", "Accra", "Dakar")
 JOINED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 POST_PARTS = 10
+LIFE_S = 3600
+"""How long rows live that expire."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,12 @@ class PostLike(Protocol):
 
 def user(number: int) -> dict[str, Any]:
     """The fields of a user."""
+    return {"id": number, **person(number)}
+
+
+def person(number: int) -> dict[str, Any]:
+    """The same without a key."""
     return {
-        "id": number,
         "name": f"name{number}",
         "email": f"u{number}@example.com",
         "age": 18 + number % 60,
@@ -120,6 +126,8 @@ class Job:
             assert all(store.sismember(f"post:{number}:tags", result) for number in (0, size.posts - 1))
         elif self.name in ("bulk_delete", "indexed_bulk_delete"):
             assert store.dbsize() == 0
+        elif self.name in _CHECKS:
+            _CHECKS[self.name](self.operations - 1, store)
         elif self.name in ("partial_update", "bulk_update", "load_and_update"):
             assert store.hget("user:1", "name") == store.hget(f"user:{self.operations - 1}", "name") == result
             assert store.hget("user:1", "city") == "Paris"
@@ -149,6 +157,40 @@ def _check_posts(posts: Sequence[PostLike], count: int) -> None:
         assert one.items == post(number)["items"]
 
 
+def _check_visits(last: int, store: Any) -> None:
+    assert store.dbsize() == last + 1
+    assert store.hget(f"visit:{last}", "name") == f"name{last}"
+    assert LIFE_S - 60 < store.ttl(f"visit:{last}") <= LIFE_S
+
+
+def _check_tenants(last: int, store: Any) -> None:
+    assert store.hget(f"tenant:{last}", "name") == f"name{last}"
+    assert LIFE_S - 60 < store.ttl(f"tenant:{last}") <= LIFE_S
+    assert store.zscore("tenant::age", str(last)) == 18 + last % 60
+    assert store.zscore(f"tenant::city:{CITIES[last % 10]}", str(last)) > JOINED.timestamp() * 1000
+
+
+def _check_accounts(last: int, store: Any) -> None:
+    assert store.hget(f"account:{last}", "name") == f"name{last}"
+    assert store.get(f"account::unique:email:u{last}@example.com") == str(last)
+
+
+def _check_tickets(last: int, store: Any) -> None:
+    assert store.dbsize() == last + 1
+    key = store.randomkey()
+    assert store.hget(key, "id") == key.partition(":")[2]
+    assert store.hlen(key) == len(user(last))
+
+
+_CHECKS: dict[str, Callable[[int, Any], None]] = {
+    "ttl_bulk_save": _check_visits,
+    "ttl_indexed_bulk_save": _check_tenants,
+    "unique_bulk_save": _check_accounts,
+    "generated_bulk_save": _check_tickets,
+}
+"""Of rows that are saved together, by job: given the number of the last one."""
+
+
 def iteration(size: Size) -> Job:
     """The job that goes over a whole class, with memory for a part of it."""
     return Job("iteration", size.walked)
@@ -176,4 +218,8 @@ def jobs(size: Size) -> list[Job]:
         Job("indexed_update", size.singles),
         Job("indexed_bulk_update", size.rows),
         Job("indexed_bulk_delete", size.rows),
+        Job("ttl_bulk_save", size.rows, empty=True),
+        Job("ttl_indexed_bulk_save", size.rows, empty=True),
+        Job("unique_bulk_save", size.rows, empty=True),
+        Job("generated_bulk_save", size.rows, empty=True),
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.by_hand import ByHand, User, decode
+from bench.by_hand import ByHand
+from bench.hand_rows import User, decode
 
 __all__ = ["Side"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.mapped import AsyncMapped, AsyncMember
+from bench.mapped_awaited import AsyncMapped, AsyncMember
 
 __all__ = ["Side"]
 
