@@ -57,8 +57,6 @@ class DeletedRows:
 
     def spell(self) -> bool:
         """Spell what is deleted; `False` where a row has to be looked at by itself. Nothing was sent."""
-        if self.mapper.options.versioned and None in self._versions:
-            return False  # another program wrote the row
         if not self.mapper.indexed:
             if self.mapper.options.versioned:
                 self.tables.append(Table((), self.keys, [], Held.of({VERSION: list(map(str, self._versions))}, ())))

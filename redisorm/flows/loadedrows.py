@@ -97,8 +97,6 @@ class LoadedRows:
 
     def spell(self) -> list[int] | None:
         """Spell what changed: which rows are written, or `None` where a row has to be looked at by itself. Nothing was sent."""
-        if self.mapper.options.versioned and None in self._versions:
-            return None  # another program wrote the row
         try:
             groups = alike(self.mapper, self._values, self._before, self.keys)
             others = self._collected.keys() - {number for group in groups for number in group.numbers} if self._collected else ()

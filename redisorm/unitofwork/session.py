@@ -144,11 +144,10 @@ class BaseSession(UnitOfWork):
         work: list[tuple[MappedModel, Change | Kind]] = list(zip(self._deleted.values(), repeat(Kind.DELETE)))
         work += zip(self._new.values(), repeat(Kind.INSERT))
         for mapper, objects, states in self._maybe_changed_classes():
-            together = moved_together(mapper, objects, states)
-            if together is not None:
-                work += zip(together, repeat(Kind.UPDATE))
-                continue
-            for obj, state in zip(objects, states, strict=True):
+            together, others = moved_together(mapper, objects, states)
+            work += zip(together, repeat(Kind.UPDATE))
+            for obj in others:
+                state = state_of(obj)
                 if state.phase is Phase.PERSISTENT and (change := change_of(obj, state, namespace)) is not None:
                     work.append((obj, change))
         return work

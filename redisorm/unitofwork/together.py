@@ -5,10 +5,10 @@ Bulk saves and bulk changes live here: nothing is made for each object that the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
-from operator import attrgetter
-from typing import Any, NamedTuple
+from operator import attrgetter, not_
+from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
 
@@ -27,31 +27,38 @@ from .state import Phase, State
 __all__ = ["FEWEST", "Ready", "Together", "moved_together"]
 
 _key, _snapshot, _values, _version = attrgetter("key"), attrgetter("snapshot"), attrgetter("values"), attrgetter("version")
-_life, _phase, _wishes = attrgetter("life"), attrgetter("held_phase"), attrgetter("wanted_life", "increments")
+_wishes, _standing = attrgetter("wanted_life", "increments"), attrgetter("wanted_life", "increments", "held_phase", "life")
 
 FEWEST = 4
 """Below this many objects of a class, spelling each by itself costs less."""
 
+_NO_WISHES = (None, ())
+"""What is asked of objects beside their values: nothing."""
 
-def moved_together(mapper: Mapper[Any], objects: Sequence[MappedModel], states: Sequence[State]) -> list[MappedModel] | None:
-    """The stored objects of a class that have other values than they had; `None` where each has to be looked at by itself."""
-    if len(objects) < FEWEST or not LoadedRows.fit(mapper) or not _asks_nothing_beside(states):
-        return None
-    if set(map(_phase, states)) != {Phase.PERSISTENT} or set(map(_life, states)) != {None}:
-        return None
+
+def moved_together(
+    mapper: Mapper[Any], objects: Sequence[MappedModel], states: Sequence[State]
+) -> tuple[list[MappedModel], Sequence[MappedModel]]:
+    """Part the stored objects of a class: those to write together, since they have other values than they had, and those to look at."""
+    alike = _alike(mapper, states) if LoadedRows.fit(mapper) else ()
+    if sum(alike) < FEWEST:
+        return [], objects
+    same, befores = list(compress(objects, alike)), list(map(_snapshot, compress(states, alike)))
     try:
-        before = list(map(_snapshot, states))
-        others = moved(list(mapper.values_of(objects)), list(map(_values, before)))
+        others = moved(list(mapper.values_of(same)), list(map(_values, befores)))
     except KeyError:  # an object lacks a field
-        return None
+        return [], objects
     if mapper.companions:
-        others = [other or not holds_same(mapper, obj, was) for other, obj, was in zip(others, objects, before, strict=True)]
-    return list(compress(objects, others))
+        others = [other or not holds_same(mapper, obj, was) for other, obj, was in zip(others, same, befores, strict=True)]
+    return list(compress(same, others)), list(compress(objects, map(not_, alike)))
 
 
-def _asks_nothing_beside(states: Sequence[State]) -> bool:
-    """Whether nothing is asked of objects but to write their values."""
-    return set(map(_wishes, states)) == {(None, ())}
+def _alike(mapper: Mapper[Any], states: Sequence[State]) -> list[bool]:
+    """Which rows were loaded as all the others, and have nothing asked of them but to write their values."""
+    alike = list(map((*_NO_WISHES, Phase.PERSISTENT, None).__eq__, map(_standing, states)))
+    if mapper.options.versioned:  # a row without a version was written by another program
+        alike = [one and state.version is not None for one, state in zip(alike, states, strict=True)]
+    return alike
 
 
 class Ready(NamedTuple):
@@ -149,13 +156,13 @@ class _Deleted:
         self._states: list[State] = list(map(known_state, objects))
 
     @staticmethod
-    def fits(mapper: Mapper[Any], states: Sequence[State]) -> bool:
-        """Whether rows can be deleted together; those that are looked at were loaded, and those in indexes have no life of their own."""
-        if not DeletedRows.fit(mapper) or not all(map(_key, states)):
-            return False
-        if (mapper.indexed or mapper.options.versioned) and not all(map(_snapshot, states)):
-            return False
-        return not mapper.indexed or set(map(_life, states)) == {None}
+    def fitting(mapper: Mapper[Any], states: Sequence[State]) -> list[bool]:
+        """Which rows can be deleted together; those that are looked at were loaded, and those in indexes have no life of their own."""
+        if not DeletedRows.fit(mapper):
+            return [False] * len(states)
+        indexed, versioned = mapper.indexed, mapper.options.versioned
+        fit = [bool(state.key) and not (indexed and (state.snapshot is None or state.life is not None)) for state in states]
+        return [one and state.version is not None for one, state in zip(fit, states, strict=True)] if versioned else fit
 
     def spelled(self, namespace: str) -> Rows | None:
         """Their rows; `None` where one of them has to be looked at by itself."""
@@ -169,6 +176,20 @@ class _Deleted:
         """What their states become."""
         none = [None] * len(self._states)
         return Ready(self.mapper, list(map(_key, self._states)), self.objects, self._states, none, none, Kind.DELETE)
+
+
+_Group: TypeAlias = _New | _Loaded | _Deleted
+
+_GROUPS: Mapping[Kind, type[_Group]] = {Kind.INSERT: _New, Kind.UPDATE: _Loaded, Kind.DELETE: _Deleted}
+
+
+def _fitting(mapper: Mapper[Any], states: Sequence[State], kind: Kind) -> list[bool]:
+    """Which objects of a class can be spelled together."""
+    if kind is Kind.DELETE:
+        return _Deleted.fitting(mapper, states)
+    if kind is Kind.UPDATE:
+        return [True] * len(states)
+    return list(map(_NO_WISHES.__eq__, map(_wishes, states))) if NewRows.fit(mapper) else [False] * len(states)
 
 
 class Together:
@@ -186,8 +207,8 @@ class Together:
         """
         self._namespace = namespace
         self._change_of = change_of
-        self._groups: list[_New | _Loaded | _Deleted] = []
-        self._spelled: list[_New | _Loaded | _Deleted] = []
+        self._groups: list[_Group] = []
+        self._spelled: list[_Group] = []
         self._ready: list[Ready] = []
         self.each: list[tuple[MappedModel, Change]] | None = None
 
@@ -209,17 +230,12 @@ class Together:
         rest: list[MappedModel] = []
         for model in models:
             mapper, group = mapper_of(model), list(objects) if len(models) == 1 else [obj for obj in objects if type(obj) is model]
-            states = list(map(known_state, group))
-            if len(group) < FEWEST:
+            fit = _fitting(mapper, list(map(known_state, group)), kind)
+            if sum(fit) < FEWEST:
                 rest += group
-            elif kind is Kind.INSERT and NewRows.fit(mapper) and _asks_nothing_beside(states):
-                self._groups.append(_New(mapper, group))
-            elif kind is Kind.UPDATE:
-                self._groups.append(_Loaded(mapper, group))
-            elif kind is Kind.DELETE and _Deleted.fits(mapper, states):
-                self._groups.append(_Deleted(mapper, group))
-            else:
-                rest += group
+                continue
+            self._groups.append(_GROUPS[kind](mapper, list(compress(group, fit))))
+            rest += compress(group, map(not_, fit))
         return rest
 
     def spelled(self) -> Sequence[Rows]:

@@ -75,6 +75,9 @@ VALUES: dict[str, list[Any]] = {
 }
 
 
+COUNTED: dict[Any, str] = {Plain: "count", Listed: "age"}
+
+
 def some(chance: random.Random, names: list[str]) -> dict[str, Any]:
     return {name: chance.choice(VALUES[name]) for name in names}
 
@@ -93,6 +96,8 @@ class Plan:
             if chance.random() < 0.8:
                 self.changes[number] = some(chance, alike if chance.random() < 0.7 else chance.sample(names, 2))
         self.deleted = set(chance.sample(range(self.count), chance.choice((0, 0, 1, 5 if self.count > 4 else 4))))
+        wishful = chance.sample(range(self.count), 2) if chance.random() < 0.4 else []
+        self.wishes = {number: chance.choice(("increment", "expire", "both")) for number in wishful}
         self.behind = chance.choice((None, None, None, "changed", "expiring", "not listed", "gone"))
         self.other = chance.randrange(self.count)
         self.aside = some(chance, names)
@@ -128,24 +133,26 @@ class Plan:
     def _together(self, database: Database, objects: list[Any]) -> None:
         with Session(database) as session:
             session.add_all(objects)
-            for number, values in self.changes.items():
-                for name, value in values.items():
-                    setattr(objects[number], name, value)
-            for number in self.deleted:
-                session.delete(objects[number])
+            for number in range(self.count):
+                self._do(session, number, objects[number])
             session.commit()
 
     def _one_by_one(self, database: Database, objects: list[Any]) -> None:
-        for number, values in self.changes.items():
-            for name, value in values.items():
-                setattr(objects[number], name, value)
-        for number in {*self.changes, *self.deleted}:
+        for number in {*self.changes, *self.deleted, *self.wishes}:
             with Session(database) as session:
-                if number in self.deleted:
-                    session.delete(objects[number])
-                else:
-                    session.add(objects[number])
+                session.add(objects[number])
+                self._do(session, number, objects[number])
                 session.commit()
+
+    def _do(self, session: Session, number: int, obj: Any) -> None:
+        for name, value in self.changes.get(number, {}).items():
+            setattr(obj, name, value)
+        if self.wishes.get(number) in ("expire", "both"):
+            session.expire(obj, 900)
+        if self.wishes.get(number) in ("increment", "both") and (field := COUNTED.get(type(obj))):
+            session.increment(obj, field, 3)
+        if number in self.deleted:
+            session.delete(obj)
 
 
 def database_rows(model: type[RedisModel], database: Database, rows: list[dict[str, Any]]) -> list[Any]:

@@ -13,7 +13,18 @@ from redisorm.commands import Watch
 from redisorm.flows.committing import CommitResult
 from redisorm.mapping.base import MappedModel
 from redisorm.unitofwork.state import Phase, state_of
-from tests.unit.desk import Desk, ScriptCall, answering, desk_that_agrees, desk_that_finds_otherwise, script_call, session_on, stored, talk
+from tests.unit.desk import (
+    NOW,
+    Desk,
+    ScriptCall,
+    answering,
+    desk_that_agrees,
+    desk_that_finds_otherwise,
+    script_call,
+    session_on,
+    stored,
+    talk,
+)
 from tests.zoo.models import Board, User
 
 M = TypeVar("M", bound=MappedModel)
@@ -309,6 +320,52 @@ def test_rows_of_fewer_objects_or_with_wishes_of_their_own_are_looked_at_by_them
     assert script_call(talk(desk)[0]).loaded == []
 
 
+def test_few_rows_with_wishes_of_their_own_are_changes_of_their_own_beside_the_others() -> None:
+    objects = [*users(6), stored(User, {"id": 6, "name": "n"}, life="60")]
+    desk, session = holding(objects)
+    for user in objects[2:]:
+        user.name = "new"
+    session.increment(objects[0], "age", 5)
+    session.expire(objects[1], 60)
+    session.delete(objects[4])
+    objects.append(stored(User, {"id": 7, "name": "n"}))
+    session.add(objects[7])
+    objects[7].name = "new"
+    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=8)
+    call = script_call(talk(desk)[0])
+    assert call.loaded == [(["name"], ["user:2", "user:3", "user:5", "user:7"], ["new"] * 4)]
+    assert {command[1] for command, _ in call.rows} == {f"user:{pk}" for pk in range(8)} - {"user:4"}
+    assert call.writes == [
+        ("UNLINK", "user:4"),
+        ("HSET", "user:0", "age", "5"),
+        ("HSET", "user:1", ":ttl", "60"),
+        ("PEXPIREAT", "user:1", NOW + 60_000),
+        ("HSET", "user:6", "name", "new"),
+        ("PEXPIREAT", "user:6", NOW + 60_000),
+    ]
+    assert (objects[0].age, session.dirty) == (5, [])
+    assert [state_of(user).life for user in objects] == [None, 60_000, None, None, None, None, 60_000, None]
+
+
+def test_row_that_another_program_wrote_without_a_version_is_a_change_of_its_own() -> None:
+    call = committed([stored(Page, {"id": pk}, version=None if pk == 2 else 7) for pk in range(5)], text="new")
+    assert [keys for _, keys, _ in call.loaded] == [["page:0", "page:1", "page:3", "page:4"]]
+    assert [command[1] for command in call.writes] == ["page:2"]
+
+
+def test_row_that_stands_on_its_own_under_the_key_of_another_is_looked_at_with_it() -> None:
+    desk = desk_that_agrees([[b"%d" % pk, None] for pk in (2, 0, 1, 2, 3)])
+    session = session_on(desk)
+    many, one = users(), stored(AlsoUser, {"id": 2, "name": "n"})
+    session.add_all([*many, one])
+    for obj in [*many, one]:
+        obj.name = "new"
+    session.commit()
+    look, written = talk(desk)
+    assert isinstance(look, Watch)
+    assert [command[1] for command in written.commands] == [f"user:{pk}" for pk in (2, 0, 1, 2, 3)]
+
+
 def test_versioned_rows_must_have_their_versions_and_get_the_next_ones() -> None:
     objects = [stored(Page, {"id": pk, "text": "old"}, version=pk + 7) for pk in range(4)]
     desk, session = holding(objects)
@@ -359,14 +416,22 @@ def test_new_changed_and_deleted_rows_are_one_script() -> None:
     old, gone = users(), [stored(Plain, {"id": pk, "name": "a", "city": "Oslo", "age": pk}) for pk in range(4)]
     session.add_all([*old, *gone])
     session.add_all([User(id=pk, name="new") for pk in range(10, 14)])
+    session.add(User(id=14, name="new"), ttl=60)
+    gone.append(stored(Plain, {"id": 4, "name": "a", "city": "Oslo", "age": 4}, life="60"))
     for user in old:
         user.name = "changed"
     for one in gone:
         session.delete(one)
-    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=12)
+    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=14)
     call = script_call(talk(desk)[0])
-    assert [keys[0] for _, keys, _ in call.tables] == ["user:10"]
+    assert [keys for _, keys, _ in call.tables] == [["user:10", "user:11", "user:12", "user:13"], ["user:14"]]
     assert [keys[0] for _, keys, _ in call.loaded] == ["plain:0", "user:0"]
+    assert [command for command in call.writes if command[0] in ("UNLINK", "PEXPIREAT")] == [
+        ("UNLINK", "plain:4"),
+        ("PEXPIREAT", "user:14", NOW + 60_000),
+        ("UNLINK", "plain:0", "plain:1", "plain:2", "plain:3"),
+        ("UNLINK", "plain:4::memo"),
+    ]
     assert len(session.new) == len(session.dirty) == len(session.deleted) == 0
 
 
