@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from bench.bouts import CLOCKS, Jobs, Times, one_round
 from bench.peers.run import ROOT, environment
-from bench.sides import pin
+from bench.sides import pinned
 from bench.tables import Table
 from tests.servers import KINDS, Server
 
@@ -81,10 +81,9 @@ def measured(contest: Contest, kind: str, rounds: int, times: int, clock: str = 
     for peer in peers:
         environment(peer.packages)
     loop = asyncio.new_event_loop()
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None
     seen: dict[str, dict[str, list[float]]] = {}
-    with Server(kind) as server:
-        where, url = pin(server), _urls(server)
+    with Server(kind) as server, pinned(server) as where:
+        url = _urls(server)
         jobs = {f"sync: {job}": sides for job, sides in contest.blocking(url).items()}
         jobs |= {f"async: {job}": sides for job, sides in loop.run_until_complete(_awaited(contest, url)).items()}
         for number in range(-1, rounds):
@@ -94,8 +93,6 @@ def measured(contest: Contest, kind: str, rounds: int, times: int, clock: str = 
                 _note(found, seen)
         loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
-    if cores is not None:
-        os.sched_setaffinity(0, cores)  # where the next contest has its choice of cores
     return {job: {side: statistics.median(took) for side, took in sides.items()} for job, sides in seen.items()}, where
 
 

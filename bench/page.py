@@ -1,9 +1,9 @@
 """Measure everything anew and write it into `docs/performance.md`, with its pictures.
 
-python bench/page.py [--server valkey|redis7|redis8] [--only PART,…] [--quick]
+python bench/page.py [--servers KIND,…] [--only PART,…] [--quick]
 
 The page has places for what is measured, between `<!-- PART -->` and `<!-- end -->`; all else of it is written by hand and stays. Each
-part is what the benchmark of that name prints.
+part is what the benchmark of that name prints, of the first server, or of each where it says so.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import redis
 
@@ -24,10 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import contest, growth, imports, memory, remains, run
 from bench.events import EVENTS
+from bench.options import several_of
 from bench.patterns import PATTERNS
 from bench.peers import run as peers
 from bench.plots import Plot
-from bench.sides import Cell, pin
+from bench.sides import Cell, pinned
 from bench.tables import Table
 from bench.workload import Size
 from redisorm import connect
@@ -37,6 +39,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 PICTURES = ROOT / "docs" / "img"
 
+Results: TypeAlias = dict[str, dict[str, Cell]]
+"""What `run` has measured, by column and job."""
+
 
 def processor() -> str:
     """The name of the processor, where Linux tells it."""
@@ -45,91 +50,126 @@ def processor() -> str:
     return found[1] if found else platform.machine()
 
 
-def machine(kind: str, *, quick: bool) -> str:
+class Told(NamedTuple):
+    """What a server says of itself: its name and version, and what gives it memory."""
+
+    name: str
+    memory: str
+
+
+def told(server: Server) -> Told:
+    with redis.Redis.from_url(server.url, decode_responses=True) as store:
+        said: dict[str, str] = store.info("server") | store.info("memory")
+    name, version = said.get("server_name", "redis"), said.get("valkey_version") or said["redis_version"]
+    return Told(f"{name.capitalize()} {version}", said["mem_allocator"])
+
+
+def machine(kinds: Sequence[str], *, quick: bool) -> str:
     del quick  # every part is asked alike
-    with Server(kind) as server, connect(server.url) as db:
-        told = db.client.info("server") | db.client.info("memory")
-    name = told.get("server_name", "redis")
-    version = told.get("valkey_version") or told["redis_version"]
+    servers = []
+    for kind in kinds:
+        with Server(kind) as server:
+            servers.append("{} (memory by {})".format(*told(server)))
     packages = ", ".join(f"{package} {metadata.version(package)}" for package in ("redis", "hiredis", "pydantic"))
     return (
         f"{date.today()}: {processor()}, {os.cpu_count()} cores, {platform.system()}; {platform.python_implementation()} "  # noqa: DTZ011
-        f"{platform.python_version()}, {packages}; {name.capitalize()} {version} on the same machine, over TCP, "
-        f"its memory by {told['mem_allocator']}."
+        f"{platform.python_version()}, {packages}; {' and '.join(servers)} on the same machine, over TCP."
     )
 
 
-def missed(results: dict[str, dict[str, Cell]]) -> str:
+def missed(results: Results, name: str) -> str:
     """Say how many aims are met, and which are not."""
-    aims = [(column, job, aim, results[column][job].ratio) for column, jobs in run.AIMS.items() for job, aim in jobs.items()]
+    aims = [(column, job, aim, found[job].ratio) for column, found in results.items() for job, aim in run.AIMS[column].items()]
     over = [f"{job.replace('_', ' ')}, {column}: {ratio:.2f} ({aim:g})" for column, job, aim, ratio in aims if ratio > aim]
-    line = f"{len(aims) - len(over)} of {len(aims)} aims are met."
+    line = f"{len(aims) - len(over)} of {len(aims)} aims are met on {name}."
     return line + (f" Missed, with the aim in brackets: {'; '.join(over)}." if over else "")
 
 
-def hand(kind: str, *, quick: bool) -> str:
+def hand(kinds: Sequence[str], *, quick: bool) -> str:
+    """Of each server: the aims of all, the picture of the first, and a table for each column."""
     size, rounds = (run.QUICK, 2) if quick else (Size(), 7)
-    with Server(kind) as server:
-        where = pin(server)
-        results = run.measured(server, size, rounds, "wall")
+    aims, shown = [], []
+    for kind in kinds:
+        with Server(kind) as server, pinned(server) as where:
+            name = told(server).name
+            results = run.measured(server, size, rounds, "wall")
+        if kind == kinds[0]:
+            draw(results, name)
+        aims.append(missed(results, name))
+        caption = f"medians of {rounds} rounds, {where}"
+        tables = [run.table({column: found}, f"**{column}**: {caption}").markdown() for column, found in results.items()]
+        shown += [f"### {name}", *tables]
+    return "\n\n".join([*aims, "![Time as a part of redis-py by hand](img/by-hand.svg)", *shown])
+
+
+def draw(results: Results, name: str) -> None:
     jobs = next(iter(results.values()))
     ratios = {job.replace("_", " "): {column: found[job].ratio for column, found in results.items()} for job in jobs}
-    Plot("Time as a part of redis-py by hand", "less is better", "").bars(ratios, PICTURES / "by-hand.svg")
-    captions = {column: f"**{column}**: medians of {rounds} rounds, {where}" for column in results}
-    shown = [run.table({column: found}, captions[column]).markdown() for column, found in results.items()]
-    return "\n\n".join([missed(results), "![Time as a part of redis-py by hand](img/by-hand.svg)", *shown])
+    Plot(f"Time as a part of redis-py by hand, {name}", "less is better", "").bars(ratios, PICTURES / "by-hand.svg")
 
 
-def left(kind: str, *, quick: bool) -> str:
+def left(kinds: Sequence[str], *, quick: bool) -> str:
+    """Of each server."""
     size, rounds = (run.QUICK, 1) if quick else (Size(), 7)
-    with Server(kind) as server:
-        where = pin(server)
-        return remains.table(remains.measured(server, size, rounds), f"Medians of {rounds} rounds, blocking, {where}").markdown()
+    shown = []
+    for kind in kinds:
+        with Server(kind) as server, pinned(server) as where:
+            caption = f"**{told(server).name}**: medians of {rounds} rounds, blocking, {where}"
+            shown.append(remains.table(remains.measured(server, size, rounds), caption).markdown())
+    return "\n\n".join(shown)
 
 
-def others(kind: str, *, quick: bool) -> str:
+def others(kinds: Sequence[str], *, quick: bool) -> str:
     size, rounds = (peers.QUICK, 1) if quick else (Size(), 3)
-    results, where = peers.measured(kind, size, rounds, frozenset())
+    results, where = peers.measured(kinds[0], size, rounds, frozenset())
     versions = ", ".join(package.replace("==", " ") for peer in peers.PEERS for package in peer.packages)
     return peers.table(results, f"Medians of {rounds} rounds, {where}; {versions}.").markdown()
 
 
-def patterns(kind: str, *, quick: bool) -> str:
+def patterns(kinds: Sequence[str], *, quick: bool) -> str:
     shown = []
     for one in (PATTERNS, EVENTS):
         times, rounds = (contest.QUICK, 1) if quick else (one.times, 5)
-        results, where = contest.measured(one, kind, rounds, times)
+        results, where = contest.measured(one, kinds[0], rounds, times)
         shown += contest.tables(results, f"medians of {rounds} rounds of {times}, {where}; {one.versions}.")
     return "\n\n".join(table.markdown() for table in shown)
 
 
-def grown(kind: str, *, quick: bool) -> str:
-    largest, rounds = (1000, 1) if quick else (growth.TABLES[-1], 5)
-    with Server(kind) as server, connect(server.url) as db, redis.Redis.from_url(server.url, decode_responses=True) as hand:
-        pin(server)
-        commits = growth.commit_curves(db, rounds, [size for size in growth.COMMITS if size <= largest])
-        found = growth.query_curves(db, hand, rounds, [size for size in growth.TABLES if size <= largest])
-    growth.plot(PICTURES, commits, found)
-    bent = [*growth.bends(commits), *growth.bends(found)]
-    parts = [
-        growth.table(commits, "One row of an indexed commit, by how many rows it has:").markdown(),
-        "![Commits](img/growth-commit.svg)",
-        growth.table(found, "One query, by how many rows the table has:").markdown(),
-        "![Queries](img/growth-query.svg)",
-        growth.beside_hand(found),
-        "No curve bends upwards." if not bent else f"Bent: {'; '.join(bent)}.",
-    ]
-    return "\n\n".join(parts)
+def grown(kinds: Sequence[str], *, quick: bool) -> str:
+    """Of each server, with pictures of the first, which gets more rounds."""
+    largest = 1000 if quick else growth.TABLES[-1]
+    shown = []
+    for kind in kinds:
+        rounds = 1 if quick else 5 if kind == kinds[0] else 3
+        with Server(kind) as server, pinned(server), connect(server.url) as db:
+            name, memory = told(server)
+            commits = growth.commit_curves(db, rounds, [size for size in growth.COMMITS if size <= largest])
+            with redis.Redis.from_url(server.url, decode_responses=True) as by_hand:
+                found = growth.query_curves(db, by_hand, rounds, [size for size in growth.TABLES if size <= largest])
+        drawn = kind == kinds[0]
+        if drawn:
+            growth.plot(PICTURES, commits, found)
+        bent = [*growth.bends(commits), *growth.bends(found)]
+        shown += [
+            f"### {name}, memory by {memory}",
+            growth.table(commits, "One row of an indexed commit, by how many rows it has:").markdown(),
+            *(["![Commits](img/growth-commit.svg)"] if drawn else []),
+            growth.table(found, "One query, by how many rows the table has:").markdown(),
+            *(["![Queries](img/growth-query.svg)"] if drawn else []),
+            growth.beside_hand(found),
+            "No curve bends upwards." if not bent else f"Bent: {'; '.join(bent)}.",
+        ]
+    return "\n\n".join(shown)
 
 
-def held(kind: str, *, quick: bool) -> str:
+def held(kinds: Sequence[str], *, quick: bool) -> str:
     rows = memory.QUICK if quick else 100_000
-    with Server(kind) as server:
+    with Server(kinds[0]) as server:
         return memory.table(memory.measured(server, rows), f"{rows:,} rows:").markdown()
 
 
-def imported(kind: str, *, quick: bool) -> str:
-    del kind  # every part is asked alike
+def imported(kinds: Sequence[str], *, quick: bool) -> str:
+    del kinds  # every part is asked alike
     rounds = imports.QUICK if quick else 15
     found: Table = imports.table(imports.measured(rounds), rounds)
     return found.markdown()
@@ -158,18 +198,17 @@ def filled(page: str, part: str, text: str) -> str:
 def main() -> None:
     """Measure the parts, one after the other, and write each as soon as it is known."""
     parser = argparse.ArgumentParser(description="Write what is measured into docs/performance.md.")
-    parser.add_argument("--server", choices=KINDS, default="valkey")
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, joined by commas")
+    parser.add_argument(
+        "--servers", type=several_of(KINDS), default="valkey,redis8", help="joined by commas; some parts ask the first alone"
+    )
+    parser.add_argument("--only", type=several_of(PARTS), default=",".join(PARTS), help="parts, joined by commas")
     parser.add_argument("--quick", action="store_true", help="small: whether it runs. The page is only good for throwing away then")
     options = parser.parse_args()
     PICTURES.mkdir(exist_ok=True)
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None
-    for part in options.only.split(","):
+    for part in options.only:
         print(part, file=sys.stderr, flush=True)
-        text = PARTS[part](options.server, quick=options.quick)
+        text = PARTS[part](options.servers, quick=options.quick)
         PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), part, text), encoding="utf-8")
-        if cores is not None:
-            os.sched_setaffinity(0, cores)  # a part may have put this process on one core
 
 
 if __name__ == "__main__":

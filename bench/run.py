@@ -21,6 +21,7 @@ from bench.by_hand import ByHand
 from bench.by_hand_awaited import AsyncByHand
 from bench.mapped import Mapped
 from bench.mapped_awaited import AsyncMapped
+from bench.options import several_of
 from bench.sides import CLOCKS, Cell, Side, compare, pin
 from bench.tables import Table, verdict
 from bench.workload import Size, iteration, jobs
@@ -134,16 +135,21 @@ def main() -> None:
     parser.add_argument("--server", choices=KINDS, default="valkey")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: the time this process was busy, on a machine that is")
-    parser.add_argument("--columns", default="", help="sync, async, no scripts, joined by commas; all that the server can do")
-    parser.add_argument("--only", default="", help="names of jobs, joined by commas; those that fill the database run all the same")
+    names = [column.name for column in COLUMNS]
+    parser.add_argument(
+        "--columns", type=several_of(names), default="", help="joined by commas; all that the server can do where none is named"
+    )
+    names = [*(job.name for job in jobs(Size())), "iteration"]
+    parser.add_argument(
+        "--only", type=several_of(names), default="", help="jobs, joined by commas; those that fill the database run all the same"
+    )
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--quick", action="store_true", help="few rows and two rounds: whether it runs, not how fast")
     options = parser.parse_args()
     size, rounds = (QUICK, 2) if options.quick else (Size(), options.rounds)
-    only, columns = (tuple(filter(None, said.split(","))) for said in (options.only, options.columns))
     with Server(options.server) as server:
         where = pin(server)
-        results = measured(server, size, rounds, options.clock, only, columns)
+        results = measured(server, size, rounds, options.clock, options.only, options.columns)
     found = table(results, f"{options.server}, {options.clock} time, medians of {rounds} rounds, {where}")
     print(found.markdown() if options.markdown else found.text())
 

@@ -12,7 +12,8 @@ import os
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import redis
@@ -20,7 +21,7 @@ import redis
 from bench.workload import Job, Size
 from tests.servers import Server
 
-__all__ = ["Cell", "Side", "compare", "pin"]
+__all__ = ["Cell", "Side", "compare", "pin", "pinned"]
 
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 """What passes, and what this process was busy: the second one is what to judge by on a machine that does other things too."""
@@ -124,14 +125,32 @@ async def _made(kind: Callable[[str, Size], Any], url: str, size: Size) -> Any:
     return kind(url, size)
 
 
-def pin(server: Server) -> str:
-    """Put client and server on different cores: a round trip on one core takes a fifth of one between two."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+def pin(*servers: Server) -> str:
+    """Put client and servers on different cores: a round trip on one core takes a fifth of one between two.
+
+    A process that is started afterwards begins on the core of the client.
+    """
+    cores = sorted(_cores())
     if len(cores) < 2:
         return "client and server not pinned"
-    os.sched_setaffinity(server.pid, {cores[-1]})
+    for server in servers:
+        os.sched_setaffinity(server.pid, {cores[-1]})
     os.sched_setaffinity(0, {cores[0]})
     return f"client on core {cores[0]}, server on core {cores[-1]}"
+
+
+@contextmanager
+def pinned(*servers: Server) -> Iterator[str]:
+    """The same for a time: the client has its choice of cores again afterwards."""
+    cores = _cores()
+    yield pin(*servers)
+    if cores:
+        os.sched_setaffinity(0, cores)
+
+
+def _cores() -> set[int]:
+    """The cores of this process, where the system tells them."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else set()
 
 
 def compare(by_hand: Side, mapped: Side, jobs: Iterable[Job], rounds: int) -> dict[str, Cell]:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.peers.sides import JOBS
-from bench.sides import pin
+from bench.sides import pinned
 from bench.tables import Table
 from bench.workload import Size
 from tests.servers import KINDS, Server
@@ -114,9 +114,8 @@ def measured(kind: str, size: Size, rounds: int, only: frozenset[str]) -> tuple[
             environment(peer.packages)
     with ExitStack() as stack:
         plain = stack.enter_context(Server(kind))
-        where = pin(plain)
         engine = stack.enter_context(Server(kind, *modules())) if any(peer.engine for peer in peers) else plain
-        pin(engine)
+        where = stack.enter_context(pinned(plain, engine))
         for _ in range(rounds):
             for peer in peers:
                 seen[peer.name].append(ran(peer, (engine if peer.engine else plain).url, size))
