@@ -34,6 +34,7 @@ class Slots:
         order: The slots.
         names: Their hash fields.
         mutable: The places of the slots whose values can change in place.
+        markers: The places of those that mark nested models.
         own: For each slot the types whose values are their own texts, and need no check.
         take: Reads the values out of the `__dict__` of an object.
         lives: How long the hash fields with a life of their own live, in milliseconds.
@@ -47,6 +48,7 @@ class Slots:
         self.lives = {slot.name: slot.ttl_ms for slot in self.order if isinstance(slot, Leaf) and slot.ttl_ms is not None}
         self.computed = tuple(leaf for leaf in level.leaves if leaf.computed)
         self.mutable = tuple(place for place, slot in enumerate(self.order) if isinstance(slot, Leaf) and slot.codec.mutable)
+        self.markers = tuple(place for place, slot in enumerate(self.order) if isinstance(slot, Branch))
         self.own = tuple(map(_own, self.order))
         self.take: Callable[[dict[str, Any]], tuple[Any, ...]] = _taker(level)
         every = [*self.names, *(leaf.name for leaf in self.computed)]

@@ -164,7 +164,10 @@ def difference(mapper: Mapper[Any], obj: BaseModel, before: Snapshot, key: str) 
     if mapper.collects_alone and not changed and holds_same(mapper, obj, before):
         return None
     found = Difference(Snapshot(values, dict(before.texts), list(before.companions), before.extra))
-    for place in sorted({*changed, *mapper.slots.mutable}):
+    looked_at = {*changed, *mapper.slots.mutable}
+    if looked_at and mapper.slots.markers:  # what a nested model stores decides about its marker
+        looked_at.update(mapper.slots.markers)
+    for place in sorted(looked_at):
         _compare(mapper, values, before, place, found, key)
     found.after.companions, found.companions = compare_companions(mapper, obj, before, key)
     if mapper.open:

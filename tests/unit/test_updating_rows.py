@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from redisorm import DecodeError, SessionError, SortedSet, StaleObjectError, WrongTypeError
+from redisorm import DecodeError, RedisModel, SessionError, SortedSet, StaleObjectError, WrongTypeError
 from redisorm.commands import Command, Watch
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.unitofwork import verbs
@@ -96,6 +96,38 @@ def test_nested_model_set_to_none_removes_its_fields() -> None:
     driver = ScriptedDriver([[[b"1", None]], [0]])
     driver.run(verbs.save(customer, None, ""))
     assert written(driver) == [("HDEL", "customer:1", "address.city", "address.zip")]
+
+
+class Note(BaseModel):
+    """A nested model that may store nothing."""
+
+    text: str | None = None
+
+
+class Noted(RedisModel, prefix="noted"):
+    """A row that holds one."""
+
+    id: int
+    note: Note | None = None
+    name: str = ""
+
+
+def test_nested_model_that_loses_its_last_value_is_still_there() -> None:
+    noted = stored(Noted, {"id": 1, "note.text": "x"})
+    assert noted.note is not None
+    noted.note.text = None
+    driver = ScriptedDriver([[[b"1", None]], [1, 1]])
+    driver.run(verbs.save(noted, None, ""))
+    assert written(driver) == [("HSET", "noted:1", "note", "{}"), ("HDEL", "noted:1", "note.text")]
+
+
+def test_nested_model_that_gets_its_first_value_needs_no_marker_any_more() -> None:
+    noted = stored(Noted, {"id": 1, "note": "{}"})
+    assert noted.note is not None
+    noted.note.text = "x"
+    driver = ScriptedDriver([[[b"1", None]], [1, 1]])
+    driver.run(verbs.save(noted, None, ""))
+    assert written(driver) == [("HSET", "noted:1", "note.text", "x"), ("HDEL", "noted:1", "note")]
 
 
 def test_json_changed_in_place_is_seen() -> None:
