@@ -1,8 +1,8 @@
 """Many loaded rows of one class that changed, spelled column by column rather than object by object.
 
-The common case of a session that loads rows, changes something in each and commits: rows that are a hash, with whatever indexes their
-values tell, and collections beside it. They are taken to be as they were loaded, which a script verifies. What needs a closer look row by
-row is left to `changes`.
+The common case of a session that loads rows, changes something in each and commits: rows that are a hash, with JSON and nested models in
+it, whatever indexes their values tell, and collections beside it. They are taken to be as they were loaded, which a script verifies. What
+needs a closer look row by row is left to `changes`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from redisorm.commands import Argument, Command
 from redisorm.errors import IndexValueError
 from redisorm.keys import LIFE, VERSION, Keyspace
-from redisorm.mapping.differences import Alike, Values, alike, column_texts
+from redisorm.mapping.differences import Alike, alike, column_texts
 from redisorm.mapping.mapper import Mapper
-from redisorm.mapping.snapshot import CompanionChange
+from redisorm.mapping.snapshot import CompanionChange, Snapshot
 
 from .entering import Entered, Named, entries
 from .indexing import Upkeep
@@ -43,13 +43,13 @@ class LoadedRows:
     """
 
     __slots__ = (
+        "_after",
         "_before",
         "_collected",
         "_commands",
         "_memos",
         "_moves",
         "_types",
-        "_values",
         "_versions",
         "keys",
         "keyspace",
@@ -62,15 +62,15 @@ class LoadedRows:
         mapper: Mapper[Any],
         keyspace: Keyspace,
         keys: list[str],
-        values: Values,
-        before: Values,
+        after: Sequence[Snapshot],
+        before: Sequence[Snapshot],
         collected: Mapping[int, Sequence[CompanionChange]],
         versions: Sequence[int | None],
     ) -> None:
         """Take in rows.
 
         Args:
-            values: The values of each row, in the order of the slots.
+            after: The rows as the server will have them.
             before: The same as they were loaded.
             collected: By the number of a row the collections that differ.
             versions: The version of each row as it was loaded, for a versioned class.
@@ -79,7 +79,7 @@ class LoadedRows:
         self.keyspace = keyspace
         self.keys = keys
         self.tables: list[Table] = []
-        self._values = values
+        self._after = after
         self._before = before
         self._collected = collected
         self._versions = versions
@@ -90,19 +90,26 @@ class LoadedRows:
 
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
-        """Whether rows of a class can be spelled so: hashes in which only an assignment changes a value, and collections beside them."""
-        if not mapper.is_kept_simply or mapper.uniques or mapper.slots.computed:
+        """Whether rows of a class can be spelled so: hashes of declared fields, and collections beside them that stand in no index."""
+        if not mapper.is_kept_simply or mapper.open or mapper.slots.computed:
             return False
-        return mapper.collects_alone and not any(index.companion for index in mapper.indexes.values())
+        return not any(index.companion for index in mapper.indexes.values())
+
+    @staticmethod
+    def looked_at(mapper: Mapper[Any]) -> list[int]:
+        """The slots whose change calls for a look at the row: of its key, of unique values, and of those that do not tell their entries."""
+        names = [mapper.pk_name, *(name for unique in mapper.uniques for name in unique.names)]
+        names += [name for name, index in mapper.indexes.items() if not index.by_value]
+        return list(map(mapper.slots.place, dict.fromkeys(names)))
 
     def spell(self) -> list[int] | None:
         """Spell what changed: which rows are written, or `None` where a row has to be looked at by itself. Nothing was sent."""
         try:
-            groups = alike(self.mapper, self._values, self._before, self.keys)
+            groups = alike(self.mapper, self._after, self._before, self.keys)
             others = self._collected.keys() - {number for group in groups for number in group.numbers} if self._collected else ()
             groups += [Alike(sorted(others), {}, ())] if others else []
-            if not all(map(self._spell, groups)):
-                return None
+            for group in groups:
+                self._spell(group)
         except (ValueError, IndexValueError):  # it is told of one object, in the order of all
             return None
         for number in self._collected:
@@ -111,19 +118,17 @@ class LoadedRows:
         self.keys = [self.keys[number] for number in written]
         return written
 
-    def _spell(self, group: Alike) -> bool:
+    def _spell(self, group: Alike) -> None:
         mapper, numbers, names = self.mapper, group.numbers, self.mapper.slots.names
         keys = [self.keys[number] for number in numbers]
         present: dict[str, list[Any]] = {}
         absent = [LIFE]
         touched = [one for one in mapper.indexes.values() if one.place in group.sets or one.place in group.unsets]
         pk_place = mapper.slots.place(mapper.pk_name)
-        if pk_place in group.sets or (touched and not mapper.entered_by_values):
-            return False
-        pk_texts = mapper.pk_texts([self._values[number][pk_place] for number in numbers]) if touched else ()
+        pk_texts = mapper.pk_texts([self._after[number].values[pk_place] for number in numbers]) if touched else ()
         for index in touched:
             assert index.place is not None
-            was, now = ([values[number][index.place] for number in numbers] for values in (self._before, self._values))
+            was, now = ([rows[number].values[index.place] for number in numbers] for rows in (self._before, self._after))
             texts = column_texts(mapper, index.place, was, keys)
             if texts[0] is None:
                 absent.append(index.name)
@@ -141,7 +146,6 @@ class LoadedRows:
         if group.unsets:
             gone = [names[place] for place in group.unsets]
             self._commands += (("HDEL", key, *gone) for key in keys)
-        return True
 
     def _collect(self, row: str, changes: Sequence[CompanionChange]) -> None:
         """Spell what changed in the collections of a row."""

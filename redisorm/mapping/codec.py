@@ -118,6 +118,19 @@ class Codec:
         texts: list[Text] = self._many_dumper.to_python(values, mode="json", round_trip=True)
         return texts
 
+    def spell_checked(self, values: list[Any]) -> list[Text]:
+        """Check and spell many values of which nobody knows whether they fit; where they are JSON, in two calls.
+
+        Raises:
+            ValidationError: One does not fit the annotation.
+            ValueError: One has no text.
+        """
+        checked = self.check_many(values)
+        if not self._dumps_alike:
+            return list(map(self.spell, checked))
+        texts: list[str] = self._many_dumper.to_python(checked, mode="json", round_trip=True, warnings="error")
+        return list(map(str.encode, texts))
+
     def text(self, value: Any) -> str:
         """The text of a value, decoded."""
         text = self.spell(value)

@@ -28,6 +28,7 @@ __all__ = [
     "compare_companions",
     "difference",
     "holds_same",
+    "respelled",
     "restore",
     "same_elements",
     "snapshot_of_columns",
@@ -241,7 +242,7 @@ def _compare(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, pla
         found.after.texts.pop(place, None)
         if now is not None:
             found.after.texts[place] = now
-    if now == was or (mutable and now is not None and was is not None and now == _respelled(slot, was)):
+    if now == was or (mutable and now is not None and was is not None and now == respelled(slot, was)):
         return
     if now is None:
         found.unsets.append(name)
@@ -249,7 +250,7 @@ def _compare(mapper: Mapper[Any], values: tuple[Any, ...], before: Snapshot, pla
         found.sets += (name, now)
 
 
-def _respelled(slot: Leaf | Branch, text: bytes) -> bytes | None:
+def respelled(slot: Leaf | Branch, text: bytes) -> bytes | None:
     """How this library would have spelled a stored text: another program may use other spaces."""
     assert isinstance(slot, Leaf)
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
-from operator import attrgetter, not_
+from operator import attrgetter, gt, not_
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from redisorm.flows.loadedrows import LoadedRows
 from redisorm.flows.newrows import NewRows
 from redisorm.flows.tables import Rows
 from redisorm.mapping.base import MappedModel, known_state, mapper_of
-from redisorm.mapping.differences import moved
+from redisorm.mapping.differences import moved, moved_in, snapshots
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import CompanionChange, Snapshot, compare_companions, holds_same
 
@@ -45,12 +45,14 @@ def moved_together(
         return [], objects
     same, befores = list(compress(objects, alike)), list(map(_snapshot, compress(states, alike)))
     try:
-        others = moved(list(mapper.values_of(same)), list(map(_values, befores)))
-    except KeyError:  # an object lacks a field
+        now = snapshots(mapper, list(mapper.values_of(same)), list(map(_key, compress(states, alike))))
+    except (KeyError, ValidationError):  # an object lacks a field, or one has what does not fit
         return [], objects
+    others, alone = moved(now, befores), moved_in(LoadedRows.looked_at(mapper), now, befores)
     if mapper.companions:
         others = [other or not holds_same(mapper, obj, was) for other, obj, was in zip(others, same, befores, strict=True)]
-    return list(compress(same, others)), list(compress(objects, map(not_, alike)))
+    apart = [*compress(objects, map(not_, alike)), *compress(same, alone)]
+    return list(compress(same, map(gt, others, alone))), apart
 
 
 def _alike(mapper: Mapper[Any], states: Sequence[State]) -> list[bool]:
@@ -113,31 +115,25 @@ class _Loaded:
         """Their rows; `None` where one of them has to be looked at by itself."""
         mapper = self.mapper
         states: list[State] = list(map(known_state, self.objects))
-        values, before = list(mapper.values_of(self.objects)), list(map(_snapshot, states))
-        keys = list(map(_key, states))
+        keys, before = list(map(_key, states)), list(map(_snapshot, states))
         changes: dict[int, list[CompanionChange]] = {}
-        elements: list[Sequence[Any]] = []
-        if mapper.companions:
-            try:
-                compared = [compare_companions(mapper, *each) for each in zip(self.objects, before, keys, strict=True)]
-            except ValidationError:  # it is told of one object, in the order of all
-                return None
-            elements = [after for after, _ in compared]
-            changes = {number: found for number, (_, found) in enumerate(compared) if found}
-        versions = list(map(_version, states))
-        rows = LoadedRows(mapper, mapper.keyspace(namespace), keys, values, list(map(_values, before)), changes, versions)
+        try:
+            after = snapshots(mapper, list(mapper.values_of(self.objects)), keys)
+            for number, obj in enumerate(self.objects if mapper.companions else ()):
+                after[number].companions, found = compare_companions(mapper, obj, before[number], keys[number])
+                if found:
+                    changes[number] = found
+        except ValidationError:  # it is told of one object, in the order of all
+            return None
+        rows = LoadedRows(mapper, mapper.keyspace(namespace), keys, after, before, changes, list(map(_version, states)))
         written = rows.spell()
         if written is None:
             return None
         self._rows = rows
-        if elements:
-            self._after = [Snapshot(one, companions=after) for one, after in zip(values, elements, strict=True)]
-        else:
-            self._after = list(map(Snapshot, values))
         if written != list(range(len(states))):
             self.objects, states = [self.objects[number] for number in written], [states[number] for number in written]
-            self._after = [self._after[number] for number in written]
-        self._states = states
+            after = [after[number] for number in written]
+        self._states, self._after = states, after
         return rows
 
     def ready(self) -> Ready:

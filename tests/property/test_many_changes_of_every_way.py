@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ from uuid import UUID
 
 import pytest
 import redis
+from pydantic import BaseModel
 
 from redisorm import ConflictError, Database, Field, IndexValueError, RedisModel, Session, SortedSet, StaleObjectError
 from tests.reckoning import content
@@ -57,6 +59,33 @@ class Boxed(RedisModel, prefix="boxed"):
     scores: SortedSet[str] = SortedSet()
 
 
+class Note(BaseModel):
+    """A nested model that may store nothing."""
+
+    text: str | None = None
+    marks: list[int] | None = Field(default=None, inline=True)
+
+
+class Place(BaseModel):
+    """A nested model with an index, and one that may store nothing nested in it."""
+
+    city: str = Field(default="", index=True)
+    note: Note | None = None
+
+
+class Nested(RedisModel, prefix="nested"):
+    """JSON, nested models and unique values."""
+
+    id: int
+    meta: dict[str, Any] = {}
+    maybe: int | str | None = Field(default=None, index=True)
+    place: Place | None = None
+    home: Place = Place(city="x")
+    aside: Note | None = Note(text="x")
+    email: str | None = Field(default=None, unique=True)
+    name: str = Field(default="", index="lex")
+
+
 VALUES: dict[str, list[Any]] = {
     "name": ["", "Ann", "a:b", "é\0", "Ann", "zz"],
     "note": [None, "", "long", None],
@@ -69,6 +98,12 @@ VALUES: dict[str, list[Any]] = {
     "ratio": [0.0, -0.0, 1.5, float("inf")],
     "day": [date(2026, 1, 1), date(1900, 2, 3)],
     "uid": [UUID(int=1), UUID(int=2)],
+    "meta": [{}, {"a": 1}, {"a": 1.0}, {"a": [1, None, "é"]}],
+    "maybe": [None, 1, "1", "x"],
+    "place": [None, Place(), Place(city="Oslo", note=Note()), Place(note=Note(text="x"))],
+    "home": [Place(city="x"), Place(note=Note(marks=[])), Place(city="Oslo", note=Note(text="y", marks=[1]))],
+    "aside": [None, Note(), Note(text="x"), Note(marks=[1, 2])],
+    "email": [None, None],
     "tags": [set(), {"a"}, {"a", "b", "é"}],
     "jobs": [[], [1, 2], [1, 2, 3], [2, 1]],
     "scores": [{}, {"a": 1.5}, {"a": 2.5, "b": float("inf")}],
@@ -79,7 +114,7 @@ COUNTED: dict[Any, str] = {Plain: "count", Listed: "age"}
 
 
 def some(chance: random.Random, names: list[str]) -> dict[str, Any]:
-    return {name: chance.choice(VALUES[name]) for name in names}
+    return {name: deepcopy(chance.choice(VALUES[name])) for name in names}
 
 
 class Plan:
@@ -138,7 +173,7 @@ class Plan:
             session.commit()
 
     def _one_by_one(self, database: Database, objects: list[Any]) -> None:
-        for number in {*self.changes, *self.deleted, *self.wishes}:
+        for number in range(self.count):
             with Session(database) as session:
                 session.add(objects[number])
                 self._do(session, number, objects[number])
@@ -146,7 +181,9 @@ class Plan:
 
     def _do(self, session: Session, number: int, obj: Any) -> None:
         for name, value in self.changes.get(number, {}).items():
-            setattr(obj, name, value)
+            setattr(obj, name, deepcopy(value))
+        if isinstance(obj, Nested):
+            self._change_in_place(number, obj)
         if self.wishes.get(number) in ("expire", "both"):
             session.expire(obj, 900)
         if self.wishes.get(number) in ("increment", "both") and (field := COUNTED.get(type(obj))):
@@ -154,10 +191,19 @@ class Plan:
         if number in self.deleted:
             session.delete(obj)
 
+    def _change_in_place(self, number: int, obj: Nested) -> None:
+        if number % 3 == 0:
+            obj.meta["b"] = number % 2
+            obj.home.note = Note() if obj.home.note is None else None
+        if number % 3 == 1 and obj.aside is not None:
+            obj.aside.text, obj.aside.marks = None, [] if obj.aside.marks is None else None
+        if number % 5 == 0:
+            obj.email = f"{number}@x"
+
 
 def database_rows(model: type[RedisModel], database: Database, rows: list[dict[str, Any]]) -> list[Any]:
     with Session(database) as session:
-        session.add_all([model.model_validate(row) for row in rows])
+        session.add_all([model.model_validate(deepcopy(row)) for row in rows])
         session.commit()
     with Session(database) as session:
         return session.get_many(model, [row["id"] for row in rows])
@@ -211,7 +257,7 @@ def test_no_version_is_overwritten_that_moved_meanwhile_and_each_grows_by_one(se
         assert db.check(Page).problems == []
 
 
-@pytest.mark.parametrize("model", [Plain, Listed, Boxed])
+@pytest.mark.parametrize("model", [Plain, Listed, Boxed, Nested])
 def test_many_changes_leave_behind_what_each_by_itself_does(server: Server, model: type[RedisModel]) -> None:
     outcomes: dict[str, int] = {}
     with ways(server) as databases:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from redisorm import Field, IndexValueError, RedisModel, Session, SessionError, StaleObjectError
 from redisorm.commands import Watch
@@ -25,9 +25,22 @@ from tests.unit.desk import (
     stored,
     talk,
 )
-from tests.zoo.models import Board, User
+from tests.zoo.models import Board, Document, Node, User
 
 M = TypeVar("M", bound=MappedModel)
+
+
+class Place(BaseModel):
+    """A nested model with an index."""
+
+    city: str = Field(default="", index=True)
+    street: str | None = None
+
+
+class Note(BaseModel):
+    """A nested model that may store nothing."""
+
+    text: str | None = None
 
 
 class Plain(RedisModel, prefix="plain"):
@@ -62,6 +75,16 @@ class Chapter(RedisModel, prefix="chapter", versioned=True):
 
     id: int
     part: int = Field(default=0, index=True)
+
+
+class Holder(RedisModel, prefix="holder"):
+    """Unique values, and nested models, one with an index."""
+
+    id: int
+    email: str = Field(default="", unique=True)
+    place: Place | None = None
+    note: Note | None = None
+    name: str = Field(default="", index=True)
 
 
 class AlsoUser(RedisModel, prefix="user"):
@@ -309,7 +332,7 @@ def test_rows_of_fewer_objects_or_with_wishes_of_their_own_are_looked_at_by_them
     assert committed(users(3), name="new").loaded == []
     assert committed([stored(User, {"id": pk, "name": "n"}, life="60") for pk in range(4)], name="new").loaded == []
     assert committed([stored(Page, {"id": pk}, version=None if pk == 2 else 7) for pk in range(4)], text="new").loaded == []
-    assert committed([stored(Rated, {"id": pk, "grade": 1, "tier": 1}) for pk in range(4)], grade=2).loaded == []
+    assert committed([stored(Rated, {"id": pk, "grade": 1, "tier": 1}) for pk in range(4)], tier=2).loaded == []
     objects = users()
     desk, session = holding(objects)
     for user in objects:
@@ -490,6 +513,114 @@ def test_element_that_does_not_fit_is_refused_with_its_key_and_nothing_is_sent()
     with pytest.raises(ValidationError, match=r"Board board:2\njobs"):
         session.commit()
     assert desk.round_trips == 0
+
+
+def documents(count: int = 4) -> list[Document]:
+    fields = {"meta": '{ "x": 1}', "history": "[]", "address": '{"city":"Oslo","zip":null,"place":null}', "maybe": "0"}
+    return [stored(Document, {"id": str(pk), **fields}) for pk in range(count)]
+
+
+def test_json_that_changed_in_place_is_written_and_other_spellings_of_the_same_are_not() -> None:
+    objects = documents(6)
+    desk, session = holding(objects)
+    for document in objects[:4]:
+        document.history.append(7)
+    objects[0].meta["y"] = "é"
+    objects[1].maybe = "text"
+    assert objects[5].address is not None
+    objects[5].address.city = "Rome"
+    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=5)
+    call = script_call(talk(desk)[0])
+    assert call.loaded == [
+        (["meta", "history"], ["document:0"], ['{"x":1,"y":"é"}'.encode(), b"[7]"]),
+        (["history", "maybe"], ["document:1"], [b"[7]", b'"text"']),
+        (["history"], ["document:2", "document:3"], [b"[7]", b"[7]"]),
+        (["address"], ["document:5"], [b'{"city":"Rome","zip":null,"place":null}']),
+    ]
+    assert (call.writes, session.dirty) == ([], [])
+    for document in objects:
+        document.history.append(8)
+    session.rollback()
+    assert [document.history for document in objects] == [[7], [7], [7], [7], [], []]
+
+
+def test_json_that_comes_and_goes_is_set_and_removed() -> None:
+    objects = documents()
+    desk, session = holding(objects)
+    for document in objects:
+        document.address, document.tree = None, Node(name="n") if document.id == "2" else None
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert call.loaded == [([], [f"document:{pk}" for pk in (0, 1, 3)], []), (["tree"], ["document:2"], [b'{"name":"n","children":[]}'])]
+    assert call.writes == [("HDEL", f"document:{pk}", "address") for pk in (0, 1, 3, 2)]
+
+
+@pytest.mark.parametrize("value", [{"x": object()}, {"x": "\ud800"}, 7])
+def test_json_that_does_not_fit_is_refused_with_its_key_and_nothing_is_sent(value: Any) -> None:
+    objects = documents()
+    desk, session = holding(objects)
+    for document in objects:
+        document.history.append(1)
+    vars(objects[2])["meta"] = value
+    with pytest.raises(ValidationError, match=r"Document document:2\nmeta"):
+        session.commit()
+    assert desk.round_trips == 0
+
+
+def test_nested_models_are_written_field_by_field_with_the_markers_of_those_that_store_nothing_else() -> None:
+    objects = [stored(Holder, {"id": pk, "email": f"{pk}@x", "note.text": "s"}) for pk in range(6)]
+    objects += [stored(Holder, {"id": pk, "email": f"{pk}@x", "note": "{}"}) for pk in range(6, 8)]
+    desk, session = holding(objects)
+    for one in objects:
+        assert one.note is not None
+        one.note.text = None if one.id in (4, 5) else f"s{one.id}"
+    objects[3].note = None
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert call.loaded == [
+        (["note.text"], ["holder:0", "holder:1", "holder:2"], ["s0", "s1", "s2"]),
+        ([], ["holder:3"], []),
+        (["note"], ["holder:4", "holder:5"], ["{}", "{}"]),
+        (["note.text"], ["holder:6", "holder:7"], ["s6", "s7"]),
+    ]
+    assert call.writes == [
+        *(("HDEL", f"holder:{pk}", "note.text") for pk in (3, 4, 5)),
+        ("HDEL", "holder:6", "note"),
+        ("HDEL", "holder:7", "note"),
+    ]
+    assert session.dirty == []
+
+
+def test_nested_value_that_does_not_fit_is_refused_with_its_key_and_nothing_is_sent() -> None:
+    objects = [stored(Holder, {"id": pk, "email": f"{pk}@x", "place.street": "s"}) for pk in range(4)]
+    desk, session = holding(objects)
+    for one in objects:
+        assert one.place is not None
+        one.place.street = 7 if one.id == 1 else "t"  # type: ignore[assignment]
+    with pytest.raises(ValidationError, match=r"Holder holder:1\n`place\.street`"):
+        session.commit()
+    assert desk.round_trips == 0
+
+
+def test_rows_whose_key_unique_value_or_nested_index_changed_are_changes_of_their_own() -> None:
+    objects = [stored(Holder, {"id": pk, "email": f"{pk}@x", "name": "n", "place.city": "Oslo"}) for pk in range(8)]
+    desk, session = holding(objects)
+    for one in objects:
+        one.name = "new"
+    objects[0].email = "other"
+    assert objects[1].place is not None
+    objects[1].place.city = "Rome"
+    objects[2].place = None
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert [keys for _, keys, _ in call.loaded] == [[f"holder:{pk}" for pk in range(3, 8)]]
+    assert [command for command in call.writes if command[0] in ("HSET", "HDEL", "SET")] == [
+        ("HSET", "holder:0", "email", "other", "name", "new"),
+        ("HSET", "holder:1", "name", "new", "place.city", "Rome"),
+        ("HSET", "holder:2", "name", "new"),
+        ("HDEL", "holder:2", "place.city"),
+        ("SET", "holder::unique:email:other", "0"),
+    ]
 
 
 # ---- stored objects come into a session ---------------------------------------------------------------------------------
