@@ -157,7 +157,6 @@ def content(store: Any) -> dict[bytes, Any]:
     def told(held: Held) -> Any:
         if held.kind != b"zset":
             return held.content
-        entries = [(member, _LATER if _LATER < score < float("inf") else score) for member, score in held.content]
-        return sorted(entries, key=lambda entry: (entry[1], entry[0]))
+        return {member: _LATER if _LATER < score < float("inf") else score for member, score in held.content}
 
     return {key: (held.deadline_ms >= 0, told(held)) for key, held in everything(store).items()}

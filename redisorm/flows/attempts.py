@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from pydantic import ValidationError
 
-from redisorm.commands import Batch, Clock, Command, Flow, Guarded, Reply, WatchLimit
+from redisorm.commands import Batch, Clock, Collect, Command, Flow, Guarded, Post, Reply, WatchLimit
 from redisorm.errors import ConnectionFailedError, IndexValueError
 
 from .assuming import Assumption, assume
@@ -23,7 +24,7 @@ from .spelling import Due, Spelled, spell
 from .standing import refuse_values
 from .tables import Rows
 
-__all__ = ["Terms", "write", "write_at_once", "write_comparing", "write_watching", "write_where_absent"]
+__all__ = ["Terms", "write", "write_at_once", "write_comparing", "write_fresh_rows", "write_watching", "write_where_absent"]
 
 
 @dataclass(slots=True)
@@ -62,6 +63,8 @@ def write_at_once(plan: Plan, together: Sequence[Rows], terms: Terms, meanwhile:
             one.derive()
             assumed.absent += one.absent()
             assumed.types |= one.types()
+        if len(set(assumed.absent)) < len(assumed.absent):
+            return False  # two rows would take one unique value
         others = {*assumed.absent, *(change.key for change in plan.changes)} if together else set()
         if not all(others.isdisjoint(one.keys) for one in together):
             return False
@@ -83,7 +86,7 @@ def write_where_absent(together: Sequence[Rows], get_ready: Callable[[], None], 
     """Write new rows and nothing else, if nothing is there; `False` where something is, or came, and nothing was written."""
     keys = [key for one in together for key in (*one.keys, *one.absent())]
     limit = yield WatchLimit()
-    if limit is not None and len(keys) > limit:
+    if (limit is not None and len(keys) > limit) or len(set(keys)) < len(keys):
         return False
     now_ms = yield Clock()
     for one in together:
@@ -107,6 +110,23 @@ def write_where_absent(together: Sequence[Rows], get_ready: Callable[[], None], 
     hashes = sum(table.count for one in together for table in one.tables)
     terms.tally.add(hashes + len(spelled[0].commands) + 2)
     return terms.settle(spelled[0], None if replies is None else replies[hashes:])
+
+
+def write_fresh_rows(together: Sequence[Rows], get_ready: Callable[[], None], terms: Terms) -> Flow[bool]:
+    """Write rows whose keys were just made at random, so that nothing has to be known before, in one round trip."""
+    now_ms = yield Clock()
+    for one in together:
+        one.live_from(now_ms)
+    spelled = spell(Plan.of((), ()), Seen(), terms.riders, now_ms, terms.new_version, together)
+    tables = (table.pieces() for one in together for table in one.tables)
+    commands = list(chain.from_iterable(chain.from_iterable(tables)))
+    rows = len(commands)
+    commands += spelled.commands
+    yield Post(Batch(commands, atomic=True))
+    get_ready()
+    replies = yield Collect()
+    terms.tally.add(len(commands) + 2)
+    return terms.settle(spelled, replies[rows:])
 
 
 def write_watching(plan: Plan, terms: Terms, *, skip: int) -> Flow[bool]:

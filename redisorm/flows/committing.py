@@ -24,7 +24,7 @@ from redisorm.errors import (
     WrongTypeError,
 )
 
-from .attempts import Terms, write, write_at_once, write_comparing, write_watching, write_where_absent
+from .attempts import Terms, write, write_at_once, write_comparing, write_fresh_rows, write_watching, write_where_absent
 from .changes import Change, Kind
 from .conditional import sets_alone, write_conditionally
 from .guarding import Guard, types_of
@@ -164,7 +164,11 @@ def _generally(changes: Sequence[Change], rows: RowsTogether | None, guards: Seq
     lives = terms.lives
     together: Sequence[Rows] = ()
     if rows is not None:
-        together = rows.spelled() if scripts or (rows.all_new and not (changes or guards or lives)) else ()
+        alone = rows.all_new and not (changes or guards or lives)
+        together = rows.spelled() if scripts or alone else ()
+        if together and alone and all(one.is_fresh for one in together):
+            yield from write_fresh_rows(together, rows.get_ready, terms)
+            return count_rows(together)
         if together and not scripts:
             if (yield from write_where_absent(together, rows.get_ready, terms)):
                 return count_rows(together)
@@ -181,6 +185,7 @@ def _generally(changes: Sequence[Change], rows: RowsTogether | None, guards: Seq
         return len(changes) + count_rows(together)
     if rows is not None and together:
         changes = [*changes, *rows.changes()]
+        refuse_twins(changes)
     try:
         yield from _try_again_and_again(changes, guards, terms)
     except (ConflictError, DecodeError, ValidationError, WrongTypeError):

@@ -31,9 +31,10 @@ class DeletedRows:
         keyspace: Its keys.
         keys: The keys of the rows.
         tables: What they must be as; nothing is written of them.
+        is_fresh: That they are not.
     """
 
-    __slots__ = ("_before", "_gone", "_versions", "keys", "keyspace", "mapper", "tables")
+    __slots__ = ("_before", "_gone", "_versions", "is_fresh", "keys", "keyspace", "mapper", "tables")
 
     def __init__(self, mapper: Mapper[Any], keyspace: Keyspace, keys: list[str], before: Values, versions: Sequence[int | None]) -> None:
         """Take in rows.
@@ -46,6 +47,7 @@ class DeletedRows:
         self.keyspace = keyspace
         self.keys = keys
         self.tables: list[Table] = []
+        self.is_fresh = False
         self._before = before
         self._versions = versions
         self._gone: list[tuple[str, list[str]]] = []

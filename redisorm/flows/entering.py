@@ -10,7 +10,7 @@ from redisorm.mapping.indexes import Index
 from .derived import exact_scores
 from .indexing import deadline_score
 from .lonerow import entry_words
-from .newrows import TOLD_BY_VALUE
+from .newentries import TOLD_BY_VALUE
 
 __all__ = ["Entered", "Named", "entries"]
 

@@ -18,7 +18,19 @@ from redisorm.mapping.indexes import Index, Unique, lex_member
 from redisorm.mapping.layout import NULL, Leaf
 from redisorm.mapping.mapper import Mapper
 
-__all__ = ["BY_DEADLINE", "Elements", "Entries", "Entry", "Place", "Texts", "claims_of", "entries_around", "entries_of", "entry_of"]
+__all__ = [
+    "BY_DEADLINE",
+    "Elements",
+    "Entries",
+    "Entry",
+    "Place",
+    "Texts",
+    "claims_of",
+    "entries_around",
+    "entries_of",
+    "entry_of",
+    "entry_of_text",
+]
 
 BY_DEADLINE = None
 """The place of an entry whose score is the deadline of its row."""
@@ -117,12 +129,18 @@ def _enter(entries: Entries, index: Index, stored: Any, key: str, pk_text: str, 
         for element in stored or ():
             entries[names[element]] = entry
         return
-    found = _entry(index, stored, key, pk_text)
+    found = entry_of_text(index, stored, key, pk_text)
     if found is not None:
         entries[found[0]] = found[1]
 
 
-def _entry(index: Index, text: Text | None, key: str, pk_text: str) -> tuple[str, Entry] | None:
+def entry_of_text(index: Index, text: Text | None, key: str, pk_text: str) -> tuple[str, Entry] | None:
+    """Work out the entry for the stored text of a field; `None` where there is none.
+
+    Raises:
+        IndexValueError: The index cannot hold the value.
+        ValidationError: The text is not one of the field.
+    """
     if text is None:
         return entry_of(index, index.absent, key, pk_text)
     stored = as_bytes(text)

@@ -40,6 +40,7 @@ class LoadedRows:
         keyspace: Its keys.
         keys: The keys of the rows, once they are spelled of those that are written.
         tables: What to write.
+        is_fresh: That they are not.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class LoadedRows:
         "_moves",
         "_types",
         "_versions",
+        "is_fresh",
         "keys",
         "keyspace",
         "mapper",
@@ -79,6 +81,7 @@ class LoadedRows:
         self.keyspace = keyspace
         self.keys = keys
         self.tables: list[Table] = []
+        self.is_fresh = False
         self._after = after
         self._before = before
         self._collected = collected

@@ -1,32 +1,29 @@
 """Many new rows of one class, spelled column by column rather than object by object.
 
-The common case of a bulk save: rows that are a hash, with whatever indexes, and collections beside it. All values of a field are spelled in
-one go, and the field names are sent once. What needs a closer look row by row is left to `changes`.
+The common case of a bulk save: hashes with whatever indexes, unique values and deadlines, and collections beside them. All values of a
+field are spelled in one go where they need no check, and the field names are sent once. What needs a closer look row by row is left
+to `changes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
-from redisorm.commands import Command
-from redisorm.keys import LEDGER, Keyspace, none_entry, value_entry
-from redisorm.mapping.indexes import Index, lex_member
-from redisorm.mapping.layout import Leaf
+from redisorm.commands import Argument, Command
+from redisorm.keys import LIFE, VERSION, Keyspace
+from redisorm.mapping.encoder import as_bytes
+from redisorm.mapping.layout import Branch, Leaf
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import Snapshot, ascii_elements
 
-from .derived import Derived, derive, exact_scores
+from .changes import KEEP, PERMANENT, Keep, life_text
 from .indexing import Upkeep
+from .newentries import NewEntries
 from .persistence import filled
 from .tables import Table
 
-__all__ = ["TOLD_BY_VALUE", "NewRows"]
-
-
-TOLD_BY_VALUE = frozenset((str, int, bool, UUID))
-"""Types of which two values are equal where their texts are."""
+__all__ = ["NewRows"]
 
 
 class NewRows:
@@ -38,62 +35,77 @@ class NewRows:
         values: The values of each row, in the order of the slots.
         elements: For each companion the elements of each row, as they are sent.
         keys: The keys of the rows.
-        pk_texts: Their primary keys.
         tables: What to write.
+        is_fresh: Whether their keys were just made at random, so that nothing need be known before they are written.
     """
 
     __slots__ = (
         "_collections",
-        "_columns",
-        "_derived",
+        "_deadline_ms",
+        "_entries",
+        "_life",
+        "_texts",
         "_unspelled",
+        "_versions",
         "elements",
+        "is_fresh",
         "keys",
         "keyspace",
         "mapper",
-        "pk_texts",
         "tables",
         "values",
     )
 
     def __init__(
-        self, mapper: Mapper[Any], keyspace: Keyspace, values: list[tuple[Any, ...]], collections: Sequence[Sequence[Any]] = ()
+        self,
+        mapper: Mapper[Any],
+        keyspace: Keyspace,
+        values: list[tuple[Any, ...]],
+        collections: Sequence[Sequence[Any]] = (),
+        *,
+        versions: Sequence[int] = (),
+        life: int | Keep = KEEP,
+        is_fresh: bool = False,
     ) -> None:
         """Take in rows.
 
         Args:
             collections: For each companion of the class the collection of each row.
+            versions: The version that each row gets, for a versioned class.
+            life: The life that all of them get, in milliseconds, or `PERMANENT`; `KEEP` for that of their class.
         """
         self.mapper = mapper
         self.keyspace = keyspace
         self.values = values
+        self.is_fresh = is_fresh and not mapper.uniques
         self._collections = collections
-        self._columns: list[tuple[Any, ...]] = []
+        self._versions = versions
+        self._life = life
+        self._deadline_ms: int | None = None
+        self._texts: list[dict[int, bytes]] = [{} for _ in values] if mapper.slots.mutable else []
+        self._entries: NewEntries | None = None
         self.elements: list[list[Any]] = []
-        self.pk_texts: list[str] = []
         self.keys: list[str] = []
         self.tables: list[Table] = []
-        self._derived: Mapping[str, Derived] = {}
         self._unspelled: set[int] = set()
 
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
-        """Whether rows of a class can be spelled so: hashes of which nothing is looked at twice, and collections beside them."""
-        if mapper.uniques or mapper.open or mapper.automatic or mapper.generated or mapper.slots.computed:
+        """Whether rows of a class can be spelled so: what is in them follows from the values of their fields, each by itself."""
+        if mapper.open or mapper.automatic or mapper.slots.computed or mapper.slots.lives:
             return False
-        kept = mapper.is_kept_simply and not mapper.options.versioned and all(index.place is not None for index in mapper.indexes.values())
-        return kept and all(isinstance(slot, Leaf) and not slot.checked for slot in mapper.slots.order)
+        return all(index.place is not None for index in mapper.indexes.values())
 
     def spell(self) -> bool:
         """Spell keys and columns; `False` where a row has to be looked at by itself. Nothing was sent.
 
         Raises:
-            IndexValueError: An index cannot hold a value.
+            ValidationError: A value does not fit its annotation.
         """
         mapper = self.mapper
         place = mapper.slots.place(mapper.pk_name)
-        self.pk_texts = mapper.pk_texts([values[place] for values in self.values])
-        self.keys = self.keyspace.rows(self.pk_texts)
+        pk_texts = mapper.pk_texts([values[place] for values in self.values])
+        self.keys = self.keyspace.rows(pk_texts)
         if len(set(self.keys)) < len(self.keys):
             return False
         for companion, collections in zip(mapper.companions, self._collections, strict=True):
@@ -104,35 +116,78 @@ class NewRows:
             else:
                 self._unspelled.add(len(self.elements))
                 self.elements.append(texts)
-        self._columns = columns = list(zip(*self.values, strict=True))
+        self._spell_shapes()
+        if mapper.indexed:
+            self._entries = NewEntries(mapper, self.keyspace, self.keys, pk_texts, self.values)
+        claimed = self._entries.claimed if self._entries else ()
+        return len(set(claimed)) == len(claimed)
+
+    def _spell_shapes(self) -> None:
+        """Spell the rows, those together whose values have the same types."""
+        columns = list(zip(*self.values, strict=True))
         if all(len(set(map(type, column))) == 1 for column in columns):
-            return self._spell_shape(range(len(self.values)), columns)
+            self._spell_shape(range(len(self.values)), columns)
+            return
         shapes: dict[tuple[type, ...], list[int]] = {}
         for number, values in enumerate(self.values):
             shapes.setdefault(tuple(map(type, values)), []).append(number)
         row = self.values.__getitem__
-        return all(self._spell_shape(numbers, list(zip(*map(row, numbers), strict=True))) for numbers in shapes.values())
+        for numbers in shapes.values():
+            self._spell_shape(numbers, list(zip(*map(row, numbers), strict=True)))
 
-    def _spell_shape(self, numbers: Sequence[int], columns: list[tuple[Any, ...]]) -> bool:
+    def _spell_shape(self, numbers: Sequence[int], columns: list[tuple[Any, ...]]) -> None:
         """Spell rows whose values have the same types."""
-        plan = self.mapper.encoder.plan(self.values[numbers[0]])
-        if plan.checked or not plan.places:
-            return False
-        width = len(plan.places)
-        flat: list[Any] = [None] * (width * len(numbers))
-        slots = self.mapper.slots.order
+        keys = self.keys if len(numbers) == len(self.keys) else [self.keys[number] for number in numbers]
+        plan, slots = self.mapper.encoder.plan(self.values[numbers[0]], keys[0]), self.mapper.slots.order
+        checked = {place for _, place, _ in plan.checked}
+        beside = self._beside(numbers)
+        fields = (*plan.names, *beside)
+        flat: list[Any] = [None] * (len(fields) * len(numbers))
         for position, place in enumerate(plan.places):
             slot, column = slots[place], columns[place]
-            assert isinstance(slot, Leaf)  # else it would not fit
-            flat[position::width] = slot.codec.encode_many(type(column[0]), column)
-        keys = self.keys if len(numbers) == len(self.keys) else [self.keys[number] for number in numbers]
-        self.tables.append(Table(plan.names, keys, flat))
-        return True
+            if isinstance(slot, Branch) or place in checked:
+                flat[position :: len(fields)] = self._checked(slot, place, numbers, keys)
+            else:
+                flat[position :: len(fields)] = slot.codec.encode_many(type(column[0]), column)
+        for position, texts in enumerate(beside.values(), len(plan.places)):
+            flat[position :: len(fields)] = texts
+        self.tables.append(Table(fields, keys, flat))
+
+    def _beside(self, numbers: Sequence[int]) -> dict[Argument, list[str]]:
+        """The fields that stand beside the values: the version and the life of each row."""
+        fields: dict[Argument, list[str]] = {}
+        if self._versions:
+            fields[VERSION] = [str(self._versions[number]) for number in numbers]
+        if not isinstance(self._life, Keep):
+            fields[LIFE] = [life_text(self._life)] * len(numbers)
+        return fields
+
+    def _checked(self, slot: Leaf | Branch, place: int, numbers: Sequence[int], keys: Sequence[str]) -> list[Any]:
+        """Spell the values of a column that have to be checked, each by itself, and keep the texts of what can change in place."""
+        spell = self.mapper.encoder.spell
+        texts = [spell(slot, self.values[number], place, key) for number, key in zip(numbers, keys, strict=True)]
+        if isinstance(slot, Leaf) and slot.codec.mutable:
+            for number, text in zip(numbers, texts, strict=True):
+                self._texts[number][place] = as_bytes(text)
+        return texts
+
+    @property
+    def counts_on_sweeps(self) -> bool:
+        """Whether the rows expire and stand in indexes then."""
+        return self.mapper.indexed and (self._deadline_ms is not None or self.mapper.options.ttl_ms is not None)
+
+    def live_from(self, now_ms: int) -> None:
+        """Take in the server's time, from which their lives count."""
+        life = self.mapper.options.ttl_ms if isinstance(self._life, Keep) else self._life
+        self._deadline_ms = None if life in (None, PERMANENT) else now_ms + life
+        for table in self.tables:
+            table.deadline_ms = self._deadline_ms
 
     def absent(self) -> list[str]:
-        """The keys that must be absent, beside those of the tables: what is left, or remembered, of a former life of a row."""
+        """The keys that must be absent, beside those of the tables: what is left, or remembered, of a former life of a row, and claims."""
         memos = [Keyspace.memo(key) for key in self.keys] if self.mapper.indexed else []
-        return [*memos, *(Keyspace.companion(key, one.name) for one in self.mapper.companions for key in self.keys)]
+        beside = [Keyspace.companion(key, one.name) for one in self.mapper.beside for key in self.keys]
+        return [*memos, *beside, *(self._entries.claimed if self._entries else ())]
 
     def types(self) -> Mapping[str, str]:
         """No key of a new row is there."""
@@ -140,45 +195,36 @@ class NewRows:
 
     def fill(self) -> list[Command]:
         """The commands that fill the collections."""
-        return [
-            command
-            for companion, elements in zip(self.mapper.companions, self.elements, strict=True)
-            for key, one in zip(self.keys, elements, strict=True)
-            for command in filled(companion, Keyspace.companion(key, companion.name), one)
-        ]
+        commands: list[Command] = []
+        for companion, elements in zip(self.mapper.companions, self.elements, strict=True):
+            for row, some in zip(self.keys, elements, strict=True):
+                if some:
+                    key = Keyspace.companion(row, companion.name)
+                    commands += filled(companion, key, some)
+                    if self._deadline_ms is not None:
+                        commands.append(("PEXPIREAT", key, self._deadline_ms))
+        return commands
 
     def snapshots(self) -> list[Snapshot]:
         """The rows as the server will have them."""
-        if not self.elements:
+        if not self.elements and not self._texts:
             return list(map(Snapshot, self.values))
+        texts = self._texts or [{}] * len(self.values)
         columns = [
             [companion.texts(one) for one in elements] if place in self._unspelled else elements
             for place, (companion, elements) in enumerate(zip(self.mapper.companions, self.elements, strict=True))
         ]
-        return [Snapshot(values, companions=list(each)) for values, each in zip(self.values, zip(*columns, strict=True), strict=True)]
-
-    @property
-    def counts_on_sweeps(self) -> bool:
-        """Whether the rows expire and stand in indexes then."""
-        return False
-
-    def live_from(self, now_ms: int) -> None:
-        """None of these rows has a deadline."""
+        elements = zip(*columns, strict=True) if columns else [()] * len(self.values)
+        return [Snapshot(*row) for row in zip(self.values, texts, map(list, elements), strict=True)]
 
     def derive(self) -> None:
-        """Leave to a script what it can work out: where all rows have one shape, and stand in indexes by the text of a field.
+        """Leave to a script what it can work out, where all rows have one shape.
 
         Raises:
             IndexValueError: An index cannot hold a value.
         """
-        (table, *others) = self.tables
-        pk_name = self.mapper.pk_name
-        if others or not self.mapper.indexed or table.column(table.fields.index(pk_name)) != self.pk_texts:
-            return
-        texts = {str(name): table.column(place) for place, name in enumerate(table.fields)}
-        self._derived = derive(self.mapper, self.keyspace, self.keys, self._columns, texts)
-        table.member = 1 + table.fields.index(pk_name)
-        table.derived = list(self._derived.values())
+        if self._entries is not None and len(self.tables) == 1:
+            self._entries.derive(self.tables[0])
 
     def enter(self, upkeep: Upkeep) -> None:
         """Put the rows into the indexes of their class that a script does not work out.
@@ -186,42 +232,5 @@ class NewRows:
         Raises:
             IndexValueError: An index cannot hold a value.
         """
-        if not self.mapper.indexed:
-            return
-        own = self.keyspace.own
-        if LEDGER not in self._derived:
-            upkeep.score(own(LEDGER), "inf", self.pk_texts)
-        for index in self.mapper.indexes.values():
-            if index.name in self._derived:
-                continue
-            assert index.place is not None
-            column = self._columns[index.place]
-            kinds = set(map(type, column))
-            if index.kind == "order" and kinds == {int}:
-                upkeep.scores(own(index.name), exact_scores(index, column, self.keys), self.pk_texts)
-            elif index.kind == "equality" and len(kinds) == 1 and kinds <= TOLD_BY_VALUE:
-                self._enter_by_value(index, column, upkeep)
-            else:
-                self._enter(index, column, upkeep)
-
-    def _enter_by_value(self, index: Index, column: Sequence[Any], upkeep: Upkeep) -> None:
-        grouped: dict[Any, list[str]] = {}
-        for pk_text, value in zip(self.pk_texts, column, strict=True):
-            grouped.setdefault(value, []).append(pk_text)
-        for value, pk_texts in grouped.items():
-            upkeep.score(self.keyspace.own(value_entry(index.name, index.text(value))), "inf", pk_texts)
-
-    def _enter(self, index: Index, column: Sequence[Any], upkeep: Upkeep) -> None:
-        name, own = index.name, self.keyspace.own
-        grouped: dict[str, list[str]] = {}
-        for key, pk_text, value in zip(self.keys, self.pk_texts, column, strict=True):
-            if value is None:
-                grouped.setdefault(none_entry(name), []).append(pk_text)
-            elif index.kind == "order":
-                upkeep.scores(own(name), (index.checked_score(value, key),), (pk_text,))
-            elif index.kind == "lex":
-                upkeep.scores(own(name), ("0",), (lex_member(index.text(value), pk_text),))
-            else:  # by equality: a position is JSON, and a row that has one is looked at by itself
-                grouped.setdefault(value_entry(name, index.text(value)), []).append(pk_text)
-        for entry, pk_texts in grouped.items():
-            upkeep.score(own(entry), "inf", pk_texts)
+        if self._entries is not None:
+            self._entries.enter(upkeep, self._deadline_ms)

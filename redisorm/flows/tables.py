@@ -94,12 +94,14 @@ class Rows(Protocol):
         keyspace: Its keys.
         keys: Those of the rows.
         tables: What to write.
+        is_fresh: Whether their keys were just made at random, so that nothing need be known before they are written.
     """
 
     mapper: Mapper[Any]
     keyspace: Keyspace
     keys: list[str]
     tables: list[Table]
+    is_fresh: bool
 
     @property
     def counts_on_sweeps(self) -> bool:

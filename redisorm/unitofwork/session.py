@@ -162,7 +162,7 @@ class BaseSession(UnitOfWork):
     ) -> Flow[CommitResult]:
         work = [(obj, change) for obj, change in part if isinstance(change, Change)]
         change_now = partial(self._change_now, set())
-        together = Together(self.database.namespace, change_now)
+        together = Together(self.database.namespace, self._created, change_now)
         rest: list[MappedModel] = []
         for kind in (Kind.DELETE, Kind.INSERT, Kind.UPDATE):
             rest += together.take([obj for obj, waits in part if waits is kind], kind)

@@ -5,14 +5,16 @@ Bulk saves and bulk changes live here: nothing is made for each object that the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import compress
 from operator import attrgetter, gt, not_
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
 
-from redisorm.flows.changes import Change, Kind
+from redisorm.flows.changes import KEEP, Change, Kind
 from redisorm.flows.deletedrows import DeletedRows
 from redisorm.flows.loadedrows import LoadedRows
 from redisorm.flows.newrows import NewRows
@@ -23,10 +25,12 @@ from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import CompanionChange, Snapshot, compare_companions, holds_same
 
 from .state import Phase, State
+from .work import new_version
 
 __all__ = ["FEWEST", "Ready", "Together", "moved_together"]
 
 _key, _snapshot, _values, _version = attrgetter("key"), attrgetter("snapshot"), attrgetter("values"), attrgetter("version")
+_wanted_life, _tried = attrgetter("wanted_life"), attrgetter("tried")
 _wishes, _standing = attrgetter("wanted_life", "increments"), attrgetter("wanted_life", "increments", "held_phase", "life")
 
 FEWEST = 4
@@ -73,32 +77,63 @@ class Ready(NamedTuple):
     snapshots: Sequence[Snapshot | None]
     versions: Sequence[int | None]
     kind: Kind
+    life: int | None = None
 
 
 class _New:
     """New objects of one class."""
 
-    def __init__(self, mapper: Mapper[Any], objects: Sequence[MappedModel]) -> None:
+    def __init__(self, mapper: Mapper[Any], objects: Sequence[MappedModel], created: AbstractSet[int]) -> None:
         self.mapper = mapper
         self.objects = objects
+        self._states: list[State] = list(map(known_state, objects))
+        self._life = self._states[0].wanted_life
+        self._versions = [new_version() for _ in objects] if mapper.options.versioned else []
+        self._created = created
         self._rows: NewRows | None = None
+
+    @staticmethod
+    def fitting(mapper: Mapper[Any], states: Sequence[State]) -> list[bool]:
+        """Which objects can be spelled together: those that get the life that most get, and of which nothing else is asked."""
+        if not NewRows.fit(mapper):
+            return [False] * len(states)
+        ((life, _),) = Counter(map(_wanted_life, states)).most_common(1)
+        return list(map((life, ()).__eq__, map(_wishes, states)))
 
     def spelled(self, namespace: str) -> Rows | None:
         """Their rows; `None` where one of them has to be looked at by itself."""
         mapper = self.mapper
         try:
             collections = [[obj.__dict__[one.name] for obj in self.objects] for one in mapper.companions]
-            rows = NewRows(mapper, mapper.keyspace(namespace), list(mapper.values_of(self.objects)), collections)
+            values = list(mapper.values_of(self.objects))
         except KeyError:  # an object lacks a field
             return None
+        life = KEEP if self._life is None else self._life
+        rows = NewRows(
+            mapper, mapper.keyspace(namespace), values, collections, versions=self._versions, life=life, is_fresh=self._are_fresh()
+        )
+        try:
+            if not rows.spell():
+                return None
+        except ValidationError:  # it is told of one object, in the order of all
+            return None
+        if mapper.generated:
+            for state in self._states:
+                state.tried = True
         self._rows = rows
-        return rows if rows.spell() else None
+        return rows
+
+    def _are_fresh(self) -> bool:
+        """Whether the keys of all were made at random, and no commit of them was begun."""
+        if not (self.mapper.generated and self._created.isdisjoint(map(id, self.objects))) or any(map(_tried, self._states)):
+            return False
+        return all(self.mapper.pk_name not in obj.model_fields_set for obj in self.objects)
 
     def ready(self) -> Ready:
         """What their states become."""
         assert self._rows is not None
-        states = list(map(known_state, self.objects))
-        return Ready(self.mapper, self._rows.keys, self.objects, states, self._rows.snapshots(), [None] * len(states), Kind.INSERT)
+        versions: list[int | None] = [*self._versions] or [None] * len(self._states)
+        return Ready(self.mapper, self._rows.keys, self.objects, self._states, self._rows.snapshots(), versions, Kind.INSERT, self._life)
 
 
 class _Loaded:
@@ -176,7 +211,7 @@ class _Deleted:
 
 _Group: TypeAlias = _New | _Loaded | _Deleted
 
-_GROUPS: Mapping[Kind, type[_Group]] = {Kind.INSERT: _New, Kind.UPDATE: _Loaded, Kind.DELETE: _Deleted}
+_GROUPS: Mapping[Kind, type[_Loaded | _Deleted]] = {Kind.UPDATE: _Loaded, Kind.DELETE: _Deleted}
 
 
 def _fitting(mapper: Mapper[Any], states: Sequence[State], kind: Kind) -> list[bool]:
@@ -185,7 +220,7 @@ def _fitting(mapper: Mapper[Any], states: Sequence[State], kind: Kind) -> list[b
         return _Deleted.fitting(mapper, states)
     if kind is Kind.UPDATE:
         return [True] * len(states)
-    return list(map(_NO_WISHES.__eq__, map(_wishes, states))) if NewRows.fit(mapper) else [False] * len(states)
+    return _New.fitting(mapper, states)
 
 
 class Together:
@@ -195,13 +230,15 @@ class Together:
         each: The same as changes, where they were not spelled together after all; else `None`.
     """
 
-    def __init__(self, namespace: str, change_of: Callable[[MappedModel], Change | None]) -> None:
+    def __init__(self, namespace: str, created: AbstractSet[int], change_of: Callable[[MappedModel], Change | None]) -> None:
         """Begin with none.
 
         Args:
+            created: The objects, by `id`, that may only be stored where no row is.
             change_of: Tells what has to be written of one object; `None` where nothing has.
         """
         self._namespace = namespace
+        self._created = created
         self._change_of = change_of
         self._groups: list[_Group] = []
         self._spelled: list[_Group] = []
@@ -230,7 +267,8 @@ class Together:
             if sum(fit) < FEWEST:
                 rest += group
                 continue
-            self._groups.append(_GROUPS[kind](mapper, list(compress(group, fit))))
+            fitting = list(compress(group, fit))
+            self._groups.append(_New(mapper, fitting, self._created) if kind is Kind.INSERT else _GROUPS[kind](mapper, fitting))
             rest += compress(group, map(not_, fit))
         return rest
 
@@ -267,4 +305,8 @@ class Together:
         for ready in self._ready:
             for state, snapshot, version in zip(ready.states, ready.snapshots, ready.versions, strict=True):
                 state.snapshot, state.version, state.held_phase = snapshot, version, Phase.PERSISTENT
+            if ready.life is not None:
+                for state in ready.states:
+                    state.life = ready.life
+                    state.forget_wishes()
         return self._ready

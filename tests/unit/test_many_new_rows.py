@@ -25,7 +25,7 @@ from redisorm import (
 from redisorm.commands import Watch
 from redisorm.flows.committing import CommitResult
 from redisorm.unitofwork.state import Phase, state_of
-from tests.unit.desk import Desk, agreeing, answering, atomic, desk_that_agrees, row_of, script_call, session_on, stored, talk
+from tests.unit.desk import NOW, Desk, agreeing, answering, atomic, desk_that_agrees, row_of, script_call, session_on, stored, talk
 from tests.zoo.indexed import Citizen, Member
 from tests.zoo.models import AsyncUser, Board, Customer, Lease, Memo, Ticket, User
 
@@ -285,10 +285,20 @@ def test_automatic_keys_come_from_one_step_of_the_counter() -> None:
 def test_life_of_its_own_is_given_to_each_of_many() -> None:
     desk = desk_that_agrees()
     session = session_on(desk)
-    session.add_all(users(1, 2, 3, 4), ttl=60)
+    added = users(1, 2, 3, 4)
+    session.add_all(added, ttl=60)
     session.commit()
-    writes = script_call(talk(desk)[0]).writes
-    assert [command[1] for command in writes if command[0] == "PEXPIREAT"] == ["user:1", "user:2", "user:3", "user:4"]
+    call = script_call(talk(desk)[0])
+    assert call.deadlines == {f"user:{pk}": NOW + 60_000 for pk in (1, 2, 3, 4)}
+    assert call.tables == [
+        (
+            ["id", "name", "age", ":ttl"],
+            ["user:1", "user:2", "user:3", "user:4"],
+            ["1", "n1", "0", "60", "2", "n2", "0", "60", "3", "n3", "0", "60", "4", "n4", "0", "60"],
+        )
+    ]
+    assert {state_of(user).life for user in added} == {60_000}
+    assert {state_of(user).wanted_life for user in added} == {None}
 
 
 def test_key_of_a_row_deleted_in_the_same_commit_is_looked_at() -> None:
