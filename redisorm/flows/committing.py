@@ -30,7 +30,7 @@ from .conditional import sets_alone, write_conditionally
 from .guarding import Guard, types_of
 from .living import LiveWrite, guards_of
 from .lonerow import LoneRow, lone_row, watch_row, write_fresh, write_row
-from .numbering import number
+from .numbering import Unnumbered, number, number_rows
 from .persistence import short_lived
 from .plan import Plan, Seen
 from .riding import ridden, write_ridden
@@ -46,7 +46,7 @@ FIELD_LIFE = "HPEXPIREAT"
 SCRIPTS = Supports("EVALSHA")
 
 
-class RowsTogether(Protocol):
+class RowsTogether(Unnumbered, Protocol):
     """Where rows come from that may be spelled together."""
 
     @property
@@ -165,7 +165,9 @@ def _generally(changes: Sequence[Change], rows: RowsTogether | None, guards: Seq
     together: Sequence[Rows] = ()
     if rows is not None:
         alone = rows.all_new and not (changes or guards or lives)
-        together = rows.spelled() if scripts or alone else ()
+        if scripts or alone:
+            yield from number_rows(rows, terms.tally)
+            together = rows.spelled()
         if together and alone and all(one.is_fresh for one in together):
             yield from write_fresh_rows(together, rows.get_ready, terms)
             return count_rows(together)
@@ -186,6 +188,7 @@ def _generally(changes: Sequence[Change], rows: RowsTogether | None, guards: Seq
     if rows is not None and together:
         changes = [*changes, *rows.changes()]
         refuse_twins(changes)
+        yield from number([change for change in changes if change.is_new and change.pk is None], terms.tally)
     try:
         yield from _try_again_and_again(changes, guards, terms)
     except (ConflictError, DecodeError, ValidationError, WrongTypeError):

@@ -92,7 +92,7 @@ class NewRows:
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
         """Whether rows of a class can be spelled so: what is in them follows from the values of their fields, each by itself."""
-        if mapper.open or mapper.automatic or mapper.slots.computed or mapper.slots.lives:
+        if mapper.open or mapper.slots.computed or mapper.slots.lives:
             return False
         return all(index.place is not None for index in mapper.indexes.values())
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from redisorm.commands import Batch, Command, Flow
 
@@ -10,7 +11,7 @@ from .changes import Change
 from .plan import Plan, Seen
 from .seeing import Tally
 
-__all__ = ["number", "taken"]
+__all__ = ["Unnumbered", "give_key", "number", "number_rows", "taken"]
 
 
 def number(changes: Sequence[Change], tally: Tally, *, skip: int = 0) -> Flow[None]:
@@ -25,10 +26,33 @@ def number(changes: Sequence[Change], tally: Tally, *, skip: int = 0) -> Flow[No
     tally.add(len(commands))
     for group, last in zip(waiting.values(), replies, strict=True):
         for value, change in enumerate(group, last - len(group) + 1):
-            _give_key(change, value)
+            give_key(change, value)
 
 
-def _give_key(change: Change, value: int) -> None:
+class Unnumbered(Protocol):
+    """Rows of which some want numbers."""
+
+    def unnumbered(self) -> Mapping[str, int]:
+        """How many, by the key of the counter."""
+        ...
+
+    def give_numbers(self, numbers: Mapping[str, Sequence[int]]) -> None:
+        """Give them theirs."""
+
+
+def number_rows(rows: Unnumbered, tally: Tally) -> Flow[None]:
+    """The same for rows that are spelled together."""
+    wanted = rows.unnumbered()
+    if not wanted:
+        return
+    commands: list[Command] = [("INCRBY", counter, count) for counter, count in wanted.items()]
+    replies = yield Batch(commands)
+    tally.add(len(commands))
+    rows.give_numbers({counter: range(last - count + 1, last + 1) for (counter, count), last in zip(wanted.items(), replies, strict=True)})
+
+
+def give_key(change: Change, value: int) -> None:
+    """Give a new object the number of its automatic key."""
     mapper, difference = change.mapper, change.difference
     assert difference is not None
     if change.numbered:  # the number before this one turned out to be taken

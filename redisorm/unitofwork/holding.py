@@ -6,6 +6,7 @@ What is to happen to them is noted one floor up, in `unit`.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from itertools import repeat
 from operator import attrgetter
 from typing import Any, Protocol
@@ -76,10 +77,12 @@ class Holding:
         mapper = mapper_of(models.pop())
         self._check_database(mapper)
         pks = [obj.__dict__.get(mapper.pk_name) for obj in objects]
-        if None in pks:
-            return False
-        keys = mapper.keyspace(self.database.namespace).rows(mapper.pk_texts(pks))
-        if not self._map.hold_new(mapper, keys, objects):
+        keys: Iterable[str] = repeat("")
+        if None not in pks:
+            keys = mapper.keyspace(self.database.namespace).rows(mapper.pk_texts(pks))
+            if not self._map.hold_new(mapper, keys, objects):
+                return False
+        elif not mapper.automatic or set(pks) != {None} or len(set(map(id, objects))) < len(objects):
             return False
         deque(map(link_state, objects, map(State, repeat(Phase.PENDING), repeat(self), keys)), 0)
         self._new.update(zip(map(id, objects), objects, strict=True))

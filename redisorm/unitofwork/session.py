@@ -181,6 +181,7 @@ class BaseSession(UnitOfWork):
         except CommitUnknownError:
             for obj, change in work:
                 remember_number(obj, change)
+            together.remember_numbers()
             raise
         except UnicodeEncodeError:  # nothing was executed
             refuse_texts([*(change for _, change in work), *together.changes()])

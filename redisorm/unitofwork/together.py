@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import compress
+from itertools import compress, islice
 from operator import attrgetter, gt, not_
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,6 +18,7 @@ from redisorm.flows.changes import KEEP, Change, Kind
 from redisorm.flows.deletedrows import DeletedRows
 from redisorm.flows.loadedrows import LoadedRows
 from redisorm.flows.newrows import NewRows
+from redisorm.flows.numbering import give_key
 from redisorm.flows.tables import Rows
 from redisorm.mapping.base import MappedModel, known_state, mapper_of
 from redisorm.mapping.differences import moved, moved_in, snapshots
@@ -91,14 +92,33 @@ class _New:
         self._versions = [new_version() for _ in objects] if mapper.options.versioned else []
         self._created = created
         self._rows: NewRows | None = None
+        self.numbers: Sequence[int] = ()
 
     @staticmethod
-    def fitting(mapper: Mapper[Any], states: Sequence[State]) -> list[bool]:
-        """Which objects can be spelled together: those that get the life that most get, and of which nothing else is asked."""
+    def fitting(mapper: Mapper[Any], objects: Sequence[MappedModel], states: Sequence[State]) -> list[bool]:
+        """Which objects can be spelled together: those that get the life that most get, and of which nothing else is asked.
+
+        A counter follows an automatic key that was given by hand, so that whoever has one is looked at.
+        """
         if not NewRows.fit(mapper):
             return [False] * len(states)
         ((life, _),) = Counter(map(_wanted_life, states)).most_common(1)
-        return list(map((life, ()).__eq__, map(_wishes, states)))
+        alike = list(map((life, ()).__eq__, map(_wishes, states)))
+        if not mapper.automatic:
+            return alike
+        return [one and obj.__dict__.get(mapper.pk_name) is None for one, obj in zip(alike, objects, strict=True)]
+
+    @property
+    def unnumbered(self) -> int:
+        """How many automatic keys have no number yet."""
+        return len(self.objects) if self.mapper.automatic else 0
+
+    def remember_numbers(self) -> None:
+        """Give the objects the numbers of this commit, so that another one would write the same rows."""
+        name = self.mapper.pk_name
+        for number, obj in zip(self.numbers, self.objects):  # noqa: B905 - of most classes there are none
+            vars(obj)[name] = number
+            obj.__pydantic_fields_set__.add(name)
 
     def spelled(self, namespace: str) -> Rows | None:
         """Their rows; `None` where one of them has to be looked at by itself."""
@@ -108,6 +128,9 @@ class _New:
             values = list(mapper.values_of(self.objects))
         except KeyError:  # an object lacks a field
             return None
+        if self.numbers:
+            place = mapper.slots.place(mapper.pk_name)
+            values = [(*row[:place], number, *row[place + 1 :]) for number, row in zip(self.numbers, values, strict=True)]
         life = KEEP if self._life is None else self._life
         rows = NewRows(
             mapper, mapper.keyspace(namespace), values, collections, versions=self._versions, life=life, is_fresh=self._are_fresh()
@@ -138,6 +161,8 @@ class _New:
 
 class _Loaded:
     """Loaded objects of one class that changed."""
+
+    numbers: Sequence[int] = ()
 
     def __init__(self, mapper: Mapper[Any], objects: Sequence[MappedModel]) -> None:
         self.mapper = mapper
@@ -181,6 +206,8 @@ class _Loaded:
 class _Deleted:
     """Objects of one class whose rows are deleted."""
 
+    numbers: Sequence[int] = ()
+
     def __init__(self, mapper: Mapper[Any], objects: Sequence[MappedModel]) -> None:
         self.mapper = mapper
         self.objects = objects
@@ -214,13 +241,14 @@ _Group: TypeAlias = _New | _Loaded | _Deleted
 _GROUPS: Mapping[Kind, type[_Loaded | _Deleted]] = {Kind.UPDATE: _Loaded, Kind.DELETE: _Deleted}
 
 
-def _fitting(mapper: Mapper[Any], states: Sequence[State], kind: Kind) -> list[bool]:
+def _fitting(mapper: Mapper[Any], objects: Sequence[MappedModel], kind: Kind) -> list[bool]:
     """Which objects of a class can be spelled together."""
+    states: list[State] = list(map(known_state, objects))
     if kind is Kind.DELETE:
         return _Deleted.fitting(mapper, states)
     if kind is Kind.UPDATE:
         return [True] * len(states)
-    return _New.fitting(mapper, states)
+    return _New.fitting(mapper, objects, states)
 
 
 class Together:
@@ -263,7 +291,7 @@ class Together:
         rest: list[MappedModel] = []
         for model in models:
             mapper, group = mapper_of(model), list(objects) if len(models) == 1 else [obj for obj in objects if type(obj) is model]
-            fit = _fitting(mapper, list(map(known_state, group)), kind)
+            fit = _fitting(mapper, group, kind)
             if sum(fit) < FEWEST:
                 rest += group
                 continue
@@ -271,6 +299,28 @@ class Together:
             self._groups.append(_New(mapper, fitting, self._created) if kind is Kind.INSERT else _GROUPS[kind](mapper, fitting))
             rest += compress(group, map(not_, fit))
         return rest
+
+    def unnumbered(self) -> Mapping[str, int]:
+        """How many automatic keys want a number, by the key of the counter."""
+        wanted: dict[str, int] = {}
+        for group in self._groups:
+            if isinstance(group, _New) and group.unnumbered:
+                counter = group.mapper.keyspace(self._namespace).counter
+                wanted[counter] = wanted.get(counter, 0) + group.unnumbered
+        return wanted
+
+    def give_numbers(self, numbers: Mapping[str, Sequence[int]]) -> None:
+        """Number the automatic keys by their counters."""
+        rest = {counter: iter(some) for counter, some in numbers.items()}
+        for group in self._groups:
+            if isinstance(group, _New) and group.unnumbered:
+                group.numbers = list(islice(rest[group.mapper.keyspace(self._namespace).counter], group.unnumbered))
+
+    def remember_numbers(self) -> None:
+        """Give the objects that were spelled together the numbers of this commit; that it is not known what became of it is no matter."""
+        for group in self._spelled if self.each is None else ():
+            if isinstance(group, _New):
+                group.remember_numbers()
 
     def spelled(self) -> Sequence[Rows]:
         """Spell them; empty where one of them has to be looked at by itself, or nothing has to be written."""
@@ -290,8 +340,12 @@ class Together:
     def changes(self) -> Sequence[Change]:
         """The same objects, each as a change of its own."""
         if self.each is None:
-            each = ((obj, self._change_of(obj)) for group in self._groups for obj in group.objects)
-            self.each = [(obj, change) for obj, change in each if change is not None]
+            self.each = []
+            for group in self._groups:
+                each = [(obj, change) for obj in group.objects if (change := self._change_of(obj)) is not None]
+                for number, (_, change) in zip(group.numbers, each):  # noqa: B905 - of most groups there are none
+                    give_key(change, number)
+                self.each += each
         return [change for _, change in self.each]
 
     def get_ready(self) -> None:
@@ -302,6 +356,7 @@ class Together:
         """Move the states of what was spelled together, and tell them class by class; empty where each was a change of its own."""
         if self.each is not None:
             return []
+        self.remember_numbers()
         for ready in self._ready:
             for state, snapshot, version in zip(ready.states, ready.snapshots, ready.versions, strict=True):
                 state.snapshot, state.version, state.held_phase = snapshot, version, Phase.PERSISTENT

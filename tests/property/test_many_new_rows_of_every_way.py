@@ -67,6 +67,16 @@ class MortalTaker(Taker, prefix="mortal-taker", ttl=3600):
     """The same for as long as a row lives."""
 
 
+class Numbered(RedisModel, prefix="numbered", ttl=3600):
+    """Keys that a counter gives out."""
+
+    name: str = ""
+    number: int | None = None
+    city: str = Field(default="", index=True)
+    age: int = Field(default=0, index=True)
+    id: int | None = None
+
+
 class Street(BaseModel):
     """What stands inside of a row."""
 
@@ -147,6 +157,10 @@ def mortal(chance: random.Random, count: int) -> list[dict[str, Any]]:
     ]
 
 
+def numbered(chance: random.Random, count: int) -> list[dict[str, Any]]:
+    return [{"city": chance.choice(("Oslo", "")), "number": chance.choice((None, 1)), "age": chance.randrange(9)} for _ in range(count)]
+
+
 def takers(chance: random.Random, count: int) -> list[dict[str, Any]]:
     loose = chance.random() < 0.5
     return [
@@ -198,6 +212,7 @@ KINDS = [
     (Taker, takers),
     (MortalTaker, takers),
     (Nested, nested),
+    (Numbered, numbered),
 ]
 
 
