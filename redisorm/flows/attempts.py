@@ -62,6 +62,7 @@ def write_at_once(plan: Plan, together: Sequence[Rows], terms: Terms, meanwhile:
             one.live_from(now_ms)
             one.derive()
             assumed.absent += one.absent()
+            assumed.reads += one.reads()
             assumed.types |= one.types()
         if len(set(assumed.absent)) < len(assumed.absent):
             return False  # two rows would take one unique value

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from redisorm.commands import Command
+from redisorm.commands import Command, Reply
 from redisorm.errors import IndexValueError
 from redisorm.keys import LEDGER, LIFE, VERSION, Keyspace
 from redisorm.mapping.differences import Values, column_texts
 from redisorm.mapping.mapper import Mapper
 
-from .entering import Named, entries
+from .entering import Entered, Named, entries, recall, remembered
 from .indexing import Upkeep, unlinks
 from .tables import Held, Table
 
@@ -34,7 +34,7 @@ class DeletedRows:
         is_fresh: That they are not.
     """
 
-    __slots__ = ("_before", "_gone", "_versions", "is_fresh", "keys", "keyspace", "mapper", "tables")
+    __slots__ = ("_before", "_gone", "_recalled", "_versions", "is_fresh", "keys", "keyspace", "mapper", "tables")
 
     def __init__(self, mapper: Mapper[Any], keyspace: Keyspace, keys: list[str], before: Values, versions: Sequence[int | None]) -> None:
         """Take in rows.
@@ -51,11 +51,12 @@ class DeletedRows:
         self._before = before
         self._versions = versions
         self._gone: list[tuple[str, list[str]]] = []
+        self._recalled: list[tuple[Command, Reply]] = []
 
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
-        """Whether rows of a class can be deleted so: those that nobody looks at before, and hashes whose values tell their entries."""
-        return not mapper.indexed or (mapper.is_kept_simply and mapper.entered_by_values)
+        """Whether rows of a class can be deleted so: those that nobody looks at before, and those whose values tell their entries."""
+        return not mapper.indexed or mapper.entered_by_values
 
     def spell(self) -> bool:
         """Spell what is deleted; `False` where a row has to be looked at by itself. Nothing was sent."""
@@ -88,6 +89,7 @@ class DeletedRows:
         self._gone.append((own[LEDGER], pk_texts))
         present: dict[str, list[Any]] = {}
         absent = [LIFE]
+        entered: list[Sequence[Entered]] = []
         for index in mapper.indexes.values():
             assert index.place is not None
             column = [values[index.place] for values in before]
@@ -97,27 +99,34 @@ class DeletedRows:
             else:
                 present[index.name] = texts
             leaving: dict[str, list[str]] = {}
-            for name, member, _ in entries(index, column, keys, pk_texts):
+            entered.append(entries(index, column, keys, pk_texts))
+            for name, member, _ in entered[-1]:
                 leaving.setdefault(own[name], []).append(member)
             self._gone += leaving.items()
+        if self.counts_on_sweeps:
+            self._recalled += map(recall, keys, remembered(entered, pk_texts))
         if mapper.options.versioned:
             present[VERSION] = [str(self._versions[number]) for number in numbers]
         self.tables.append(Table((), keys, [], Held.of(present, absent)))
 
     @property
     def counts_on_sweeps(self) -> bool:
-        """Whether the rows expire and stand in indexes then."""
-        return False
+        """Whether the rows would have expired, and stand in indexes until then."""
+        return self.mapper.indexed and self.mapper.options.ttl_ms is not None
 
     def live_from(self, now_ms: int) -> None:
-        """None of these rows has a deadline."""
+        """When deleted rows would have expired tells nothing any more."""
 
     def derive(self) -> None:
         """Nothing of deleted rows is left to a script to work out."""
 
     def absent(self) -> list[str]:
         """The keys that must be absent: a row that stands in indexes for ever has no memo."""
-        return list(map(Keyspace.memo, self.keys)) if self.mapper.indexed else []
+        return list(map(Keyspace.memo, self.keys)) if self.mapper.indexed and not self.counts_on_sweeps else []
+
+    def reads(self) -> Sequence[tuple[Command, Reply]]:
+        """The memos of rows that stand in indexes until they expire."""
+        return self._recalled
 
     def types(self) -> Mapping[str, str]:
         """What is removed may be of any type."""
@@ -132,3 +141,5 @@ class DeletedRows:
         """Take the rows out of the indexes of their class."""
         for key, members in self._gone:
             upkeep.remove(key, members)
+        if self.counts_on_sweeps:
+            upkeep.drop(map(Keyspace.memo, self.keys))

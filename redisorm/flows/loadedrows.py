@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from redisorm.commands import Argument, Command
+from redisorm.commands import Argument, Command, Reply
 from redisorm.errors import IndexValueError
-from redisorm.keys import LIFE, VERSION, Keyspace
+from redisorm.keys import LEDGER, LIFE, VERSION, Keyspace
 from redisorm.mapping.differences import Alike, alike, column_texts
+from redisorm.mapping.indexes import Index
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import CompanionChange, Snapshot
 
-from .entering import Entered, Named, entries
-from .indexing import Upkeep
+from .entering import Entered, Named, entries, recall, remembered
+from .indexing import Upkeep, deadline_score
 from .persistence import replaced
 from .tables import Held, Table
 
@@ -26,10 +27,23 @@ __all__ = ["LoadedRows"]
 
 
 class _Move(NamedTuple):
-    """How rows of one index leave and enter it: the keys, and for those that enter the scores; the members."""
+    """How rows of one index leave and enter it, by key: the members, those that enter at the deadline of their row apart from others.
+
+    Attributes:
+        entering: Score and member in turn.
+    """
 
     leaving: dict[str, list[str]]
     entering: dict[str, list[str]]
+    expiring: dict[str, list[str]]
+
+
+class _Recalled(NamedTuple):
+    """What is remembered of a row that expires, and what will have to be."""
+
+    row: str
+    before: Mapping[str, str]
+    after: Mapping[str, str]
 
 
 class LoadedRows:
@@ -48,8 +62,13 @@ class LoadedRows:
         "_before",
         "_collected",
         "_commands",
+        "_deadline_ms",
+        "_life_ms",
         "_memos",
         "_moves",
+        "_own",
+        "_pk_texts",
+        "_recalled",
         "_types",
         "_versions",
         "is_fresh",
@@ -90,13 +109,23 @@ class LoadedRows:
         self._types: dict[str, str] = {}
         self._commands: list[Command] = []
         self._moves: list[_Move] = []
+        self._recalled: list[_Recalled] = []
+        self._pk_texts: list[str] = []
+        self._own = Named(keyspace.own)
+        self._life_ms = mapper.options.ttl_ms if mapper.options.ttl_refresh != "never" else None
+        self._deadline_ms: int | None = None
 
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
         """Whether rows of a class can be spelled so: hashes of declared fields, and collections beside them that stand in no index."""
-        if not mapper.is_kept_simply or mapper.open or mapper.slots.computed:
+        options = mapper.options
+        if mapper.open or mapper.slots.computed or mapper.slots.lives or any(index.companion for index in mapper.indexes.values()):
             return False
-        return not any(index.companion for index in mapper.indexes.values())
+        if options.ttl_ms is None:
+            return True
+        if options.ttl_refresh == "never":  # the deadline that a row keeps would have to be read
+            return not (mapper.indexed or mapper.companions)
+        return not mapper.indexed or mapper.entered_by_values
 
     @staticmethod
     def looked_at(mapper: Mapper[Any]) -> list[int]:
@@ -108,9 +137,8 @@ class LoadedRows:
     def spell(self) -> list[int] | None:
         """Spell what changed: which rows are written, or `None` where a row has to be looked at by itself. Nothing was sent."""
         try:
-            groups = alike(self.mapper, self._after, self._before, self.keys)
-            others = self._collected.keys() - {number for group in groups for number in group.numbers} if self._collected else ()
-            groups += [Alike(sorted(others), {}, ())] if others else []
+            places = [index.place for index in self.mapper.indexes.values() if index.place is not None] if self._is_entered_anew else []
+            groups = alike(self.mapper, self._after, self._before, self.keys, self._collected, places)
             for group in groups:
                 self._spell(group)
         except (ValueError, IndexValueError):  # it is told of one object, in the order of all
@@ -121,25 +149,17 @@ class LoadedRows:
         self.keys = [self.keys[number] for number in written]
         return written
 
+    @property
+    def _is_entered_anew(self) -> bool:
+        """Whether each row stands in indexes until its deadline, which moves."""
+        return self.mapper.indexed and self._life_ms is not None
+
     def _spell(self, group: Alike) -> None:
         mapper, numbers, names = self.mapper, group.numbers, self.mapper.slots.names
         keys = [self.keys[number] for number in numbers]
         present: dict[str, list[Any]] = {}
         absent = [LIFE]
-        touched = [one for one in mapper.indexes.values() if one.place in group.sets or one.place in group.unsets]
-        pk_place = mapper.slots.place(mapper.pk_name)
-        pk_texts = mapper.pk_texts([self._after[number].values[pk_place] for number in numbers]) if touched else ()
-        for index in touched:
-            assert index.place is not None
-            was, now = ([rows[number].values[index.place] for number in numbers] for rows in (self._before, self._after))
-            texts = column_texts(mapper, index.place, was, keys)
-            if texts[0] is None:
-                absent.append(index.name)
-            else:
-                present[index.name] = texts
-            self._moves.append(self._move(entries(index, was, keys, pk_texts), entries(index, now, keys, pk_texts)))
-        if touched:
-            self._memos += map(Keyspace.memo, keys)
+        self._stand(group, keys, present, absent)
         columns: dict[Argument, Sequence[Any]] = {names[place]: texts for place, texts in group.sets.items()}
         if mapper.options.versioned:
             versions = [self._versions[number] or 0 for number in numbers]
@@ -150,6 +170,34 @@ class LoadedRows:
             gone = [names[place] for place in group.unsets]
             self._commands += (("HDEL", key, *gone) for key in keys)
 
+    def _stand(self, group: Alike, keys: Sequence[str], present: dict[str, list[Any]], absent: list[str]) -> None:
+        """Work out how rows move in indexes, and which texts, or none, they must have for that."""
+        mapper, numbers = self.mapper, group.numbers
+        touched = [one for one in mapper.indexes.values() if one.place in group.sets or one.place in group.unsets]
+        indexes = list(mapper.indexes.values()) if self._is_entered_anew else touched
+        if not indexes:
+            return
+        pk_place = mapper.slots.place(mapper.pk_name)
+        pk_texts = mapper.pk_texts([self._after[number].values[pk_place] for number in numbers])
+        former: list[Sequence[Entered]] = []
+        coming: list[Sequence[Entered]] = []
+        for index in indexes:
+            assert index.place is not None
+            was, now = ([rows[number].values[index.place] for number in numbers] for rows in (self._before, self._after))
+            texts = column_texts(mapper, index.place, was, keys)
+            if texts[0] is None:
+                absent.append(index.name)
+            else:
+                present[index.name] = texts
+            former.append(entries(index, was, keys, pk_texts))
+            coming.append(entries(index, now, keys, pk_texts) if index in touched else former[-1])
+            self._moves.append(self._move(index, former[-1], coming[-1]))
+        if self._is_entered_anew:
+            self._pk_texts += pk_texts
+            self._recalled += map(_Recalled, keys, remembered(former, pk_texts), remembered(coming, pk_texts))
+        else:
+            self._memos += map(Keyspace.memo, keys)
+
     def _collect(self, row: str, changes: Sequence[CompanionChange]) -> None:
         """Spell what changed in the collections of a row."""
         for change in changes:
@@ -157,23 +205,29 @@ class LoadedRows:
             self._types[key] = change.companion.kind
             self._commands += replaced(key, change)
 
-    def _move(self, before: Sequence[Entered], after: Sequence[Entered]) -> _Move:
-        """How rows move from entries of an index to others."""
-        move, own = _Move({}, {}), Named(self.keyspace.own)
+    def _move(self, index: Index, before: Sequence[Entered], after: Sequence[Entered]) -> _Move:
+        """How rows move from entries of an index to others; where they are entered anew, also to the same ones."""
+        move, own, anew = _Move({}, {}, {}), self._own, self._is_entered_anew
         for former, entry in zip(before, after, strict=True):
             if former[:2] != entry[:2]:
                 move.leaving.setdefault(own[former[0]], []).append(former[1])
-            if former != entry:
-                move.entering.setdefault(own[entry[0]], []).extend((entry[2], entry[1]))
+            if anew or former != entry:
+                if entry[0] == index.name:
+                    move.entering.setdefault(own[entry[0]], []).extend((entry[2], entry[1]))
+                else:
+                    move.expiring.setdefault(own[entry[0]], []).append(entry[1])
         return move
 
     @property
     def counts_on_sweeps(self) -> bool:
         """Whether the rows expire and stand in indexes then."""
-        return False
+        return self._is_entered_anew
 
     def live_from(self, now_ms: int) -> None:
-        """None of these rows has a deadline."""
+        """Take in the server's time, from which their lives count anew."""
+        self._deadline_ms = None if self._life_ms is None else now_ms + self._life_ms
+        for table in self.tables:
+            table.deadline_ms = self._deadline_ms
 
     def derive(self) -> None:
         """Nothing of loaded rows is left to a script to work out."""
@@ -182,18 +236,32 @@ class LoadedRows:
         """The keys that must be absent: a row that stands in indexes for ever has no memo."""
         return self._memos
 
+    def reads(self) -> Sequence[tuple[Command, Reply]]:
+        """The memos of rows that stand in indexes until they expire."""
+        return [recall(one.row, one.before) for one in self._recalled]
+
     def types(self) -> Mapping[str, str]:
         """The collections that are written, and their types."""
         return self._types
 
     def fill(self) -> list[Command]:
         """The commands beside those of the tables."""
-        return self._commands
+        if self._deadline_ms is None:
+            return self._commands
+        beside = (Keyspace.companion(key, one.name) for one in self.mapper.beside for key in self.keys)
+        return [*self._commands, *(("PEXPIREAT", key, self._deadline_ms) for key in beside)]
 
     def enter(self, upkeep: Upkeep) -> None:
         """Move the rows in the indexes of their class."""
+        score = deadline_score(self._deadline_ms)
+        if self._is_entered_anew:
+            upkeep.score(self._own[LEDGER], score, self._pk_texts)
         for move in self._moves:
             for key, members in move.leaving.items():
                 upkeep.remove(key, members)
             for key, words in move.entering.items():
                 upkeep.add(key, words)
+            for key, members in move.expiring.items():
+                upkeep.score(key, score, members)
+        for one in self._recalled:
+            upkeep.remember(Keyspace.memo(one.row), one.before, one.after)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redisorm.commands import Argument, Command
+from redisorm.commands import Argument, Command, Reply
 from redisorm.keys import LIFE, VERSION, Keyspace
 from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.layout import Branch, Leaf
@@ -188,6 +188,10 @@ class NewRows:
         memos = [Keyspace.memo(key) for key in self.keys] if self.mapper.indexed else []
         beside = [Keyspace.companion(key, one.name) for one in self.mapper.beside for key in self.keys]
         return [*memos, *beside, *(self._entries.claimed if self._entries else ())]
+
+    def reads(self) -> Sequence[tuple[Command, Reply]]:
+        """Of new rows there is nothing to read."""
+        return ()
 
     def types(self) -> Mapping[str, str]:
         """No key of a new row is there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from redisorm.commands import Argument, Command
+from redisorm.commands import Argument, Command, Reply
 from redisorm.keys import Keyspace
 from redisorm.mapping.mapper import Mapper
 
@@ -116,6 +116,10 @@ class Rows(Protocol):
 
     def absent(self) -> list[str]:
         """The keys that must be absent, beside those of the tables."""
+        ...
+
+    def reads(self) -> Sequence[tuple[Command, Reply]]:
+        """Reads beside those of the tables, and the replies they must have."""
         ...
 
     def types(self) -> Mapping[str, str]:

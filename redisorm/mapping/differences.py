@@ -6,7 +6,7 @@ nested model that it lies in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, compress
 from operator import attrgetter, is_not, ne
@@ -82,8 +82,19 @@ def _marks(now: Values, before: Values) -> bytes:
     return bytes(map(is_not, chain.from_iterable(now), chain.from_iterable(before)))
 
 
-def alike(mapper: Mapper[Any], after: Sequence[Snapshot], before: Sequence[Snapshot], keys: Sequence[str]) -> list[Alike]:
+def alike(
+    mapper: Mapper[Any],
+    after: Sequence[Snapshot],
+    before: Sequence[Snapshot],
+    keys: Sequence[str],
+    also: Iterable[int] = (),
+    places: Sequence[int] = (),
+) -> list[Alike]:
     """Find what changed; an object that will be stored as it is, is in none of the groups.
+
+    Args:
+        also: Objects that are in one nonetheless.
+        places: The slots in which those of one group had values, or none, beside those that changed.
 
     Raises:
         ValidationError: A changed value does not fit its annotation.
@@ -99,19 +110,20 @@ def alike(mapper: Mapper[Any], after: Sequence[Snapshot], before: Sequence[Snaps
         if any(column):
             columns[place] = _changed(mapper, place, list(compress(range(len(now)), column)), now, were, keys)
     columns = {place: texts for place, texts in columns.items() if texts}
-    if alone := _of_one_shape(columns, were):
+    if not also and (alone := _of_one_shape(columns, were, places)):
         return [alone]
-    shapes: dict[tuple[Any, ...], list[int]] = {}
-    for number in sorted(set(chain.from_iterable(columns.values()))):
-        shape = tuple((place, texts[number] is None, were[number][place] is None) for place, texts in columns.items() if number in texts)
-        shapes.setdefault(shape, []).append(number)
+    shapes: dict[tuple[tuple[Any, ...], tuple[bool, ...]], list[int]] = {}
+    for number in sorted({*chain.from_iterable(columns.values()), *also}):
+        row = were[number]
+        shape = tuple((place, texts[number] is None, row[place] is None) for place, texts in columns.items() if number in texts)
+        shapes.setdefault((shape, tuple([row[place] is None for place in places])), []).append(number)
     return [
         Alike(
             numbers,
             {place: [columns[place][number] for number in numbers] for place, gone, _ in shape if not gone},  # type: ignore[misc]
             tuple(place for place, gone, _ in shape if gone),
         )
-        for shape, numbers in shapes.items()
+        for (shape, _), numbers in shapes.items()
     ]
 
 
@@ -120,12 +132,12 @@ def _any(places: Sequence[int], marks: bytes, width: int) -> bytes:
     return bytes(map(any, zip(*(marks[place::width] for place in places), strict=True)))
 
 
-def _of_one_shape(columns: Mapping[int, Mapping[int, Text | None]], before: Values) -> Alike | None:
+def _of_one_shape(columns: Mapping[int, Mapping[int, Text | None]], before: Values, places: Sequence[int]) -> Alike | None:
     """All that changed, where it is the same fields of each, with values before and after."""
     numbers = next(iter(columns.values()), {}).keys()
     if not numbers or any(texts.keys() != numbers or None in texts.values() for texts in columns.values()):
         return None
-    if any(before[number][place] is None for place in columns for number in numbers):
+    if any(before[number][place] is None for place in (*columns, *places) for number in numbers):
         return None
     return Alike(list(numbers), {place: list(texts.values()) for place, texts in columns.items()}, ())  # type: ignore[arg-type]
 

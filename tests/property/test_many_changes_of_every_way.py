@@ -59,6 +59,40 @@ class Boxed(RedisModel, prefix="boxed"):
     scores: SortedSet[str] = SortedSet()
 
 
+class Fading(RedisModel, prefix="fading", ttl=3600):
+    """A life that every write restarts, that of collections and structures too."""
+
+    id: int
+    name: str = ""
+    note: str | None = None
+    meta: dict[str, Any] = {}
+    tags: set[str] = set()
+    jobs: list[int] = []
+
+
+class Waning(Listed, prefix="waning", ttl=3600):
+    """The same life of rows in indexes, with collections beside them."""
+
+    tags: set[str] = set()
+
+
+class Kept(RedisModel, prefix="kept", ttl=3600, ttl_refresh="never"):
+    """A life that no write restarts."""
+
+    id: int
+    name: str = ""
+    note: str | None = None
+
+
+class Aged(RedisModel, prefix="aged", ttl=3600, ttl_refresh="never"):
+    """The same of rows in indexes."""
+
+    id: int
+    name: str = Field(default="", index="lex")
+    rank: int | None = Field(default=None, index=True)
+    tags: set[str] = set()
+
+
 class Note(BaseModel):
     """A nested model that may store nothing."""
 
@@ -110,7 +144,13 @@ VALUES: dict[str, list[Any]] = {
 }
 
 
-COUNTED: dict[Any, str] = {Plain: "count", Listed: "age"}
+HAPPENINGS = ("changed", "expiring", "permanent", "not listed", "forgotten", "sooner", "gone", "gone", "expired")
+"""What another writer may do meanwhile."""
+
+BY_HAND = ("not listed", "forgotten", "sooner", "expired")
+"""What leaves a class otherwise than this library would."""
+
+COUNTED: dict[Any, str] = {Plain: "count", Listed: "age", Waning: "age"}
 
 
 def some(chance: random.Random, names: list[str]) -> dict[str, Any]:
@@ -123,7 +163,7 @@ class Plan:
     def __init__(self, chance: random.Random, model: type[RedisModel]) -> None:
         self.count = chance.choice((4, 6, 40))
         names = [name for name in model.model_fields if name != "id"]
-        pk: Callable[[int], Any] = str if model is Listed else int
+        pk: Callable[[int], Any] = str if issubclass(model, Listed) else int
         self.rows = [{"id": pk(number), **some(chance, names)} for number in range(self.count)]
         alike = chance.sample(names, chance.choice((1, 2, len(names))))
         self.changes: dict[int, dict[str, Any]] = {}
@@ -133,7 +173,7 @@ class Plan:
         self.deleted = set(chance.sample(range(self.count), chance.choice((0, 0, 1, 5 if self.count > 4 else 4))))
         wishful = chance.sample(range(self.count), 2) if chance.random() < 0.4 else []
         self.wishes = {number: chance.choice(("increment", "expire", "both")) for number in wishful}
-        self.behind = chance.choice((None, None, None, "changed", "expiring", "not listed", "gone"))
+        self.behind = chance.choice((None, None, None, *HAPPENINGS))
         self.other = chance.randrange(self.count)
         self.aside = some(chance, names)
 
@@ -146,11 +186,21 @@ class Plan:
                     setattr(row, name, value)
             elif self.behind == "expiring":
                 session.expire(row, 1000)
+            elif self.behind == "permanent":
+                session.expire(row, None)
             elif self.behind == "gone":
                 session.delete(row)
             session.commit()
+        key = f"{model.__redisorm_mapper__.options.prefix}:{self.rows[self.other]['id']}"
         if self.behind == "not listed":  # another program wrote it
-            store.hdel(f"{model.__redisorm_mapper__.options.prefix}:{self.rows[self.other]['id']}", "id", "note")
+            store.hdel(key, "id", "note")
+        elif self.behind == "forgotten":
+            store.delete(f"{key}::memo")
+        elif self.behind == "sooner" and model.__redisorm_mapper__.options.ttl_ms is not None:
+            store.pexpire(key, 1_000_000)
+        elif self.behind == "expired":
+            for name in (key, *(f"{key}:{one}" for one in ("tags", "jobs", "scores"))):
+                store.delete(name)
 
     def carry_out(self, model: type[RedisModel], database: Database, store: redis.Redis, together: bool) -> str:
         objects: list[Any] = database_rows(model, database, self.rows)
@@ -257,7 +307,7 @@ def test_no_version_is_overwritten_that_moved_meanwhile_and_each_grows_by_one(se
         assert db.check(Page).problems == []
 
 
-@pytest.mark.parametrize("model", [Plain, Listed, Boxed, Nested])
+@pytest.mark.parametrize("model", [Plain, Listed, Boxed, Nested, Fading, Waning, Kept, Aged])
 def test_many_changes_leave_behind_what_each_by_itself_does(server: Server, model: type[RedisModel]) -> None:
     outcomes: dict[str, int] = {}
     with ways(server) as databases:
@@ -271,7 +321,7 @@ def test_many_changes_leave_behind_what_each_by_itself_does(server: Server, mode
             assert first == second, number
             if came_to[0] == "written":
                 assert first == alone, number
-            if plan.behind != "not listed":
+            if plan.behind not in BY_HAND:
                 assert databases[0][0].check(model).problems == [], number
     assert outcomes["written"] > COMMITS / 2
     assert outcomes["StaleObjectError"] > 0

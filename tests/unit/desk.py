@@ -10,11 +10,12 @@ from redisorm.commands import Batch, Command, Watch
 from redisorm.drivers.scripted import Script, ScriptedDriver
 from redisorm.flows import lonerow, riding
 from redisorm.flows.changes import Change
+from redisorm.flows.committing import CommitResult
 from redisorm.keys import LIFE, VERSION
 from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.mapping.encoder import as_bytes
 from redisorm.unitofwork import verbs
-from redisorm.unitofwork.state import state_of
+from redisorm.unitofwork.state import Phase, state_of
 from redisorm.unitofwork.work import change_of
 
 M = TypeVar("M", bound=MappedModel)
@@ -205,6 +206,37 @@ def desk_that_finds_otherwise(*looks: Any) -> Desk:
     other = answering(*looks)
     assert callable(other)
     return Desk(lambda request: [None] if request.commands[0][0] == "EVALSHA" else other(request), supports={"EVALSHA": True})
+
+
+def holding(objects: Sequence[MappedModel]) -> tuple[Desk, Session]:
+    """A server that agrees, and a session with objects in it."""
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    session.add_all(objects)
+    return desk, session
+
+
+def committed(objects: list[M], **values: Any) -> ScriptCall:
+    """What is sent when all objects are given the same values."""
+    desk, session = holding(objects)
+    for obj in objects:
+        for name, value in values.items():
+            setattr(obj, name, value)
+    session.commit()
+    (request,) = talk(desk)
+    return script_call(request)
+
+
+def deleted(objects: list[M]) -> ScriptCall:
+    """What is sent when all objects are deleted."""
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    for obj in objects:
+        session.delete(obj)
+    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=len(objects))
+    assert [state_of(obj).phase for obj in objects] == [Phase.TRANSIENT] * len(objects)
+    assert session.deleted == []
+    return script_call(talk(desk)[0])
 
 
 def scripting(answer: Script = agreeing, **options: Any) -> ScriptedDriver:

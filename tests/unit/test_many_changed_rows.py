@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from redisorm import Field, IndexValueError, RedisModel, Session, SessionError, StaleObjectError
+from redisorm import Field, IndexValueError, RedisModel, SessionError, StaleObjectError
 from redisorm.commands import Watch
 from redisorm.flows.committing import CommitResult
 from redisorm.mapping.base import MappedModel
@@ -16,31 +15,20 @@ from redisorm.unitofwork.state import Phase, state_of
 from tests.unit.desk import (
     NOW,
     Desk,
-    ScriptCall,
     answering,
+    committed,
+    deleted,
     desk_that_agrees,
     desk_that_finds_otherwise,
+    holding,
     script_call,
     session_on,
     stored,
     talk,
 )
-from tests.zoo.models import Board, Document, Node, User
+from tests.zoo.models import Board, User
 
 M = TypeVar("M", bound=MappedModel)
-
-
-class Place(BaseModel):
-    """A nested model with an index."""
-
-    city: str = Field(default="", index=True)
-    street: str | None = None
-
-
-class Note(BaseModel):
-    """A nested model that may store nothing."""
-
-    text: str | None = None
 
 
 class Plain(RedisModel, prefix="plain"):
@@ -77,16 +65,6 @@ class Chapter(RedisModel, prefix="chapter", versioned=True):
     part: int = Field(default=0, index=True)
 
 
-class Holder(RedisModel, prefix="holder"):
-    """Unique values, and nested models, one with an index."""
-
-    id: int
-    email: str = Field(default="", unique=True)
-    place: Place | None = None
-    note: Note | None = None
-    name: str = Field(default="", index=True)
-
-
 class AlsoUser(RedisModel, prefix="user"):
     """Another class that reads the rows of `User`."""
 
@@ -100,25 +78,6 @@ def users(count: int = 4) -> list[User]:
 
 def plains(count: int = 4) -> list[Plain]:
     return [stored(Plain, {"id": pk, "name": "a", "city": "Oslo", "age": pk, "note": "x"}) for pk in range(count)]
-
-
-def holding(objects: Sequence[MappedModel]) -> tuple[Desk, Session]:
-    """A server that agrees, and a session with objects in it."""
-    desk = desk_that_agrees()
-    session = session_on(desk)
-    session.add_all(objects)
-    return desk, session
-
-
-def committed(objects: list[M], **values: Any) -> ScriptCall:
-    """What is sent when all objects are given the same values."""
-    desk, session = holding(objects)
-    for obj in objects:
-        for name, value in values.items():
-            setattr(obj, name, value)
-    session.commit()
-    (request,) = talk(desk)
-    return script_call(request)
 
 
 # ---- changed rows -------------------------------------------------------------------------------------------------------
@@ -483,8 +442,8 @@ def test_collections_that_changed_are_written_by_the_smallest_commands_and_must_
     objects[4].jobs.clear()
     assert session.commit() == CommitResult(commands=3, round_trips=1, objects=5)
     call = script_call(talk(desk)[0])
-    assert call.loaded == [(["name"], ["board:1"], ["new"]), ([], ["board:0", "board:2", "board:3", "board:4"], [])]
-    assert call.rows == [(("HMGET", f"board:{pk}", ":ttl"), [b"-"]) for pk in (1, 0, 2, 3, 4)]
+    assert call.loaded == [([], ["board:0", "board:2", "board:3", "board:4"], []), (["name"], ["board:1"], ["new"])]
+    assert call.rows == [(("HMGET", f"board:{pk}", ":ttl"), [b"-"]) for pk in (0, 2, 3, 4, 1)]
     assert call.types == {**{f"board:{pk}:tags": "set" for pk in range(4)}, "board:4:jobs": "list"}
     assert call.writes == [*(("SADD", f"board:{pk}:tags", b"b") for pk in range(4)), ("UNLINK", "board:4:jobs")]
     assert session.dirty == []
@@ -513,114 +472,6 @@ def test_element_that_does_not_fit_is_refused_with_its_key_and_nothing_is_sent()
     with pytest.raises(ValidationError, match=r"Board board:2\njobs"):
         session.commit()
     assert desk.round_trips == 0
-
-
-def documents(count: int = 4) -> list[Document]:
-    fields = {"meta": '{ "x": 1}', "history": "[]", "address": '{"city":"Oslo","zip":null,"place":null}', "maybe": "0"}
-    return [stored(Document, {"id": str(pk), **fields}) for pk in range(count)]
-
-
-def test_json_that_changed_in_place_is_written_and_other_spellings_of_the_same_are_not() -> None:
-    objects = documents(6)
-    desk, session = holding(objects)
-    for document in objects[:4]:
-        document.history.append(7)
-    objects[0].meta["y"] = "é"
-    objects[1].maybe = "text"
-    assert objects[5].address is not None
-    objects[5].address.city = "Rome"
-    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=5)
-    call = script_call(talk(desk)[0])
-    assert call.loaded == [
-        (["meta", "history"], ["document:0"], ['{"x":1,"y":"é"}'.encode(), b"[7]"]),
-        (["history", "maybe"], ["document:1"], [b"[7]", b'"text"']),
-        (["history"], ["document:2", "document:3"], [b"[7]", b"[7]"]),
-        (["address"], ["document:5"], [b'{"city":"Rome","zip":null,"place":null}']),
-    ]
-    assert (call.writes, session.dirty) == ([], [])
-    for document in objects:
-        document.history.append(8)
-    session.rollback()
-    assert [document.history for document in objects] == [[7], [7], [7], [7], [], []]
-
-
-def test_json_that_comes_and_goes_is_set_and_removed() -> None:
-    objects = documents()
-    desk, session = holding(objects)
-    for document in objects:
-        document.address, document.tree = None, Node(name="n") if document.id == "2" else None
-    session.commit()
-    call = script_call(talk(desk)[0])
-    assert call.loaded == [([], [f"document:{pk}" for pk in (0, 1, 3)], []), (["tree"], ["document:2"], [b'{"name":"n","children":[]}'])]
-    assert call.writes == [("HDEL", f"document:{pk}", "address") for pk in (0, 1, 3, 2)]
-
-
-@pytest.mark.parametrize("value", [{"x": object()}, {"x": "\ud800"}, 7])
-def test_json_that_does_not_fit_is_refused_with_its_key_and_nothing_is_sent(value: Any) -> None:
-    objects = documents()
-    desk, session = holding(objects)
-    for document in objects:
-        document.history.append(1)
-    vars(objects[2])["meta"] = value
-    with pytest.raises(ValidationError, match=r"Document document:2\nmeta"):
-        session.commit()
-    assert desk.round_trips == 0
-
-
-def test_nested_models_are_written_field_by_field_with_the_markers_of_those_that_store_nothing_else() -> None:
-    objects = [stored(Holder, {"id": pk, "email": f"{pk}@x", "note.text": "s"}) for pk in range(6)]
-    objects += [stored(Holder, {"id": pk, "email": f"{pk}@x", "note": "{}"}) for pk in range(6, 8)]
-    desk, session = holding(objects)
-    for one in objects:
-        assert one.note is not None
-        one.note.text = None if one.id in (4, 5) else f"s{one.id}"
-    objects[3].note = None
-    session.commit()
-    call = script_call(talk(desk)[0])
-    assert call.loaded == [
-        (["note.text"], ["holder:0", "holder:1", "holder:2"], ["s0", "s1", "s2"]),
-        ([], ["holder:3"], []),
-        (["note"], ["holder:4", "holder:5"], ["{}", "{}"]),
-        (["note.text"], ["holder:6", "holder:7"], ["s6", "s7"]),
-    ]
-    assert call.writes == [
-        *(("HDEL", f"holder:{pk}", "note.text") for pk in (3, 4, 5)),
-        ("HDEL", "holder:6", "note"),
-        ("HDEL", "holder:7", "note"),
-    ]
-    assert session.dirty == []
-
-
-def test_nested_value_that_does_not_fit_is_refused_with_its_key_and_nothing_is_sent() -> None:
-    objects = [stored(Holder, {"id": pk, "email": f"{pk}@x", "place.street": "s"}) for pk in range(4)]
-    desk, session = holding(objects)
-    for one in objects:
-        assert one.place is not None
-        one.place.street = 7 if one.id == 1 else "t"  # type: ignore[assignment]
-    with pytest.raises(ValidationError, match=r"Holder holder:1\n`place\.street`"):
-        session.commit()
-    assert desk.round_trips == 0
-
-
-def test_rows_whose_key_unique_value_or_nested_index_changed_are_changes_of_their_own() -> None:
-    objects = [stored(Holder, {"id": pk, "email": f"{pk}@x", "name": "n", "place.city": "Oslo"}) for pk in range(8)]
-    desk, session = holding(objects)
-    for one in objects:
-        one.name = "new"
-    objects[0].email = "other"
-    assert objects[1].place is not None
-    objects[1].place.city = "Rome"
-    objects[2].place = None
-    session.commit()
-    call = script_call(talk(desk)[0])
-    assert [keys for _, keys, _ in call.loaded] == [[f"holder:{pk}" for pk in range(3, 8)]]
-    assert [command for command in call.writes if command[0] in ("HSET", "HDEL", "SET")] == [
-        ("HSET", "holder:0", "email", "other", "name", "new"),
-        ("HSET", "holder:1", "name", "new", "place.city", "Rome"),
-        ("HSET", "holder:2", "name", "new"),
-        ("HDEL", "holder:2", "place.city"),
-        ("SET", "holder::unique:email:other", "0"),
-    ]
 
 
 # ---- stored objects come into a session ---------------------------------------------------------------------------------
@@ -656,17 +507,6 @@ def test_object_without_its_key_or_of_another_namespace_is_refused() -> None:
 
 
 # ---- deleted rows -------------------------------------------------------------------------------------------------------
-
-
-def deleted(objects: list[M]) -> ScriptCall:
-    desk = desk_that_agrees()
-    session = session_on(desk)
-    for obj in objects:
-        session.delete(obj)
-    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=len(objects))
-    assert [state_of(obj).phase for obj in objects] == [Phase.TRANSIENT] * len(objects)
-    assert session.deleted == []
-    return script_call(talk(desk)[0])
 
 
 def test_rows_that_nobody_looks_at_before_are_removed_by_one_command_with_all_that_belongs_to_them() -> None:
