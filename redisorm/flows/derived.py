@@ -53,7 +53,8 @@ def derive(
     places = {name: place for place, name in enumerate(texts, 1)}
     found = {LEDGER: Derived("all", 0, (keyspace.own(LEDGER),))}
     for index in mapper.indexes.values():
-        assert index.place is not None
+        if index.place is None:
+            continue  # of elements, which stand beside the rows
         column, field = columns[index.place], mapper.slots.names[index.place]
         if column[0] is None:
             found[index.name] = Derived("all", 0, (keyspace.own(none_entry(index.name)),))

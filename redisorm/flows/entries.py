@@ -20,6 +20,7 @@ from redisorm.mapping.mapper import Mapper
 
 __all__ = [
     "BY_DEADLINE",
+    "ElementNames",
     "Elements",
     "Entries",
     "Entry",
@@ -98,7 +99,7 @@ def entries_around(
     for index in indexes:
         place = 0 if index.companion is None else 1
         was, now = before[place].get(index.name), after[place].get(index.name)
-        names = None if index.companion is None else _Names(index)
+        names = None if index.companion is None else ElementNames(index)
         entries: Entries = {}
         _enter(entries, index, now, key, pk_text, names)
         coming.update(entries)
@@ -110,7 +111,7 @@ def entries_around(
     return former, coming
 
 
-class _Names(dict[bytes, str]):
+class ElementNames(dict[bytes, str]):
     """The keys of the elements of a companion in its index, each spelled once."""
 
     def __init__(self, index: Index) -> None:
@@ -122,10 +123,10 @@ class _Names(dict[bytes, str]):
         return name
 
 
-def _enter(entries: Entries, index: Index, stored: Any, key: str, pk_text: str, names: _Names | None = None) -> None:
+def _enter(entries: Entries, index: Index, stored: Any, key: str, pk_text: str, names: ElementNames | None = None) -> None:
     """Add the entries of a row in one index, of the text or the elements it has; `None` for none."""
     if index.companion is not None:
-        entry, names = (pk_text, BY_DEADLINE), _Names(index) if names is None else names
+        entry, names = (pk_text, BY_DEADLINE), ElementNames(index) if names is None else names
         for element in stored or ():
             entries[names[element]] = entry
         return

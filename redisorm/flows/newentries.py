@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from redisorm.keys import LEDGER, Keyspace, value_entry
 from redisorm.mapping.differences import column_texts
+from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.indexes import Index
 from redisorm.mapping.mapper import Mapper
 
 from .derived import Derived, derive, exact_scores
-from .entries import BY_DEADLINE, Entry, claims_of, entry_of, entry_of_text
+from .entries import BY_DEADLINE, ElementNames, Entry, claims_of, entry_of, entry_of_text
 from .indexing import Upkeep, deadline_score, memo_of
 from .tables import Table
 
@@ -29,15 +31,22 @@ class NewEntries:
         claimed: The keys of the unique values they take.
     """
 
-    __slots__ = ("_claims", "_columns", "_derived", "_keys", "_keyspace", "_mapper", "_pk_texts", "_values", "claimed")
+    __slots__ = ("_claims", "_columns", "_derived", "_elements", "_keys", "_keyspace", "_mapper", "_pk_texts", "_values", "claimed")
 
     def __init__(
-        self, mapper: Mapper[Any], keyspace: Keyspace, keys: Sequence[str], pk_texts: Sequence[str], values: Sequence[tuple[Any, ...]]
+        self,
+        mapper: Mapper[Any],
+        keyspace: Keyspace,
+        keys: Sequence[str],
+        pk_texts: Sequence[str],
+        values: Sequence[tuple[Any, ...]],
+        elements: Mapping[str, Sequence[Any]],
     ) -> None:
         """Work out the unique values.
 
         Args:
             values: The values of each row, in the order of the slots.
+            elements: By companion the elements of each row, as they are sent.
 
         Raises:
             ValidationError: A unique value does not fit its annotation.
@@ -47,6 +56,7 @@ class NewEntries:
         self._keys = keys
         self._pk_texts = pk_texts
         self._values = values
+        self._elements = elements
         self._columns: list[tuple[Any, ...]] = list(zip(*values, strict=True))
         self._derived: Mapping[str, Derived] = {}
         self._claims = self._unique_values() if mapper.uniques else []
@@ -77,6 +87,8 @@ class NewEntries:
 
     def _is_exact(self, index: Index) -> bool:
         """Whether the values of a column are of one type, and as a validator leaves them, or all `None`."""
+        if index.companion is not None:
+            return True
         kinds = self._kinds(index)
         return len(kinds) == 1 and kinds <= index.codec.exact | {type(None)}
 
@@ -103,34 +115,41 @@ class NewEntries:
             self._remember(upkeep)
 
     def _enter(self, index: Index, upkeep: Upkeep, deadline_ms: int | None) -> None:
-        assert index.place is not None
-        own, column, kinds = self._keyspace.own, self._columns[index.place], self._kinds(index)
+        if index.place is not None and self._enter_column(index, self._columns[index.place], upkeep, deadline_ms):
+            return
+        for entries in self._entries(index):
+            upkeep.enter(self._keyspace, dict(entries), deadline_ms)
+
+    def _enter_column(self, index: Index, column: Sequence[Any], upkeep: Upkeep, deadline_ms: int | None) -> bool:
+        """Put the rows into an index of whole numbers, or of what is told by its value; `False` where it is another."""
+        own, kinds = self._keyspace.own, self._kinds(index)
         if index.kind == "order" and kinds == {int}:
             upkeep.scores(own(index.name), exact_scores(index, column, self._keys), self._pk_texts)
-            return
-        if index.kind == "equality" and len(kinds) == 1 and kinds <= TOLD_BY_VALUE & index.codec.exact:
-            grouped: dict[Any, list[str]] = {}
-            for pk_text, value in zip(self._pk_texts, column, strict=True):
-                grouped.setdefault(value, []).append(pk_text)
-            for value, pk_texts in grouped.items():
-                upkeep.score(own(value_entry(index.name, index.text(value))), deadline_score(deadline_ms), pk_texts)
-            return
-        for entry in self._entries(index):
-            if entry is not None:
-                upkeep.enter(self._keyspace, dict((entry,)), deadline_ms)
+            return True
+        if index.kind != "equality" or len(kinds) != 1 or not kinds <= TOLD_BY_VALUE & index.codec.exact:
+            return False
+        grouped: dict[Any, list[str]] = {}
+        for pk_text, value in zip(self._pk_texts, column, strict=True):
+            grouped.setdefault(value, []).append(pk_text)
+        for value, pk_texts in grouped.items():
+            upkeep.score(own(value_entry(index.name, index.text(value))), deadline_score(deadline_ms), pk_texts)
+        return True
 
-    def _entries(self, index: Index) -> list[tuple[str, Entry] | None]:
-        """The entry of each row in an index; `None` for none."""
-        assert index.place is not None
+    def _entries(self, index: Index) -> list[Sequence[tuple[str, Entry]]]:
+        """The entries of each row in an index."""
+        if index.place is None:
+            names = ElementNames(index)
+            rows = zip(self._elements[index.name], self._pk_texts, strict=True)
+            return [[(names[as_bytes(one)], (pk_text, BY_DEADLINE)) for one in dict.fromkeys(some)] for some, pk_text in rows]
         column, kinds = self._columns[index.place], self._kinds(index)
         if index.kind == "equality" and len(kinds) == 1 and kinds <= TOLD_BY_VALUE & index.codec.exact:
-            names = {value: value_entry(index.name, index.text(value)) for value in dict.fromkeys(column)}
-            return [(names[value], (pk_text, BY_DEADLINE)) for value, pk_text in zip(column, self._pk_texts, strict=True)]
+            keys = {value: value_entry(index.name, index.text(value)) for value in dict.fromkeys(column)}
+            return [((keys[value], (pk_text, BY_DEADLINE)),) for value, pk_text in zip(column, self._pk_texts, strict=True)]
         if index.kind == "order" and kinds == {int}:
             scores = exact_scores(index, column, self._keys)
-            return [(index.name, (pk_text, score)) for pk_text, score in zip(self._pk_texts, scores, strict=True)]
-        rows = zip(self._values, self._keys, self._pk_texts, strict=True)
-        return [self._entry(index, index.place, *row) for row in rows]
+            return [((index.name, (pk_text, score)),) for pk_text, score in zip(self._pk_texts, scores, strict=True)]
+        each = zip(self._values, self._keys, self._pk_texts, strict=True)
+        return [() if (entry := self._entry(index, index.place, *row)) is None else (entry,) for row in each]
 
     def _entry(self, index: Index, place: int, values: tuple[Any, ...], key: str, pk_text: str) -> tuple[str, Entry] | None:
         value = values[place]
@@ -143,6 +162,6 @@ class NewEntries:
         """Note of each row, which expires, where it stands."""
         columns = [self._entries(index) for index in self._mapper.indexes.values()]
         for number, (key, pk_text) in enumerate(zip(self._keys, self._pk_texts, strict=True)):
-            entries = dict(entry for column in columns if (entry := column[number]) is not None)
+            entries = dict(chain.from_iterable(column[number] for column in columns))
             claims = dict.fromkeys(self._claims[number]) if self._claims else {}
             upkeep.remember(Keyspace.memo(key), {}, memo_of(entries, claims, pk_text))

@@ -12,6 +12,7 @@ from typing import Any
 
 from redisorm.commands import Argument, Command, Reply
 from redisorm.keys import LIFE, VERSION, Keyspace
+from redisorm.mapping.differences import column_texts
 from redisorm.mapping.encoder import as_bytes
 from redisorm.mapping.layout import Branch, Leaf
 from redisorm.mapping.mapper import Mapper
@@ -92,9 +93,7 @@ class NewRows:
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
         """Whether rows of a class can be spelled so: what is in them follows from the values of their fields, each by itself."""
-        if mapper.open or mapper.slots.computed or mapper.slots.lives:
-            return False
-        return all(index.place is not None for index in mapper.indexes.values())
+        return not (mapper.open or mapper.slots.computed or mapper.slots.lives)
 
     def spell(self) -> bool:
         """Spell keys and columns; `False` where a row has to be looked at by itself. Nothing was sent.
@@ -118,7 +117,8 @@ class NewRows:
                 self.elements.append(texts)
         self._spell_shapes()
         if mapper.indexed:
-            self._entries = NewEntries(mapper, self.keyspace, self.keys, pk_texts, self.values)
+            elements = {one.name: some for one, some in zip(mapper.companions, self.elements, strict=True)}
+            self._entries = NewEntries(mapper, self.keyspace, self.keys, pk_texts, self.values, elements)
         claimed = self._entries.claimed if self._entries else ()
         return len(set(claimed)) == len(claimed)
 
@@ -164,11 +164,14 @@ class NewRows:
 
     def _checked(self, slot: Leaf | Branch, place: int, numbers: Sequence[int], keys: Sequence[str]) -> list[Any]:
         """Spell the values of a column that have to be checked, each by itself, and keep the texts of what can change in place."""
-        spell = self.mapper.encoder.spell
-        texts = [spell(slot, self.values[number], place, key) for number, key in zip(numbers, keys, strict=True)]
-        if isinstance(slot, Leaf) and slot.codec.mutable:
+        rows = [self.values[number] for number in numbers]
+        if isinstance(slot, Branch):
+            return [self.mapper.encoder.spell(slot, row, place, key) for row, key in zip(rows, keys, strict=True)]
+        texts = column_texts(self.mapper, place, [row[place] for row in rows], keys)
+        if slot.codec.mutable:
             for number, text in zip(numbers, texts, strict=True):
-                self._texts[number][place] = as_bytes(text)
+                if text is not None:
+                    self._texts[number][place] = as_bytes(text)
         return texts
 
     @property

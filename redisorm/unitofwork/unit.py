@@ -22,6 +22,7 @@ from redisorm.flows.changes import PERMANENT
 from redisorm.flows.guarding import Guard
 from redisorm.flows.living import LiveWrite
 from redisorm.mapping.base import MappedModel, known_state, linked_state, mapper_of
+from redisorm.mapping.differences import snapshots
 from redisorm.mapping.layout import seconds_ms
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import difference, restore, same_elements
@@ -36,7 +37,7 @@ __all__ = ["UnitOfWork"]
 _log = logging.getLogger("redisorm")
 
 
-_snapshot, _values = attrgetter("snapshot"), attrgetter("values")
+_key, _snapshot, _values, _texts = attrgetter("key"), attrgetter("snapshot"), attrgetter("values"), attrgetter("texts")
 _life, _increments = attrgetter("wanted_life"), attrgetter("increments")
 
 
@@ -49,10 +50,14 @@ def _all_same(mapper: Mapper[Any], objects: Sequence[MappedModel], states: Seque
         return False
     flat = chain.from_iterable
     try:
-        same = all(map(is_, flat(mapper.values_of(objects)), flat(map(_values, befores))))
-    except KeyError:  # a field was deleted
+        values = list(mapper.values_of(objects))
+        if not all(map(is_, flat(values), flat(map(_values, befores)))):
+            return False
+        if mapper.slots.mutable and list(map(_texts, snapshots(mapper, values, list(map(_key, states))))) != list(map(_texts, befores)):
+            return False
+    except (KeyError, ValidationError):  # a field was deleted, or does not fit any more
         return False
-    return same and (not mapper.companions or same_elements(mapper, objects, befores))
+    return not mapper.companions or same_elements(mapper, objects, befores)
 
 
 class UnitOfWork(Holding):
@@ -149,8 +154,7 @@ class UnitOfWork(Holding):
         """The same class by class: all stored objects of one, but where one look tells that none has changed."""
         for mapper, objects in self._map.classes():
             states: list[State] = list(map(known_state, objects))
-            apart = mapper.changes_in_place and not mapper.collects_alone
-            if apart or not _all_same(mapper, objects, states):
+            if mapper.open or not _all_same(mapper, objects, states):
                 stored = [(obj, state) for obj, state in zip(objects, states, strict=True) if state.snapshot is not None]
                 if stored:
                     yield mapper, [obj for obj, _ in stored], [state for _, state in stored]

@@ -50,7 +50,8 @@ class Mortal(RedisModel, prefix="mortal", ttl=3600):
     age: int | None = Field(default=None, index=True)
     day: date = Field(default=date(2026, 1, 1), index=True)
     place: GeoPoint | None = Field(default=None, index="geo")
-    tags: set[str] = set()
+    tags: set[str] = Field(default=set(), index=True)
+    jobs: list[int] = Field(default=[], index=True)
 
 
 class Taker(RedisModel, prefix="taker", unique_together=(("city", "number"),)):
@@ -151,7 +152,8 @@ def mortal(chance: random.Random, count: int) -> list[dict[str, Any]]:
             "age": maybe(1, 2, -3),
             "day": date(2026, 1, chance.randrange(1, 28)),
             "place": chance.choice((None, GeoPoint(10, 60), GeoPoint(-70.5, -12))) if loose else None,
-            "tags": {str(chance.randrange(3)) for _ in range(chance.randrange(3))},
+            "tags": {chance.choice(("a:b", "é", "x")) for _ in range(chance.randrange(3))},
+            "jobs": [chance.randrange(3) for _ in range(chance.randrange(4))],
         }
         for pk in range(count)
     ]
