@@ -106,24 +106,47 @@ class Walked:
         """Hand out about so many more: one round trip, or two where rows are asked for other sources."""
         size = count if self._probe is None else max(count, PAGE)
         while not self._ready and self._leg < len(self._sources):
-            entries = yield from self._page(size)
-            self._arrange(entries)
-            if self._walk.ended:
-                self._ready += self._sorted_group()
-                self._leg += 1
-                if self._leg < len(self._sources):
-                    self._walk = Walk(self._sources[self._leg], reverse=self._reverse)
+            yield from self._step(size)
         taken, self._ready = self._ready[:count], self._ready[count:]
         return taken
 
+    def begin(self, count: int, size: int) -> Flow[bool]:
+        """Read the first page, of so many entries; whether as many rows fit, in the order they have where all are read at once.
+
+        Without an order that is the order of their primary keys, which entries have only as far as their rows do not expire.
+        """
+        if self._goes_by_key:
+            return False
+        entries = yield from self._step(size)
+        return len(self._ready) >= count and (bool(self._plan.sorts) or all(score == float("inf") for _, score in entries[:1]))
+
+    def _step(self, size: int) -> Flow[list[Entry]]:
+        """Make the rows of the next page ready that fit."""
+        entries = yield from self._page(size)
+        self._arrange(entries)
+        if self._walk.ended:
+            self._ready += self._sorted_group()
+            self._leg += 1
+            if self._leg < len(self._sources):
+                self._walk = Walk(self._sources[self._leg], reverse=self._reverse)
+        return entries
+
+    @property
+    def _is_mortal(self) -> bool:
+        """Whether it goes by deadlines."""
+        return isinstance(self._walk.source, Scored) and self._walk.source.mortal
+
+    @property
+    def _goes_by_key(self) -> bool:
+        """Whether pages must be read in the order of primary keys."""
+        options = self._plan.mapper.options
+        return self._is_mortal and (options.ttl_ms is not None or options.ttl_refresh == "read" or bool(self._plan.sorts))
+
     def _page(self, count: int) -> Flow[list[Entry]]:
         """The next rows that fit."""
-        source = self._walk.source
-        mortal = isinstance(source, Scored) and source.mortal
-        options = self._plan.mapper.options
-        if mortal and (options.ttl_ms is not None or options.ttl_refresh == "read" or self._plan.sorts):
+        if self._goes_by_key:
             return (yield from self._by_key(count))
-        if self._probe is not None or mortal:
+        if self._probe is not None or self._is_mortal:
             entries, _ = yield from self._walk.page(count)
             return (yield from self._fitting(entries, self._probe))
         entries, (due,) = yield from self._walk.page(count, [due_of(self._plan)])
@@ -165,9 +188,8 @@ class Walked:
         if not self._sorts:
             self._ready += [member for member, _ in entries]
             return
-        mortal = isinstance(self._walk.source, Scored) and self._walk.source.mortal  # rows without a value are all alike
-        for entry in entries:
-            if self._group and not mortal and self._group[0][1] != entry[1]:
+        for entry in entries:  # rows without a value, whose entries have deadlines, are all alike
+            if self._group and not self._is_mortal and self._group[0][1] != entry[1]:
                 self._ready += self._sorted_group()
             self._group.append(entry)
 

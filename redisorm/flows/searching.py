@@ -1,7 +1,8 @@
 """Finding the rows of a condition: their primary keys in order, or only how many they are.
 
 What is one set is walked as it is. Else the sets are counted first, and those that can hold every row and are the smallest are read,
-the others asked. Beyond `SMALL` nothing is read as a whole: the query goes through the set in pages and asks of each page.
+the others asked. Beyond `SMALL` nothing is read as a whole: the query goes through the set in pages and asks of each page. Where only the
+first few rows are wanted, a page may do already for what could be read as a whole.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from redisorm.commands import Batch, Command, Flow
 from redisorm.keys import none_entry
 
-from .candidates import DUE, Candidates, Known, Walked, due_of
+from .candidates import DUE, PAGE, Candidates, Known, Walked, due_of
 from .collecting import collect
 from .gathering import gather, sort_source
 from .planning import EVERY, NOTHING, All, Node, Plan, Term, cover
@@ -36,14 +37,41 @@ def search(plan: Plan, *, loosely: bool = False, wanted: int | None = None) -> F
     if plan.root == NOTHING:
         return Known(())
     sorts = [sort_source(plan, sort) for sort in plan.sorts if sort.index is not None]
-    seen = yield from survey(plan, sorts)
+    seen = yield from survey(plan, sorts, SMALL if wanted is None else 2 * PAGE)
     covering = cover(plan.root, seen.sizes, plan.ledger)
     size = sum(seen.sizes[source] for source in covering)
     if size <= SMALL:
-        gathered = yield from gather(plan, seen, covering, loosely=loosely)
+        begun = None if wanted is None else (yield from _first_page(plan, seen, size, wanted))
+        gathered = begun or (yield from gather(plan, seen, covering, loosely=loosely))
         if gathered is not None:
             return gathered
     return (yield from _search_many(plan, seen, covering, wanted))
+
+
+def _first_page(plan: Plan, seen: Survey, size: int, wanted: int) -> Flow[Walked | None]:
+    """Walk as far as one page, where that is at most half the work of reading all rows that may fit.
+
+    `None` where it is not, or where the page does not have enough: what fits may lie far behind. Both ways bring the same order, so
+    that pages of one query may come by either.
+
+    Args:
+        size: How many rows may fit.
+    """
+    if size <= 2 * PAGE or (plan.sorts and plan.sorts[0].index is None):
+        return None
+    walks: list[Scored | Lexical] = _sorted_walks(plan) if plan.sorts else [_smallest_of_keys(plan, seen)]
+    page = max(PAGE, 2 * wanted * seen.sizes[walks[0]] // size)
+    if 2 * page > size:
+        return None
+    walked = _walked(plan, seen, walks)
+    return walked if (yield from walked.begin(wanted, page)) else None
+
+
+def _smallest_of_keys(plan: Plan, seen: Survey) -> Scored:
+    """Of the sets that hold every row that fits, and have them in the order of primary keys unless they expire, the smallest."""
+    terms = [part for part in plan.conjuncts() if isinstance(part, Term) and not part.negated]
+    living = [term.source for term in terms if isinstance(term.source, Scored) and term.source.mortal]
+    return min(living, key=seen.sizes.__getitem__, default=plan.ledger)
 
 
 def _is_cheaper_collected(plan: Plan, seen: Survey, size: int, wanted: int | None) -> bool:
@@ -86,18 +114,28 @@ def _search_many(plan: Plan, seen: Survey, covering: list[Source], wanted: int |
     walks: list[Scored | Lexical] = [source for source in covering if isinstance(source, (Scored, Lexical))]
     if len(walks) < len(covering):
         walks = [plan.ledger]
-    known: dict[Source, set[bytes]] = {
-        source: members for source, members in seen.found.items() if isinstance(source, (Around, Named, Owned))
-    }
-    terms = [term for term in plan.terms() if term.source not in known]
     size = sum(seen.sizes[walk] for walk in walks)
     if (plan.sorts and _is_cheaper_collected(plan, seen, size, wanted)) or len(walks) > MOST_WALKS:
-        return (yield from collect(plan, seen, walks, terms))
-    if plan.sorts:
-        walks = _sorted_walks(plan)
+        return (yield from collect(plan, seen, walks, _asked(plan, seen, walks)))
+    return _walked(plan, seen, _sorted_walks(plan) if plan.sorts else walks)
+
+
+def _walked(plan: Plan, seen: Survey, walks: list[Scored | Lexical]) -> Walked:
+    """Walk through sources, one after the other, and ask of each page what else must hold."""
+    known = {source: members for source, members in seen.found.items() if _is_known(source)}
     ledger = any(isinstance(walk, Lexical) or not walk.mortal for walk in walks)
-    terms = [term for term in terms if [term.source] != walks]
-    return Walked(plan, walks, Probe(plan, terms, plan.sorts[1:], ledger=ledger), plan.sorts[1:], known)
+    probe = Probe(plan, _asked(plan, seen, walks), plan.sorts[1:], ledger=ledger)
+    return Walked(plan, walks, probe, plan.sorts[1:], known)
+
+
+def _asked(plan: Plan, seen: Survey, walks: list[Scored | Lexical]) -> list[Term]:
+    """The terms that are asked of each row: not those of which all is known, nor of the one set that is gone through."""
+    return [term for term in plan.terms() if [term.source] != walks and not (_is_known(term.source) and term.source in seen.found)]
+
+
+def _is_known(source: Source) -> bool:
+    """Whether a source is read with the survey, since its entries cannot be gone through."""
+    return isinstance(source, (Around, Named, Owned))
 
 
 # ---- counting -------------------------------------------------------------------------------------------------------------

@@ -37,16 +37,16 @@ def member_of(source: Source, entry: bytes) -> bytes:
     return entry.partition(b"\0")[2] if isinstance(source, Lexical) else entry
 
 
-def survey(plan: Plan, others: Iterable[Scored | Lexical] = ()) -> Flow[Survey]:
+def survey(plan: Plan, others: Iterable[Scored | Lexical], whole: int) -> Flow[Survey]:
     """Look at every source of a condition, in one round trip.
 
     Args:
         others: Further sources to count.
+        whole: Up to so many entries the source of the one condition of a query is read with it, the bounds of its size being the same.
     """
     terms = list(plan.terms())
     sources = list(dict.fromkeys(term.source for term in terms))
-    # the one condition of a query is read at once, the bounds of its size being the same
-    peek = SMALL + 1 if len(terms) == 1 and not terms[0].negated else PEEK
+    peek = whole + 1 if len(terms) == 1 and not terms[0].negated else PEEK
     wanted = {term.source for term in terms if not term.negated}
     commands: list[Command] = [due_of(plan), plan.ledger.count(), *(other.count() for other in others)]
     asked: list[tuple[Source, list[Command]]] = [(source, _questions(plan, source, peek if source in wanted else 0)) for source in sources]

@@ -49,7 +49,7 @@ class Query(BaseQuery[M], Generic[M]):
         """Return all objects.
 
         Two or three round trips for up to 1,000 rows, one more for each further 1,000; a query that goes through more than 10,000
-        entries reads these too in pages of 1,000.
+        entries reads these too in pages of 1,000. Where `limit` leaves few of many, two more at most.
 
         Raises:
             DecodeError: A stored value does not fit its field.

@@ -227,6 +227,37 @@ def test_up_to_a_thousand_rows_are_two_or_three_round_trips(connected: Database)
         assert cost(connected, query) <= 3, query
 
 
+def test_first_few_of_thousands_are_the_beginning_of_all(connected: Database) -> None:
+    add(
+        connected,
+        *(
+            User(id=n, name=f"n{n}", city="Oslo" if n % 2 else "Rome", age=n % 700, tags={"late"} if n % 700 >= 350 else {"soon"})
+            for n in range(4000)
+        ),
+    )
+    oslo, soon, late = User.city == "Oslo", col(User.tags).contains("soon"), col(User.tags).contains("late")
+
+    for query, most in (
+        (User.find(oslo).order_by(User.age), 4),
+        (User.find(oslo, soon).order_by(User.age, desc(User.name)), 4),
+        (User.find(oslo, soon).order_by(desc(User.age)), 6),  # they are the last: a page is read in vain
+        (User.find(late).order_by(User.age), 6),
+        (User.find(oslo, soon), 4),
+        (User.find(soon, col(User.age) < 300), 4),
+        (User.find(User.city != "Oslo"), 4),
+        (User.find(oslo, col(User.age) >= 690), 3),
+    ):
+        every = ids(query)
+        for start, count in ((0, 1), (0, 50), (40, 60), (300, 100), (0, 600)):
+            assert ids(query.offset(start).limit(count)) == every[start : start + count], query
+        assert cost(connected, query.limit(50)) <= most, query
+        assert query.exists()
+
+    User.get_one(3999).expire(1000)
+    for query in (User.find(oslo, late), User.find(oslo, soon), User.find(User.city != "Rome")):
+        assert ids(query.limit(5)) + ids(query.offset(5).limit(5)) == ids(query)[:10], query
+
+
 def test_each_further_thousand_rows_are_one_round_trip(connected: Database) -> None:
     add(connected, *(User(id=number, name=f"n{number:04}", city="Oslo", age=number % 100) for number in range(2500)))
     User.find().first()  # connects

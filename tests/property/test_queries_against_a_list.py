@@ -223,6 +223,7 @@ class History:
     def __init__(self, database: Database, model: type[Person], chance: random.Random, tally: Tally) -> None:
         self.database, self.model, self.chance, self.tally = database, model, chance, tally
         self.rows: dict[int, Person] = {}
+        self.lives = chance.choice(((None,), (None, None, None, 1000, 2000)))
 
     def noted(self, kind: str) -> None:
         self.tally.operations += 1
@@ -235,7 +236,7 @@ class History:
         with Session(self.database) as session:
             if kind < 3 or there is None:
                 one = self.model(id=pk, email=chance.choice((None, f"e{pk}")), **any_values(chance))
-                session.add(one)
+                session.add(one, ttl=chance.choice(self.lives))
                 self.rows[pk] = one.model_copy(deep=True)
                 self.noted("overwrite" if there else "create")
             elif kind < 6:
@@ -307,7 +308,7 @@ class History:
 
 
 @contextmanager
-def sizes(small: int, peek: int, due: int, most: int) -> Iterator[None]:
+def sizes(small: int, peek: int, due: int, most: int, page: int) -> Iterator[None]:
     """Take sets of so many entries for small, as if they were thousands."""
     with (
         patch.object(gathering, "SMALL", small),
@@ -317,6 +318,8 @@ def sizes(small: int, peek: int, due: int, most: int) -> Iterator[None]:
         patch.object(probing, "MOST_KEYS", most),
         patch.object(searching, "MOST_WALKS", most),
         patch.object(candidates, "SMALL", small),
+        patch.object(candidates, "PAGE", page),
+        patch.object(searching, "PAGE", page),
         patch.object(query, "SMALL", small),
         patch.object(surveying, "PEEK", peek),
         patch.object(surveying, "DUE", due),
@@ -336,7 +339,7 @@ def play(database: Database, model: type[Person], seed: str, tally: Tally, steps
     database.client.flushdb()
     history = History(database, model, chance, tally)
     small = chance.choice((10_000, 8, 4, 1))
-    with sizes(small, chance.choice((1, 3, 100)), chance.choice((0, 2, 1000)), chance.choice((0, 1, 16))):
+    with sizes(small, chance.choice((1, 3, 100)), chance.choice((0, 2, 1000)), chance.choice((0, 1, 16)), chance.choice((1, 2, 500))):
         for _ in range(steps):
             history.step()
             if chance.random() < 0.2:
