@@ -13,11 +13,12 @@ from typing import Any
 from redisorm.commands import Command, Reply
 from redisorm.errors import IndexValueError
 from redisorm.keys import LEDGER, LIFE, VERSION, Keyspace
-from redisorm.mapping.differences import Values, column_texts
+from redisorm.mapping.differences import Values, presence
 from redisorm.mapping.mapper import Mapper
 
-from .entering import Entered, Named, entries, recall, remembered
+from .entering import Entered, Named, entries, hold, owned, recall, remembered, told_by_values
 from .indexing import Upkeep, unlinks
+from .newentries import unique_values
 from .tables import Held, Table
 
 __all__ = ["DeletedRows"]
@@ -34,7 +35,7 @@ class DeletedRows:
         is_fresh: That they are not.
     """
 
-    __slots__ = ("_before", "_gone", "_recalled", "_versions", "is_fresh", "keys", "keyspace", "mapper", "tables")
+    __slots__ = ("_before", "_freed", "_gone", "_reads", "_versions", "is_fresh", "keys", "keyspace", "mapper", "tables")
 
     def __init__(self, mapper: Mapper[Any], keyspace: Keyspace, keys: list[str], before: Values, versions: Sequence[int | None]) -> None:
         """Take in rows.
@@ -51,12 +52,13 @@ class DeletedRows:
         self._before = before
         self._versions = versions
         self._gone: list[tuple[str, list[str]]] = []
-        self._recalled: list[tuple[Command, Reply]] = []
+        self._freed: list[str] = []
+        self._reads: list[tuple[Command, Reply]] = []
 
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
         """Whether rows of a class can be deleted so: those that nobody looks at before, and those whose values tell their entries."""
-        return not mapper.indexed or mapper.entered_by_values
+        return not mapper.indexed or told_by_values(mapper)
 
     def spell(self) -> bool:
         """Spell what is deleted; `False` where a row has to be looked at by itself. Nothing was sent."""
@@ -64,10 +66,10 @@ class DeletedRows:
             if self.mapper.options.versioned:
                 self.tables.append(Table((), self.keys, [], Held.of({VERSION: list(map(str, self._versions))}, ())))
             return True
-        places = [index.place for index in self.mapper.indexes.values() if index.place is not None]
-        shapes: dict[tuple[bool, ...], list[int]] = {}
+        places = list(map(self.mapper.slots.place, self.mapper.index_fields))
+        shapes: dict[tuple[Any, ...], list[int]] = {}
         for number, values in enumerate(self._before):
-            shapes.setdefault(tuple([values[place] is None for place in places]), []).append(number)
+            shapes.setdefault(presence(values, places), []).append(number)
         try:
             for numbers in shapes.values():
                 self._spell(numbers)
@@ -87,27 +89,24 @@ class DeletedRows:
         pk_place = mapper.slots.place(mapper.pk_name)
         pk_texts = mapper.pk_texts([values[pk_place] for values in before])
         self._gone.append((own[LEDGER], pk_texts))
-        present: dict[str, list[Any]] = {}
-        absent = [LIFE]
-        entered: list[Sequence[Entered]] = []
+        present, absent = hold(mapper, mapper.index_fields, before, keys)
+        entered: list[Sequence[Entered | None]] = []
         for index in mapper.indexes.values():
             assert index.place is not None
-            column = [values[index.place] for values in before]
-            texts = column_texts(mapper, index.place, column, keys)
-            if texts[0] is None:
-                absent.append(index.name)
-            else:
-                present[index.name] = texts
+            entered.append(entries(index, [values[index.place] for values in before], keys, pk_texts))
             leaving: dict[str, list[str]] = {}
-            entered.append(entries(index, column, keys, pk_texts))
-            for name, member, _ in entered[-1]:
-                leaving.setdefault(own[name], []).append(member)
+            for entry in entered[-1]:
+                if entry:
+                    leaving.setdefault(own[entry[0]], []).append(entry[1])
             self._gone += leaving.items()
+        claims = unique_values(mapper, before, keys) if mapper.uniques else []
+        self._freed += (own[name] for names in claims for name in names)
+        self._reads += owned(self.keyspace, claims, pk_texts)
         if self.counts_on_sweeps:
-            self._recalled += map(recall, keys, remembered(entered, pk_texts))
+            self._reads += map(recall, keys, remembered(entered, claims, pk_texts))
         if mapper.options.versioned:
             present[VERSION] = [str(self._versions[number]) for number in numbers]
-        self.tables.append(Table((), keys, [], Held.of(present, absent)))
+        self.tables.append(Table((), keys, [], Held.of(present, [LIFE, *absent])))
 
     @property
     def counts_on_sweeps(self) -> bool:
@@ -125,8 +124,8 @@ class DeletedRows:
         return list(map(Keyspace.memo, self.keys)) if self.mapper.indexed and not self.counts_on_sweeps else []
 
     def reads(self) -> Sequence[tuple[Command, Reply]]:
-        """The memos of rows that stand in indexes until they expire."""
-        return self._recalled
+        """Whose the unique values of the rows are, and the memos of those that stand in indexes until they expire."""
+        return self._reads
 
     def types(self) -> Mapping[str, str]:
         """What is removed may be of any type."""
@@ -141,5 +140,7 @@ class DeletedRows:
         """Take the rows out of the indexes of their class."""
         for key, members in self._gone:
             upkeep.remove(key, members)
+        for key in self._freed:
+            upkeep.free(key)
         if self.counts_on_sweeps:
             upkeep.drop(map(Keyspace.memo, self.keys))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from redisorm.commands import Command, Reply
-from redisorm.keys import Keyspace
+from redisorm.keys import Keyspace, none_entry
+from redisorm.mapping.differences import Values, column_texts
 from redisorm.mapping.indexes import Index
+from redisorm.mapping.mapper import Mapper
 
 from .derived import exact_scores
 from .indexing import deadline_score
 from .lonerow import entry_words
 from .newentries import TOLD_BY_VALUE
 
-__all__ = ["Entered", "Named", "entries", "recall", "remembered"]
+__all__ = ["Entered", "Named", "entries", "hold", "owned", "recall", "remembered", "told_by_values"]
 
 Entered: TypeAlias = tuple[str, str, str]
 """An entry of a row: what comes after `prefix::` in its key, the member, and the score, as of a row without a deadline."""
@@ -34,13 +36,23 @@ class Named(dict[str, str]):
         return key
 
 
-def entries(index: Index, values: Sequence[Any], keys: Sequence[str], pk_texts: Sequence[str]) -> list[Entered]:
-    """The entry of each row, its member and its score.
+def told_by_values(mapper: Mapper[Any]) -> bool:
+    """Whether the values of an object tell all its entries, and its unique values."""
+    if any(name not in mapper.slots.names for unique in mapper.uniques for name in unique.names):
+        return False
+    return all(index.by_value or (index.kind == "none" and index.leaf and not index.leaf.checked) for index in mapper.indexes.values())
+
+
+def entries(index: Index, values: Sequence[Any], keys: Sequence[str], pk_texts: Sequence[str]) -> Sequence[Entered | None]:
+    """The entry of each row, its member and its score; `None` for none.
 
     Raises:
         IndexValueError: The index cannot hold a value.
     """
     kinds = set(map(type, values))
+    if index.kind == "none":
+        entry = none_entry(index.name)
+        return [(entry, pk_text, _FOR_EVER) if value is None else None for value, pk_text in zip(values, pk_texts, strict=True)]
     if len(kinds) == 1 and kinds <= index.codec.exact:
         if index.kind == "order":
             return [(index.name, pk_text, score) for pk_text, score in zip(pk_texts, exact_scores(index, values, keys), strict=True)]
@@ -50,10 +62,40 @@ def entries(index: Index, values: Sequence[Any], keys: Sequence[str], pk_texts: 
     return [entry_words(index, value, key, pk_text) for value, key, pk_text in zip(values, keys, pk_texts, strict=True)]
 
 
-def remembered(entered: Sequence[Sequence[Entered]], pk_texts: Sequence[str]) -> list[dict[str, str]]:
-    """What the memo of each row holds, of its entries index by index, as `memo_of` tells it of one."""
-    rows = zip(zip(*entered, strict=True), pk_texts, strict=True)
-    return [{name: "" if member == pk_text else member for name, member, _ in row} for row, pk_text in rows]
+def hold(mapper: Mapper[Any], fields: Iterable[str], values: Values, keys: Sequence[str]) -> tuple[dict[str, list[Any]], list[str]]:
+    """The texts that rows hold of some fields, and those fields of which they hold none; the same ones in each row.
+
+    Raises:
+        ValidationError: A value does not fit its annotation.
+    """
+    present: dict[str, list[Any]] = {}
+    absent: list[str] = []
+    for name in fields:
+        place = mapper.slots.place(name)
+        texts = column_texts(mapper, place, [row[place] for row in values], keys)
+        if texts[0] is None:
+            absent.append(name)
+        else:
+            present[name] = texts
+    return present, absent
+
+
+def remembered(
+    entered: Sequence[Sequence[Entered | None]], claims: Sequence[Sequence[str]], pk_texts: Sequence[str]
+) -> list[dict[str, str]]:
+    """What the memo of each row holds, of its entries index by index and its unique values, as `memo_of` tells it of one."""
+    rows = zip(zip(*entered, strict=True), pk_texts, strict=True) if entered else [((), pk_text) for pk_text in pk_texts]
+    memos = [{entry[0]: "" if entry[1] == pk_text else entry[1] for entry in row if entry} for row, pk_text in rows]
+    for memo, names in zip(memos, claims):  # noqa: B905 - none of a class without unique values
+        memo.update(dict.fromkeys(names, ""))
+    return memos
+
+
+def owned(keyspace: Keyspace, claims: Sequence[Sequence[str]], pk_texts: Sequence[str]) -> Iterator[tuple[Command, Reply]]:
+    """The reads of whose the unique values of rows are, and the replies they must have."""
+    for names, pk_text in zip(claims, pk_texts):  # noqa: B905 - none of a class without unique values
+        for name in names:
+            yield ("GET", keyspace.own(name)), pk_text.encode()
 
 
 def recall(row: str, memo: Mapping[str, str]) -> tuple[Command, Reply]:

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from redisorm.commands import Argument, Command, Reply
 from redisorm.errors import IndexValueError
 from redisorm.keys import LEDGER, LIFE, VERSION, Keyspace
-from redisorm.mapping.differences import Alike, alike, column_texts
+from redisorm.mapping.differences import Alike, alike
 from redisorm.mapping.indexes import Index
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import CompanionChange, Snapshot
 
-from .entering import Entered, Named, entries, recall, remembered
+from .entering import Entered, Named, entries, hold, owned, recall, remembered, told_by_values
 from .indexing import Upkeep, deadline_score
+from .newentries import unique_values
 from .persistence import replaced
 from .tables import Held, Table
 
@@ -60,6 +61,7 @@ class LoadedRows:
     __slots__ = (
         "_after",
         "_before",
+        "_claims",
         "_collected",
         "_commands",
         "_deadline_ms",
@@ -111,6 +113,7 @@ class LoadedRows:
         self._moves: list[_Move] = []
         self._recalled: list[_Recalled] = []
         self._pk_texts: list[str] = []
+        self._claims: list[list[str]] = []
         self._own = Named(keyspace.own)
         self._life_ms = mapper.options.ttl_ms if mapper.options.ttl_refresh != "never" else None
         self._deadline_ms: int | None = None
@@ -125,7 +128,7 @@ class LoadedRows:
             return True
         if options.ttl_refresh == "never":  # the deadline that a row keeps would have to be read
             return not (mapper.indexed or mapper.companions)
-        return not mapper.indexed or mapper.entered_by_values
+        return not mapper.indexed or told_by_values(mapper)
 
     @staticmethod
     def looked_at(mapper: Mapper[Any]) -> list[int]:
@@ -137,7 +140,7 @@ class LoadedRows:
     def spell(self) -> list[int] | None:
         """Spell what changed: which rows are written, or `None` where a row has to be looked at by itself. Nothing was sent."""
         try:
-            places = [index.place for index in self.mapper.indexes.values() if index.place is not None] if self._is_entered_anew else []
+            places = list(map(self.mapper.slots.place, self.mapper.index_fields)) if self._is_entered_anew else []
             groups = alike(self.mapper, self._after, self._before, self.keys, self._collected, places)
             for group in groups:
                 self._spell(group)
@@ -157,9 +160,7 @@ class LoadedRows:
     def _spell(self, group: Alike) -> None:
         mapper, numbers, names = self.mapper, group.numbers, self.mapper.slots.names
         keys = [self.keys[number] for number in numbers]
-        present: dict[str, list[Any]] = {}
-        absent = [LIFE]
-        self._stand(group, keys, present, absent)
+        present, absent = self._stand(group, keys)
         columns: dict[Argument, Sequence[Any]] = {names[place]: texts for place, texts in group.sets.items()}
         if mapper.options.versioned:
             versions = [self._versions[number] or 0 for number in numbers]
@@ -170,33 +171,33 @@ class LoadedRows:
             gone = [names[place] for place in group.unsets]
             self._commands += (("HDEL", key, *gone) for key in keys)
 
-    def _stand(self, group: Alike, keys: Sequence[str], present: dict[str, list[Any]], absent: list[str]) -> None:
-        """Work out how rows move in indexes, and which texts, or none, they must have for that."""
-        mapper, numbers = self.mapper, group.numbers
+    def _stand(self, group: Alike, keys: Sequence[str]) -> tuple[dict[str, list[Any]], list[str]]:
+        """Work out how rows move in indexes, and which fields they must hold for that, and which not."""
+        mapper, anew = self.mapper, self._is_entered_anew
+        before, after = ([rows[number].values for number in group.numbers] for rows in (self._before, self._after))
         touched = [one for one in mapper.indexes.values() if one.place in group.sets or one.place in group.unsets]
-        indexes = list(mapper.indexes.values()) if self._is_entered_anew else touched
-        if not indexes:
-            return
+        present, absent = hold(mapper, mapper.index_fields if anew else [one.name for one in touched], before, keys)
+        absent.insert(0, LIFE)
+        if not (anew or touched):
+            return present, absent
         pk_place = mapper.slots.place(mapper.pk_name)
-        pk_texts = mapper.pk_texts([self._after[number].values[pk_place] for number in numbers])
-        former: list[Sequence[Entered]] = []
-        coming: list[Sequence[Entered]] = []
-        for index in indexes:
+        pk_texts = mapper.pk_texts([values[pk_place] for values in after])
+        former: list[Sequence[Entered | None]] = []
+        coming: list[Sequence[Entered | None]] = []
+        for index in mapper.indexes.values() if anew else touched:
             assert index.place is not None
-            was, now = ([rows[number].values[index.place] for number in numbers] for rows in (self._before, self._after))
-            texts = column_texts(mapper, index.place, was, keys)
-            if texts[0] is None:
-                absent.append(index.name)
-            else:
-                present[index.name] = texts
+            was, now = ([values[index.place] for values in rows] for rows in (before, after))
             former.append(entries(index, was, keys, pk_texts))
             coming.append(entries(index, now, keys, pk_texts) if index in touched else former[-1])
             self._moves.append(self._move(index, former[-1], coming[-1]))
-        if self._is_entered_anew:
+        if anew:
+            claims = unique_values(mapper, before, keys) if mapper.uniques else []
             self._pk_texts += pk_texts
-            self._recalled += map(_Recalled, keys, remembered(former, pk_texts), remembered(coming, pk_texts))
+            self._claims += claims
+            self._recalled += map(_Recalled, keys, remembered(former, claims, pk_texts), remembered(coming, claims, pk_texts))
         else:
             self._memos += map(Keyspace.memo, keys)
+        return present, absent
 
     def _collect(self, row: str, changes: Sequence[CompanionChange]) -> None:
         """Spell what changed in the collections of a row."""
@@ -205,13 +206,13 @@ class LoadedRows:
             self._types[key] = change.companion.kind
             self._commands += replaced(key, change)
 
-    def _move(self, index: Index, before: Sequence[Entered], after: Sequence[Entered]) -> _Move:
+    def _move(self, index: Index, before: Sequence[Entered | None], after: Sequence[Entered | None]) -> _Move:
         """How rows move from entries of an index to others; where they are entered anew, also to the same ones."""
         move, own, anew = _Move({}, {}, {}), self._own, self._is_entered_anew
         for former, entry in zip(before, after, strict=True):
-            if former[:2] != entry[:2]:
+            if former and (entry is None or former[:2] != entry[:2]):
                 move.leaving.setdefault(own[former[0]], []).append(former[1])
-            if anew or former != entry:
+            if entry and (anew or former != entry):
                 if entry[0] == index.name:
                     move.entering.setdefault(own[entry[0]], []).extend((entry[2], entry[1]))
                 else:
@@ -237,8 +238,8 @@ class LoadedRows:
         return self._memos
 
     def reads(self) -> Sequence[tuple[Command, Reply]]:
-        """The memos of rows that stand in indexes until they expire."""
-        return [recall(one.row, one.before) for one in self._recalled]
+        """The memos of rows that stand in indexes until they expire, and whose their unique values are."""
+        return [*(recall(one.row, one.before) for one in self._recalled), *owned(self.keyspace, self._claims, self._pk_texts)]
 
     def types(self) -> Mapping[str, str]:
         """The collections that are written, and their types."""
@@ -263,5 +264,8 @@ class LoadedRows:
                 upkeep.add(key, words)
             for key, members in move.expiring.items():
                 upkeep.score(key, score, members)
+        for pk_text, names in zip(self._pk_texts, self._claims):  # noqa: B905 - none of a class without unique values
+            for name in names:
+                upkeep.take(self._own[name], pk_text, self._deadline_ms)
         for one in self._recalled:
             upkeep.remember(Keyspace.memo(one.row), one.before, one.after)

@@ -18,10 +18,22 @@ from .entries import BY_DEADLINE, ElementNames, Entry, claims_of, entry_of, entr
 from .indexing import Upkeep, deadline_score, memo_of
 from .tables import Table
 
-__all__ = ["TOLD_BY_VALUE", "NewEntries"]
+__all__ = ["TOLD_BY_VALUE", "NewEntries", "unique_values"]
 
 TOLD_BY_VALUE = frozenset((str, int, bool, UUID))
 """Types of which two values are equal where their texts are."""
+
+
+def unique_values(mapper: Mapper[Any], values: Sequence[tuple[Any, ...]], keys: Sequence[str]) -> list[list[str]]:
+    """The unique values of each row, by what comes after `prefix::` in their keys.
+
+    Raises:
+        ValidationError: One does not fit its annotation.
+    """
+    fields = list(dict.fromkeys(leaf.name for unique in mapper.uniques for leaf in unique.leaves))
+    places = map(mapper.slots.place, fields)
+    columns = [column_texts(mapper, place, [row[place] for row in values], keys) for place in places]
+    return [list(claims_of(mapper, dict(zip(fields, texts, strict=True)))) for texts in zip(*columns, strict=True)]
 
 
 class NewEntries:
@@ -59,15 +71,8 @@ class NewEntries:
         self._elements = elements
         self._columns: list[tuple[Any, ...]] = list(zip(*values, strict=True))
         self._derived: Mapping[str, Derived] = {}
-        self._claims = self._unique_values() if mapper.uniques else []
+        self._claims = unique_values(mapper, values, keys) if mapper.uniques else []
         self.claimed: list[str] = [keyspace.own(name) for names in self._claims for name in names]
-
-    def _unique_values(self) -> list[list[str]]:
-        """The unique values of each row, by what comes after `prefix::` in their keys."""
-        mapper, place = self._mapper, self._mapper.slots.place
-        fields = list(dict.fromkeys(leaf.name for unique in mapper.uniques for leaf in unique.leaves))
-        columns = [column_texts(mapper, place(field), self._columns[place(field)], self._keys) for field in fields]
-        return [list(claims_of(mapper, dict(zip(fields, texts, strict=True)))) for texts in zip(*columns, strict=True)]
 
     def derive(self, table: Table) -> None:
         """Leave to a script what it can work out of a table of all rows: where they stand in indexes by the text of a field.

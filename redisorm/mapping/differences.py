@@ -16,10 +16,10 @@ from .codec import Text
 from .encoder import as_bytes
 from .layout import Leaf
 from .mapper import Mapper
-from .slots import Absent, inside
+from .slots import ABSENT, Absent, inside
 from .snapshot import Snapshot, respelled
 
-__all__ = ["Alike", "Values", "alike", "column_texts", "moved", "moved_in", "snapshots"]
+__all__ = ["Alike", "Values", "alike", "column_texts", "moved", "moved_in", "presence", "snapshots"]
 
 Values: TypeAlias = Sequence[tuple[Any, ...]]
 """The values of objects, each in the order of the slots."""
@@ -57,6 +57,11 @@ def snapshots(mapper: Mapper[Any], values: Values, keys: Sequence[str]) -> list[
         Snapshot(row, {place: as_bytes(text) for place, text in zip(mutable, texts, strict=True) if text is not None})
         for row, texts in zip(values, zip(*columns, strict=True), strict=True)
     ]
+
+
+def presence(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]:
+    """In which of some slots an object has a value; of those that lie in a nested model that is not there it is told apart."""
+    return tuple([value if (value := row[place]) is None or value is ABSENT else True for place in places])
 
 
 def moved(now: Sequence[Snapshot], before: Sequence[Snapshot]) -> list[bool]:
@@ -112,11 +117,11 @@ def alike(
     columns = {place: texts for place, texts in columns.items() if texts}
     if not also and (alone := _of_one_shape(columns, were, places)):
         return [alone]
-    shapes: dict[tuple[tuple[Any, ...], tuple[bool, ...]], list[int]] = {}
+    shapes: dict[tuple[tuple[Any, ...], tuple[Any, ...]], list[int]] = {}
     for number in sorted({*chain.from_iterable(columns.values()), *also}):
         row = were[number]
         shape = tuple((place, texts[number] is None, row[place] is None) for place, texts in columns.items() if number in texts)
-        shapes.setdefault((shape, tuple([row[place] is None for place in places])), []).append(number)
+        shapes.setdefault((shape, presence(row, places)), []).append(number)
     return [
         Alike(
             numbers,
@@ -137,7 +142,7 @@ def _of_one_shape(columns: Mapping[int, Mapping[int, Text | None]], before: Valu
     numbers = next(iter(columns.values()), {}).keys()
     if not numbers or any(texts.keys() != numbers or None in texts.values() for texts in columns.values()):
         return None
-    if any(before[number][place] is None for place in (*columns, *places) for number in numbers):
+    if any(type(before[number][place]) in _NOTHING for place in (*columns, *places) for number in numbers):
         return None
     return Alike(list(numbers), {place: list(texts.values()) for place, texts in columns.items()}, ())  # type: ignore[arg-type]
 

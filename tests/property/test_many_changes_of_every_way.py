@@ -71,9 +71,20 @@ class Fading(RedisModel, prefix="fading", ttl=3600):
 
 
 class Waning(Listed, prefix="waning", ttl=3600):
-    """The same life of rows in indexes, with collections beside them."""
+    """The same life of rows in indexes, with collections beside them and unique values."""
 
     tags: set[str] = set()
+    email: str | None = Field(default=None, unique=True)
+
+
+class Owned(RedisModel, prefix="owned", unique_together=(("email", "name"),)):
+    """Unique values, and values that are unique together."""
+
+    id: int
+    name: str = ""
+    note: str | None = None
+    email: str | None = Field(default=None, unique=True)
+    rank: int | None = Field(default=None, index=True)
 
 
 class Kept(RedisModel, prefix="kept", ttl=3600, ttl_refresh="never"):
@@ -150,7 +161,7 @@ HAPPENINGS = ("changed", "expiring", "permanent", "not listed", "forgotten", "so
 BY_HAND = ("not listed", "forgotten", "sooner", "expired")
 """What leaves a class otherwise than this library would."""
 
-COUNTED: dict[Any, str] = {Plain: "count", Listed: "age", Waning: "age"}
+COUNTED: dict[Any, str] = {Plain: "count", Listed: "rank", Waning: "rank", Owned: "rank"}
 
 
 def some(chance: random.Random, names: list[str]) -> dict[str, Any]:
@@ -165,17 +176,25 @@ class Plan:
         names = [name for name in model.model_fields if name != "id"]
         pk: Callable[[int], Any] = str if issubclass(model, Listed) else int
         self.rows = [{"id": pk(number), **some(chance, names)} for number in range(self.count)]
+        for number, row in enumerate(self.rows):
+            row.update(self._unique(chance, number, row))
         alike = chance.sample(names, chance.choice((1, 2, len(names))))
         self.changes: dict[int, dict[str, Any]] = {}
         for number in range(self.count):
             if chance.random() < 0.8:
-                self.changes[number] = some(chance, alike if chance.random() < 0.7 else chance.sample(names, 2))
+                changed = some(chance, alike if chance.random() < 0.7 else chance.sample(names, 2))
+                self.changes[number] = changed | self._unique(chance, number, changed)
         self.deleted = set(chance.sample(range(self.count), chance.choice((0, 0, 1, 5 if self.count > 4 else 4))))
         wishful = chance.sample(range(self.count), 2) if chance.random() < 0.4 else []
         self.wishes = {number: chance.choice(("increment", "expire", "both")) for number in wishful}
         self.behind = chance.choice((None, None, None, *HAPPENINGS))
         self.other = chance.randrange(self.count)
         self.aside = some(chance, names)
+
+    @staticmethod
+    def _unique(chance: random.Random, number: int, values: dict[str, Any]) -> dict[str, Any]:
+        """A value of its own for the unique field among others."""
+        return {"email": chance.choice((None, f"{number}@a", f"{number}@b"))} if "email" in values else {}
 
     def happens_behind(self, model: type[RedisModel], database: Database, store: redis.Redis) -> None:
         """What another writer does between the reading and the writing."""
@@ -307,7 +326,7 @@ def test_no_version_is_overwritten_that_moved_meanwhile_and_each_grows_by_one(se
         assert db.check(Page).problems == []
 
 
-@pytest.mark.parametrize("model", [Plain, Listed, Boxed, Nested, Fading, Waning, Kept, Aged])
+@pytest.mark.parametrize("model", [Plain, Listed, Boxed, Nested, Fading, Waning, Owned, Kept, Aged])
 def test_many_changes_leave_behind_what_each_by_itself_does(server: Server, model: type[RedisModel]) -> None:
     outcomes: dict[str, int] = {}
     with ways(server) as databases:

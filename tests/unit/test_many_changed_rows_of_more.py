@@ -49,6 +49,23 @@ class Visit(RedisModel, prefix="visit", ttl=60):
     tags: set[str] = set()
 
 
+class Member(RedisModel, prefix="member", unique_together=(("name", "number"),)):
+    """Unique values of which one may be none, and two that are unique together."""
+
+    id: int
+    email: str | None = Field(default=None, unique=True)
+    name: str = ""
+    number: int = 0
+
+
+class Booking(RedisModel, prefix="booking", ttl=60):
+    """A unique value for as long as the row lives."""
+
+    id: int
+    seat: str = Field(unique=True)
+    note: str = ""
+
+
 class Pass(RedisModel, prefix="pass", ttl=60, ttl_refresh="never"):
     """Rows that expire when they first were to."""
 
@@ -304,3 +321,56 @@ def test_deleted_rows_that_expire_leave_their_indexes_and_their_memos_go_with_th
         ("ZRANGE", "visit::all", "-inf", NOW, "BYSCORE", "LIMIT", 0, 8),
     ]
     assert len(deleted([stored(Permit, {"id": pk, "name": "a"}) for pk in range(4)]).loaded) == 1
+
+
+def test_deleted_rows_give_up_the_unique_values_that_are_theirs() -> None:
+    objects = [stored(Member, {"id": pk, "email": f"{pk}@x" if pk else None, "name": "n", "number": pk}) for pk in range(4)]
+    call = deleted(objects)
+    assert call.absent == [f"member:{pk}::memo" for pk in range(4)]
+    assert call.rows[0] == (("HMGET", "member:0", "name", "number", ":ttl", "email"), [b"=n", b"=0", b"-", b"-"])
+    assert call.rows[1] == (("HMGET", "member:1", "email", "name", "number", ":ttl"), [b"=1@x", b"=n", b"=1", b"-"])
+    assert call.reads[:3] == [
+        (("GET", "member::unique:name+number:n:0"), b"$1:0"),
+        (("GET", "member::unique:email:1@x"), b"$1:1"),
+        (("GET", "member::unique:name+number:n:1"), b"$1:1"),
+    ]
+    assert call.writes == [
+        ("UNLINK", *(f"member:{pk}" for pk in range(4))),
+        ("ZREM", "member::all", "0", "1", "2", "3"),
+        ("ZREM", "member::email:", "0"),
+        (
+            "UNLINK",
+            "member::unique:name+number:n:0",
+            *(f"member::unique:{one}" for pk in (1, 2, 3) for one in (f"email:{pk}@x", f"name+number:n:{pk}")),
+        ),
+    ]
+
+
+def bookings() -> list[Booking]:
+    return [stored(Booking, {"id": pk, "seat": f"s{pk}"}) for pk in range(4)]
+
+
+def test_unique_values_of_rows_that_expire_are_theirs_until_the_new_deadline() -> None:
+    desk, session = holding(objects := bookings())
+    for booking in objects:
+        booking.note = "new"
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert call.loaded == [(["note"], [f"booking:{pk}" for pk in range(4)], ["new"] * 4)]
+    assert call.rows[0] == (("HMGET", "booking:0::memo", "unique:seat:s0"), [b"="])
+    assert call.rows[4] == (("HMGET", "booking:0", "seat", ":ttl"), [b"=s0", b"-"])
+    assert call.reads == [(("GET", f"booking::unique:seat:s{pk}"), b"$1:%d" % pk) for pk in range(4)]
+    until = NOW + 60_000
+    assert call.writes == [
+        ("ZADD", "booking::all", *(word for pk in "0123" for word in (str(until), pk))),
+        *(("SET", f"booking::unique:seat:s{pk}", str(pk), "PXAT", until) for pk in range(4)),
+        ("ZRANGE", "booking::all", "-inf", NOW, "BYSCORE", "LIMIT", 0, 8),
+    ]
+
+
+def test_deleted_rows_that_expire_give_up_unique_values_that_their_memos_tell_of() -> None:
+    call = deleted(bookings())
+    assert call.rows[0] == (("HMGET", "booking:0::memo", "unique:seat:s0"), [b"="])
+    assert [command[0] for command in call.writes] == ["UNLINK", "ZREM", "UNLINK", "UNLINK", "ZRANGE"]
+    assert call.writes[2] == ("UNLINK", *(f"booking::unique:seat:s{pk}" for pk in range(4)))
+    assert call.writes[3] == ("UNLINK", *(f"booking:{pk}::memo" for pk in range(4)))
