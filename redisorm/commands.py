@@ -141,20 +141,21 @@ class Watch:
 class Guarded:
     """WATCH keys and read, queue commands while the answer to that is on its way, and EXEC them where it is as expected.
 
-    The answer is the list of the replies of the commands; `None` where the answer to the reads was another, or a watched key had
-    changed, and nothing was executed. It is not sent again. Two round trips, of which the first takes no time where there is much to queue.
+    The answer is the list of the replies of the commands; `None` where the answer to the reads was another, or one was refused, or a
+    watched key had changed, and nothing was executed. It is not sent again. Two round trips, of which the first takes no time where there
+    is much to queue.
 
     Attributes:
         keys: What is watched.
-        reads: What is read of them, as of a `Watch`.
-        expected: The replies to that.
+        reads: What is read of them, as of a `Watch`, some at a time.
+        fits: Tells whether the replies to that are as expected; it is not asked where one is a refusal.
         pieces: The commands, some at a time: each piece is asked for when the one before has left.
         meanwhile: Is called when EXEC has left, to do something else while the server works.
     """
 
     keys: Sequence[str]
-    reads: Sequence[Command]
-    expected: Sequence[Reply]
+    reads: Sequence[Sequence[Command]]
+    fits: Callable[[Sequence[Reply]], bool]
     pieces: Iterable[Sequence[Command]]
     meanwhile: Callable[[], object]
 

@@ -57,6 +57,26 @@ def is_small(commands: Sequence[Command]) -> bool:
     return 0 < len(commands) < _FEW and max(map(len, commands)) < _FEW_WORDS and commands[0][0] not in _WAITING
 
 
+def _joined(chunks: Sequence[bytes | Long]) -> Iterable[bytes]:
+    """Packed commands in one piece, or in several where one is long."""
+    if Long in map(type, chunks):
+        return _pieces(chunks)
+    return (b"".join(chunks),)  # type: ignore[arg-type]  # none of them is long
+
+
+def _pieces(chunks: Sequence[bytes | Long]) -> Iterator[bytes]:
+    waiting: list[bytes] = []
+    for chunk in chunks:
+        if isinstance(chunk, bytes):
+            waiting.append(chunk)
+            continue
+        for piece in chunk:
+            yield b"".join([*waiting, piece])
+            waiting.clear()
+    if waiting:
+        yield b"".join(waiting)
+
+
 class Exchange:
     """Commands that go out as one packet, and the reading apart of their replies.
 
@@ -95,21 +115,7 @@ class Exchange:
             TypeError: A word of a long command is no str, bytes or int.
             UnicodeEncodeError: A str of a long command has no UTF-8 form.
         """
-        if Long in map(type, self.chunks):
-            return self._pieces()
-        return (b"".join(self.chunks),)  # type: ignore[arg-type]  # none of them is long
-
-    def _pieces(self) -> Iterator[bytes]:
-        waiting: list[bytes] = []
-        for chunk in self.chunks:
-            if isinstance(chunk, bytes):
-                waiting.append(chunk)
-                continue
-            for piece in chunk:
-                yield b"".join([*waiting, piece])
-                waiting.clear()
-        if waiting:
-            yield b"".join(waiting)
+        return _joined(self.chunks)
 
     def patience(self, limit_s: float | None) -> float | None:
         """Return how long to wait for the answer, in seconds, where `limit_s` is the usual time; `None` is for ever."""
@@ -250,11 +256,13 @@ class Queueing(Transaction):
     def __init__(self, request: Guarded) -> None:
         self._queued: list[Command] = []
         self._asked = request.pieces
-        self._look = Watching(request.keys, request.reads)
-        self._expected = request.expected
+        watch: list[Command] = [("WATCH", *request.keys)] if request.keys else []
+        self._watches = len(watch)
+        self._look = list(map(packed_each, [watch, *request.reads]))
+        self._fits = request.fits
         self._commands = self._queued
         self.resend = False
-        self.looks = len(self._look.chunks)
+        self.looks = sum(map(len, self._look))
 
     def opening(self) -> Iterator[bytes]:
         """Everything before EXEC, piece by piece.
@@ -263,18 +271,16 @@ class Queueing(Transaction):
             TypeError: A word is no str, bytes or int.
             UnicodeEncodeError: A str has no UTF-8 form.
         """
-        yield b"".join([*self._look.packet(), _MULTI])
+        for chunks in self._look:
+            yield from _joined(chunks)
+        yield _MULTI
         for piece in self._asked:
             self._queued += piece
             yield b"".join(map(bytes, packed_each(piece)))
 
     def fits(self, replies: list[Any]) -> bool:
-        """Whether what was read is as expected.
-
-        Raises:
-            BackendError: WATCH or a read was refused.
-        """
-        return bool(self._look.answer(replies) == self._expected)
+        """Whether what was read is as expected. What is refused is not, and neither is a refusal to watch."""
+        return ANSWERS.issuperset(map(type, replies)) and self._fits(replies[self._watches :])
 
     def closing(self, *, execute: bool) -> bytes:
         """What ends the transaction."""

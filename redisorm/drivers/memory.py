@@ -32,7 +32,7 @@ from redisorm.drivers.places import Place, Places
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.store import Store
 from redisorm.drivers.wire import AsyncConnection, Connection
-from redisorm.errors import BackendTimeoutError
+from redisorm.errors import BackendTimeoutError, WrongTypeError
 
 __all__ = ["AwaitingMemoryDriver", "BlockingMemoryDriver"]
 
@@ -196,7 +196,12 @@ class BlockingMemoryDriver(BlockingDriver):
             time.sleep(pause_s)
 
     def _guarded(self, request: Guarded, pin: Pin[Connection]) -> Any:
-        if self._watch(Watch(request.keys, request.reads), pin) != request.expected:
+        try:
+            seen = self._watch(Watch(request.keys, [*chain.from_iterable(request.reads)]), pin)
+        except WrongTypeError:
+            pin.watches = ()  # the connection that watched is closed
+            return None
+        if not request.fits(seen):
             pin.watches = ()
             self._unpin(pin)
             return None
@@ -290,7 +295,12 @@ class AwaitingMemoryDriver(AwaitingDriver):
             await asyncio.sleep(pause_s)
 
     async def _guarded(self, request: Guarded, pin: Pin[AsyncConnection]) -> Any:
-        if await self._watch(Watch(request.keys, request.reads), pin) != request.expected:
+        try:
+            seen = await self._watch(Watch(request.keys, [*chain.from_iterable(request.reads)]), pin)
+        except WrongTypeError:
+            pin.watches = ()  # the connection that watched is closed
+            return None
+        if not request.fits(seen):
             pin.watches = ()
             await self._unpin(pin)
             return None

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any, TypeAlias, TypeVar
 
 from redisorm.commands import Batch, Clock, Collect, Command, Flow, Guarded, Pause, Post, Request, Supports, Watch, WatchLimit
+from redisorm.errors import WrongTypeError
 
 __all__ = ["Script", "ScriptedDriver"]
 
@@ -80,7 +82,10 @@ class ScriptedDriver:
         try:
             request = next(flow)
             while True:
-                answer = self._answer(request)
+                try:
+                    answer = self._answer(request)
+                except BaseException as error:  # noqa: BLE001 - as with a server, what the pieces of a request raise reaches the flow
+                    answer = error
                 request = flow.throw(answer) if isinstance(answer, BaseException) else flow.send(answer)
         except StopIteration as end:
             result: R = end.value
@@ -131,9 +136,11 @@ class ScriptedDriver:
 
     def _guarded(self, request: Guarded) -> Any:
         """Answer it as the `Watch` and the `Batch` that it does at once."""
-        seen = self._answer(Watch(request.keys, request.reads))
-        if isinstance(seen, BaseException) or seen != request.expected:
-            return seen if isinstance(seen, BaseException) else None
+        seen = self._answer(Watch(request.keys, [*chain.from_iterable(request.reads)]))
+        if isinstance(seen, BaseException):
+            return None if isinstance(seen, WrongTypeError) else seen
+        if not request.fits(seen):
+            return None
         request.meanwhile()
         return self._answer(Batch([command for piece in request.pieces for command in piece], atomic=True))
 

@@ -6,6 +6,7 @@ the commit looks first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from redisorm.commands import Command, Reply
@@ -20,6 +21,7 @@ from .pieces import CHUNK
 from .plan import Plan, Seen
 from .scope import Scope, scope_of
 from .standing import Standing, stand
+from .tables import Rows
 
 __all__ = ["Assumption", "assume"]
 
@@ -41,8 +43,8 @@ class Assumption:
     types: dict[str, str] = field(default_factory=dict)
 
 
-def assume(plan: Plan, now_ms: int) -> Assumption | None:
-    """Work out what a commit can take for granted; `None` where it has to look."""
+def assume(plan: Plan, together: Sequence[Rows], now_ms: int) -> Assumption | None:
+    """Work out what a commit can take for granted beside what the tables of rows say; `None` where it has to look."""
     if plan.counters:
         return None
     reads: list[tuple[Command, Reply]] = [(guard.read, guard.wanted) for guard in plan.guards if guard.wanted is not None]
@@ -51,7 +53,15 @@ def assume(plan: Plan, now_ms: int) -> Assumption | None:
     for change in plan.rows:
         if change.only_if is not None or not _take_for_granted(change, assumed, now_ms):
             return None
+    for one in together:
+        one.live_from(now_ms)
+        assumed.absent += one.absent()
+        assumed.reads += one.reads()
+        assumed.types |= one.types()
     if assumed.reads and assumed.absent and not _agree(assumed):
+        return None
+    others = {*assumed.absent, *(change.key for change in plan.changes)} if together else set()
+    if not all(others.isdisjoint(one.keys) for one in together):
         return None
     return assumed if len(set(assumed.absent)) == len(assumed.absent) else None
 

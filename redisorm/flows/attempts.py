@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 from pydantic import ValidationError
@@ -15,6 +16,8 @@ from redisorm.commands import Batch, Clock, Collect, Command, Flow, Guarded, Pos
 from redisorm.errors import ConnectionFailedError, IndexValueError
 
 from .assuming import Assumption, assume
+from .changes import Change
+from .guarding import Guard
 from .living import LiveWrite
 from .numbering import number, taken
 from .plan import Plan, Seen
@@ -23,8 +26,9 @@ from .seeing import Look, Tally, see
 from .spelling import Due, Spelled, spell
 from .standing import refuse_values
 from .tables import Rows
+from .verifying import Verification
 
-__all__ = ["Terms", "write", "write_at_once", "write_comparing", "write_fresh_rows", "write_watching", "write_where_absent"]
+__all__ = ["Terms", "write", "write_at_once", "write_blindly", "write_comparing", "write_queueing", "write_watching"]
 
 
 @dataclass(slots=True)
@@ -55,26 +59,15 @@ def write_at_once(plan: Plan, together: Sequence[Rows], terms: Terms, meanwhile:
         return False
     now_ms = yield Clock()
     try:
-        assumed = assume(plan, now_ms)
+        assumed = assume(plan, together, now_ms)
         if assumed is None:
             return False
         for one in together:
-            one.live_from(now_ms)
             one.derive()
-            assumed.absent += one.absent()
-            assumed.reads += one.reads()
-            assumed.types |= one.types()
-        if len(set(assumed.absent)) < len(assumed.absent):
-            return False  # two rows would take one unique value
-        others = {*assumed.absent, *(change.key for change in plan.changes)} if together else set()
-        if not all(others.isdisjoint(one.keys) for one in together):
-            return False
         spelled = spell(plan, assumed.seen, terms.riders, now_ms, terms.new_version, together)
-    except (IndexValueError, ValidationError):
-        if not plan.rows:
-            raise
-        refuse_values(plan.changes)
-        return False  # it comes of what was taken for granted, which may be otherwise by now
+    except (IndexValueError, ValidationError) as error:
+        _refuse_what_is_certain(plan, error)
+        return False
     script = CommitScript.of(plan.keys(), assumed, spelled.commands, [table for one in together for table in one.tables])
     if not script.fits:
         return False
@@ -83,42 +76,62 @@ def write_at_once(plan: Plan, together: Sequence[Rows], terms: Terms, meanwhile:
     return terms.settle(spelled, answers)
 
 
-def write_where_absent(together: Sequence[Rows], get_ready: Callable[[], None], terms: Terms) -> Flow[bool]:
-    """Write new rows and nothing else, if nothing is there; `False` where something is, or came, and nothing was written."""
-    keys = [key for one in together for key in (*one.keys, *one.absent())]
-    limit = yield WatchLimit()
-    if (limit is not None and len(keys) > limit) or len(set(keys)) < len(keys):
+def _refuse_what_is_certain(plan: Plan, error: Exception) -> None:
+    """Raise what is wrong with a commit, unless it comes of what was taken for granted, which may be otherwise by now."""
+    if not plan.rows:
+        raise error
+    refuse_values(plan.changes)
+
+
+def write_queueing(
+    changes: Sequence[Change], guards: Sequence[Guard], together: Sequence[Rows], terms: Terms, get_ready: Callable[[], None]
+) -> Flow[bool]:
+    """Take for granted what is likely, read it under WATCH, and queue the writes meanwhile; `False` where something was otherwise."""
+    plan, now_ms = Plan.of(changes), (yield Clock())
+    try:
+        assumed = assume(plan, together, now_ms)
+        if assumed is None:
+            return False
+        look = Verification.of(plan, guards, assumed, together)
+        limit = yield WatchLimit()
+        if limit is not None and len(look.watched) > limit:
+            return False
+        spelling = partial(spell, plan, assumed.seen, terms.riders, now_ms, terms.new_version, together)
+        return (yield from _queue(look, together, spelling, terms, get_ready))
+    except (IndexValueError, ValidationError) as error:
+        _refuse_what_is_certain(plan, error)
         return False
-    now_ms = yield Clock()
-    for one in together:
-        one.live_from(now_ms)
+    except ConnectionFailedError:  # nothing was executed, and the general way tries as often as the retry policy says
+        return False
+
+
+def _queue(
+    look: Verification, together: Sequence[Rows], spelling: Callable[[], Spelled], terms: Terms, get_ready: Callable[[], None]
+) -> Flow[bool]:
+    tables = [table for one in together for table in one.tables]
     spelled: list[Spelled] = []
 
     def pieces() -> Iterator[Sequence[Command]]:
-        for one in together:
-            for table in one.tables:
-                yield from table.pieces()
-        spelled.append(spell(Plan.of((), ()), Seen(), terms.riders, now_ms, terms.new_version, together))
+        for table in tables:
+            yield from table.pieces()
+        spelled.append(spelling())
         yield spelled[0].commands
 
-    terms.tally.add(2)
-    try:
-        replies = yield Guarded(keys, [("EXISTS", *keys)], [0], pieces(), get_ready)
-    except ConnectionFailedError:  # nothing was executed, and the general way tries as often as the retry policy says
-        return False
+    terms.tally.add(bool(look.watched) + look.count)
+    replies = yield Guarded(look.watched, look.reads, look.holds, pieces(), get_ready)
     if not spelled:
         return False
-    hashes = sum(table.count for one in together for table in one.tables)
-    terms.tally.add(hashes + len(spelled[0].commands) + 2)
-    return terms.settle(spelled[0], None if replies is None else replies[hashes:])
+    rows = sum(table.count for table in tables)
+    terms.tally.add(rows + len(spelled[0].commands) + 2)
+    return terms.settle(spelled[0], None if replies is None else replies[rows:])
 
 
-def write_fresh_rows(together: Sequence[Rows], get_ready: Callable[[], None], terms: Terms) -> Flow[bool]:
-    """Write rows whose keys were just made at random, so that nothing has to be known before, in one round trip."""
+def write_blindly(together: Sequence[Rows], terms: Terms, get_ready: Callable[[], None]) -> Flow[bool]:
+    """Write rows of which nothing need be known before, in one round trip."""
     now_ms = yield Clock()
     for one in together:
         one.live_from(now_ms)
-    spelled = spell(Plan.of((), ()), Seen(), terms.riders, now_ms, terms.new_version, together)
+    spelled = spell(Plan.of(()), Seen(), terms.riders, now_ms, terms.new_version, together)
     tables = (table.pieces() for one in together for table in one.tables)
     commands = list(chain.from_iterable(chain.from_iterable(tables)))
     rows = len(commands)

@@ -24,7 +24,7 @@ from redisorm.errors import (
     WrongTypeError,
 )
 
-from .attempts import Terms, write, write_at_once, write_comparing, write_fresh_rows, write_watching, write_where_absent
+from .attempts import Terms, write, write_at_once, write_blindly, write_comparing, write_queueing, write_watching
 from .changes import Change, Kind
 from .conditional import sets_alone, write_conditionally
 from .guarding import Guard, types_of
@@ -48,11 +48,6 @@ SCRIPTS = Supports("EVALSHA")
 
 class RowsTogether(Unnumbered, Protocol):
     """Where rows come from that may be spelled together."""
-
-    @property
-    def all_new(self) -> bool:
-        """Whether all of them are new."""
-        ...
 
     def spelled(self) -> Sequence[Rows]:
         """Spell them; empty where one of them has to be looked at by itself."""
@@ -164,17 +159,9 @@ def _generally(changes: Sequence[Change], rows: RowsTogether | None, guards: Seq
     lives = terms.lives
     together: Sequence[Rows] = ()
     if rows is not None:
-        alone = rows.all_new and not (changes or guards or lives)
-        if scripts or alone:
+        if not lives:
             yield from number_rows(rows, terms.tally)
             together = rows.spelled()
-        if together and alone and all(one.is_fresh for one in together):
-            yield from write_fresh_rows(together, rows.get_ready, terms)
-            return count_rows(together)
-        if together and not scripts:
-            if (yield from write_where_absent(together, rows.get_ready, terms)):
-                return count_rows(together)
-            together = ()
         if not together:
             changes = [*changes, *rows.changes()]
     yield from _check_server(changes)
@@ -182,8 +169,7 @@ def _generally(changes: Sequence[Change], rows: RowsTogether | None, guards: Seq
     yield from number([change for change in changes if change.is_new and change.pk is None], terms.tally)
     if lives:
         guards = [*guards, *guards_of(lives, changes)]
-    meanwhile = rows.get_ready if rows is not None and together else None
-    if scripts and not lives and (yield from write_at_once(Plan.of(changes, guards), together, terms, meanwhile)):
+    if (yield from _at_once(changes, rows, together, guards, terms, scripts=scripts)):
         return len(changes) + count_rows(together)
     if rows is not None and together:
         changes = [*changes, *rows.changes()]
@@ -195,6 +181,20 @@ def _generally(changes: Sequence[Change], rows: RowsTogether | None, guards: Seq
         refuse_values(changes)  # the one is told first, whichever way found the other
         raise
     return len(changes)
+
+
+def _at_once(
+    changes: Sequence[Change], rows: RowsTogether | None, together: Sequence[Rows], guards: Sequence[Guard], terms: Terms, *, scripts: bool
+) -> Flow[bool]:
+    """Take for granted what is likely, and have it verified and written; `False` where something was otherwise, or one has to look."""
+    get_ready = rows.get_ready if rows is not None and together else None
+    if terms.lives or not (scripts or get_ready):
+        return False
+    if get_ready is not None and not (changes or guards) and all(one.is_blind for one in together):
+        return (yield from write_blindly(together, terms, get_ready))
+    if scripts or get_ready is None:
+        return (yield from write_at_once(Plan.of(changes, guards), together, terms, get_ready))
+    return (yield from write_queueing(changes, guards, together, terms, get_ready))
 
 
 def _publishes(command: Command) -> bool:

@@ -32,10 +32,10 @@ class DeletedRows:
         keyspace: Its keys.
         keys: The keys of the rows.
         tables: What they must be as; nothing is written of them.
-        is_fresh: That they are not.
+        is_blind: Whether nothing need be known of them before, as of rows without indexes and versions.
     """
 
-    __slots__ = ("_before", "_freed", "_gone", "_reads", "_versions", "is_fresh", "keys", "keyspace", "mapper", "tables")
+    __slots__ = ("_before", "_freed", "_gone", "_reads", "_versions", "is_blind", "keys", "keyspace", "mapper", "tables")
 
     def __init__(self, mapper: Mapper[Any], keyspace: Keyspace, keys: list[str], before: Values, versions: Sequence[int | None]) -> None:
         """Take in rows.
@@ -48,7 +48,7 @@ class DeletedRows:
         self.keyspace = keyspace
         self.keys = keys
         self.tables: list[Table] = []
-        self.is_fresh = False
+        self.is_blind = not (mapper.indexed or mapper.options.versioned)
         self._before = before
         self._versions = versions
         self._gone: list[tuple[str, list[str]]] = []

@@ -55,7 +55,7 @@ class LoadedRows:
         keyspace: Its keys.
         keys: The keys of the rows, once they are spelled of those that are written.
         tables: What to write.
-        is_fresh: That they are not.
+        is_blind: That they must be as they were loaded.
     """
 
     __slots__ = (
@@ -73,7 +73,7 @@ class LoadedRows:
         "_recalled",
         "_types",
         "_versions",
-        "is_fresh",
+        "is_blind",
         "keys",
         "keyspace",
         "mapper",
@@ -102,7 +102,7 @@ class LoadedRows:
         self.keyspace = keyspace
         self.keys = keys
         self.tables: list[Table] = []
-        self.is_fresh = False
+        self.is_blind = False
         self._after = after
         self._before = before
         self._collected = collected

@@ -37,7 +37,7 @@ class NewRows:
         elements: For each companion the elements of each row, as they are sent.
         keys: The keys of the rows.
         tables: What to write.
-        is_fresh: Whether their keys were just made at random, so that nothing need be known before they are written.
+        is_blind: Whether nothing need be known before they are written, as where their keys were just made at random.
     """
 
     __slots__ = (
@@ -49,7 +49,7 @@ class NewRows:
         "_unspelled",
         "_versions",
         "elements",
-        "is_fresh",
+        "is_blind",
         "keys",
         "keyspace",
         "mapper",
@@ -78,7 +78,7 @@ class NewRows:
         self.mapper = mapper
         self.keyspace = keyspace
         self.values = values
-        self.is_fresh = is_fresh and not mapper.uniques
+        self.is_blind = is_fresh and not mapper.uniques
         self._collections = collections
         self._versions = versions
         self._life = life

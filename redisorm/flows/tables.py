@@ -66,10 +66,10 @@ class Table:
     @property
     def count(self) -> int:
         """How many commands `pieces` makes."""
-        return len(self.keys) * (1 if self.deadline_ms is None else 2)
+        return len(self.keys) * (bool(self.fields) + (self.deadline_ms is not None))
 
     def pieces(self) -> Iterator[list[Command]]:
-        """One HSET for each row, some at a time, and behind these their deadlines."""
+        """One HSET for each row, some at a time, and behind these their deadlines; nothing of rows without a field or a deadline."""
         width, size = len(self.fields), 2 * len(self.fields)
         words: list[Any] = [None] * (size * PIECE)
         for place, name in enumerate(self.fields):
@@ -79,7 +79,7 @@ class Table:
             words[1 : 2 * len(values) : 2] = values
             piece: list[Command] = [
                 ("HSET", key, *words[first : first + size])
-                for first, key in zip(range(0, len(words), size), keys)  # noqa: B905
+                for first, key in zip(range(0, len(words), size or 1), keys)  # noqa: B905
             ]
             if self.deadline_ms is not None:
                 piece += (("PEXPIREAT", key, self.deadline_ms) for key in keys)
@@ -94,14 +94,14 @@ class Rows(Protocol):
         keyspace: Its keys.
         keys: Those of the rows.
         tables: What to write.
-        is_fresh: Whether their keys were just made at random, so that nothing need be known before they are written.
+        is_blind: Whether nothing need be known before they are written, as where their keys were just made at random.
     """
 
     mapper: Mapper[Any]
     keyspace: Keyspace
     keys: list[str]
     tables: list[Table]
-    is_fresh: bool
+    is_blind: bool
 
     @property
     def counts_on_sweeps(self) -> bool:

@@ -113,9 +113,10 @@ def test_commit_of_too_many_rows_is_refused_where_no_script_may_run_and_tells_ho
 
 def test_server_that_watches_any_number_is_let_watch() -> None:
     pks = range(1, 5)
-    desk = Desk([[[b"%d" % pk, None] for pk in pks], [0] * 4], watch_limit=None)
+    desk = Desk([[4, *[[None]] * 4], [0] * 4], watch_limit=None)
     changed(desk, *pks).commit()
-    assert talk(desk)[0] == Watch([f"user:{pk}" for pk in pks], [("HMGET", f"user:{pk}", "id", ":ttl") for pk in pks])
+    keys = [f"user:{pk}" for pk in pks]
+    assert talk(desk)[0] == Watch(keys, [("EXISTS", *keys), *(("HMGET", key, ":ttl") for key in keys)])
 
 
 def test_commit_in_batches_watches_no_more_than_a_batch() -> None:

@@ -15,7 +15,6 @@ from redisorm.unitofwork.state import Phase, state_of
 from tests.unit.desk import (
     NOW,
     Desk,
-    answering,
     committed,
     deleted,
     desk_that_agrees,
@@ -582,19 +581,6 @@ def test_value_that_does_not_stand_in_its_index_as_loaded_is_left_to_the_general
         session.delete(obj)
     session.commit()
     assert script_call(talk(desk)[0]).loaded == []
-
-
-def test_without_scripts_each_is_a_change_of_its_own() -> None:
-    desk = Desk(answering([[b"0", None], [b"1", None], [b"2", None], [b"3", None]]))
-    session = session_on(desk)
-    objects = users(8)
-    session.add_all(objects)
-    for user in objects[:4]:
-        user.name = "new"
-    for user in objects[4:]:
-        session.delete(user)
-    session.commit()
-    assert [command[0] for command in talk(desk)[1].commands] == ["UNLINK"] * 4 + ["HSET"] * 4
 
 
 def test_new_object_takes_the_key_of_a_deleted_one_in_the_same_commit() -> None:
