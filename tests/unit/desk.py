@@ -228,6 +228,11 @@ def committed(objects: list[M], **values: Any) -> ScriptCall:
 
 
 def deleted(objects: list[M]) -> ScriptCall:
+    """What the script is told when all objects are deleted."""
+    return script_call(deletion(objects))
+
+
+def deletion(objects: list[M]) -> Batch | Watch:
     """What is sent when all objects are deleted."""
     desk = desk_that_agrees()
     session = session_on(desk)
@@ -236,7 +241,8 @@ def deleted(objects: list[M]) -> ScriptCall:
     assert session.commit() == CommitResult(commands=3, round_trips=1, objects=len(objects))
     assert [state_of(obj).phase for obj in objects] == [Phase.TRANSIENT] * len(objects)
     assert session.deleted == []
-    return script_call(talk(desk)[0])
+    (sent,) = talk(desk)
+    return sent
 
 
 def scripting(answer: Script = agreeing, **options: Any) -> ScriptedDriver:

@@ -15,8 +15,10 @@ from redisorm.unitofwork.state import Phase, state_of
 from tests.unit.desk import (
     NOW,
     Desk,
+    atomic,
     committed,
     deleted,
+    deletion,
     desk_that_agrees,
     desk_that_finds_otherwise,
     holding,
@@ -509,15 +511,14 @@ def test_object_without_its_key_or_of_another_namespace_is_refused() -> None:
 
 
 def test_rows_that_nobody_looks_at_before_are_removed_by_one_command_with_all_that_belongs_to_them() -> None:
-    call = deleted([stored(Board, {"id": pk}, [], [], []) for pk in range(4)])
+    sent = deletion([stored(Board, {"id": pk}, [], [], []) for pk in range(4)])
     names = [f"board:{pk}" for pk in range(4)]
-    assert call.writes == [("UNLINK", *names, *(f"{one}:{name}" for name in ("tags", "jobs", "scores") for one in names))]
-    assert (call.rows, call.absent, call.loaded) == ([], [], [])
+    assert sent == atomic(("UNLINK", *names, *(f"{one}:{name}" for name in ("tags", "jobs", "scores") for one in names)))
 
 
 def test_rows_with_a_life_of_their_own_lose_it_with_the_row() -> None:
     objects = [stored(User, {"id": pk, "name": "n"}, life="60") for pk in range(4)]
-    assert deleted(objects).writes == [("UNLINK", *(f"user:{pk}" for pk in range(4)))]
+    assert deletion(objects) == atomic(("UNLINK", *(f"user:{pk}" for pk in range(4))))
     assert {state_of(user).life for user in objects} == {None}
 
 
