@@ -121,7 +121,7 @@ class Gathering:
             if source.mortal:
                 self._found[source] = set(reply)
             elif self._are_certain(reply.values()):
-                self._found[source] = {member for member, score in reply.items() if source.holds(score)}
+                self._found[source] = source.within(reply)
 
         self._intersect([key, source], take)
 
@@ -172,7 +172,7 @@ class Gathering:
 
     def _take_range(self, together: Sequence[Source], source: Source, scores: dict[bytes, float]) -> None:
         if self._are_certain(scores.values()):
-            members = {member for member, score in scores.items() if _scored(source).holds(score)}
+            members = _scored(source).within(scores)
             self._found[source] = members
             for sort in self._open_sorts():
                 if _scored(source).key == self._plan.keyspace.own(sort.name):

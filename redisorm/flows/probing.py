@@ -104,8 +104,7 @@ class Probe:
     ) -> Iterator[tuple[Source, set[bytes]]]:
         for source in self._sources:
             if isinstance(source, Scored):
-                known = scores[source.key].items()
-                yield source, {member for member, score in known if score is not None and source.holds(float(score))}
+                yield source, source.within(scores[source.key])
             else:
                 test = self._tests[source]
                 yield source, {member for member, row in texts.items() if test(member, row)}

@@ -6,10 +6,11 @@ planning. Members are primary keys as bytes, as they stand in Redis.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from redisorm.commands import Command
+from redisorm.commands import Command, Reply
 from redisorm.expressions import Circle, Comparison
 from redisorm.keys import LEDGER, Keyspace, none_entry, unique_entry, value_entry
 from redisorm.mapping.indexes import Index, Unique, lex_escaped
@@ -45,7 +46,18 @@ class Scored:
 
     def holds(self, score: float | None) -> bool:
         """Whether a row of this score is in it."""
-        return score is not None and _at_least(score, self.low) and _at_most(score, self.high)
+        low, high, outside = self._bounds()
+        return score is not None and low <= score <= high and score not in outside
+
+    def within(self, scores: Mapping[bytes, Reply]) -> set[bytes]:
+        """The rows that are in it, of many with their scores; `None` is the score of one that the key does not have."""
+        low, high, outside = self._bounds()
+        return {row for row, score in scores.items() if score is not None and low <= (at := float(score)) <= high and at not in outside}
+
+    def _bounds(self) -> tuple[float, float, set[float]]:
+        """The lowest and the highest score, and which of these two are no part of it."""
+        low, high = float(self.low.lstrip("(")), float(self.high.lstrip("("))
+        return low, high, {float(bound[1:]) for bound in (self.low, self.high) if bound[0] == "("}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +105,6 @@ class Named:
 
 
 Source: TypeAlias = Scored | Lexical | Around | Owned | Named
-
-
-def _at_least(score: float, bound: str) -> bool:
-    return score > float(bound[1:]) if bound[0] == "(" else score >= float(bound)
-
-
-def _at_most(score: float, bound: str) -> bool:
-    return score < float(bound[1:]) if bound[0] == "(" else score <= float(bound)
 
 
 # ---- from comparisons to sources --------------------------------------------------------------------------------------------
