@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, computed_field
 
 from redisorm import Field, RedisModel
 from redisorm.commands import Watch
 from redisorm.flows.committing import CommitResult
 from redisorm.unitofwork.state import state_of
 from tests.unit.desk import NOW, committed, deleted, desk_that_agrees, holding, script_call, session_on, stored, talk
-from tests.zoo.models import Document, Lease, Node, Pledge
+from tests.zoo.models import Document, Hot, Lease, Node, Pledge
 
 
 class Place(BaseModel):
@@ -64,6 +64,18 @@ class Booking(RedisModel, prefix="booking", ttl=60):
     id: int
     seat: str = Field(unique=True)
     note: str = ""
+
+
+class Shouting(RedisModel, prefix="shouting"):
+    """A unique value that is computed."""
+
+    id: int
+    name: str = ""
+
+    @computed_field
+    def loud(self) -> Annotated[str, Field(unique=True)]:
+        """The name in capitals."""
+        return self.name.upper()
 
 
 class Pass(RedisModel, prefix="pass", ttl=60, ttl_refresh="never"):
@@ -374,3 +386,14 @@ def test_deleted_rows_that_expire_give_up_unique_values_that_their_memos_tell_of
     assert [command[0] for command in call.writes] == ["UNLINK", "ZREM", "UNLINK", "UNLINK", "ZRANGE"]
     assert call.writes[2] == ("UNLINK", *(f"booking::unique:seat:s{pk}" for pk in range(4)))
     assert call.writes[3] == ("UNLINK", *(f"booking:{pk}::memo" for pk in range(4)))
+
+
+def test_rows_of_which_something_follows_from_other_values_or_expires_by_itself_are_looked_at() -> None:
+    assert committed([stored(Hot, {"id": pk, "name": "a"}) for pk in range(4)], name="b").loaded == []
+    looks = [answer for pk in range(4) for answer in ([b"%d" % pk, None, b"A%d" % pk], -1, [])], [b"0", b"1", b"2", b"3"]
+    desk = desk_that_agrees(*looks)
+    session = session_on(desk)
+    for one in [stored(Shouting, {"id": pk, "name": f"a{pk}"}) for pk in range(4)]:
+        session.delete(one)
+    session.commit()
+    assert isinstance(talk(desk)[0], Watch)
