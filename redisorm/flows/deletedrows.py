@@ -101,7 +101,7 @@ class DeletedRows:
             self._gone += leaving.items()
         claims = unique_values(mapper, before, keys) if mapper.uniques else []
         self._freed += (own[name] for names in claims for name in names)
-        self._reads += owned(self.keyspace, claims, pk_texts)
+        self._reads += owned(own, zip(pk_texts, claims))  # noqa: B905 - none of a class without unique values
         if self.counts_on_sweeps:
             self._reads += map(recall, keys, remembered(entered, claims, pk_texts))
         if mapper.options.versioned:

@@ -10,6 +10,7 @@ from redisorm.keys import Keyspace, none_entry
 from redisorm.mapping.differences import Values, column_texts
 from redisorm.mapping.indexes import Index
 from redisorm.mapping.mapper import Mapper
+from redisorm.mapping.slots import ABSENT
 
 from .derived import exact_scores
 from .indexing import deadline_score
@@ -40,7 +41,7 @@ def told_by_values(mapper: Mapper[Any]) -> bool:
     """Whether the values of an object tell all its entries, and its unique values."""
     if any(name not in mapper.slots.names for unique in mapper.uniques for name in unique.names):
         return False
-    return all(index.by_value or (index.kind == "none" and index.leaf and not index.leaf.checked) for index in mapper.indexes.values())
+    return all(index.by_value or index.kind == "none" for index in mapper.indexes.values())
 
 
 def entries(index: Index, values: Sequence[Any], keys: Sequence[str], pk_texts: Sequence[str]) -> Sequence[Entered | None]:
@@ -52,7 +53,10 @@ def entries(index: Index, values: Sequence[Any], keys: Sequence[str], pk_texts: 
     kinds = set(map(type, values))
     if index.kind == "none":
         entry = none_entry(index.name)
-        return [(entry, pk_text, _FOR_EVER) if value is None else None for value, pk_text in zip(values, pk_texts, strict=True)]
+        return [
+            (entry, pk_text, _FOR_EVER) if value is None or value is ABSENT else None
+            for value, pk_text in zip(values, pk_texts, strict=True)
+        ]
     if len(kinds) == 1 and kinds <= index.codec.exact:
         if index.kind == "order":
             return [(index.name, pk_text, score) for pk_text, score in zip(pk_texts, exact_scores(index, values, keys), strict=True)]
@@ -91,11 +95,16 @@ def remembered(
     return memos
 
 
-def owned(keyspace: Keyspace, claims: Sequence[Sequence[str]], pk_texts: Sequence[str]) -> Iterator[tuple[Command, Reply]]:
-    """The reads of whose the unique values of rows are, and the replies they must have."""
-    for names, pk_text in zip(claims, pk_texts):  # noqa: B905 - none of a class without unique values
+def owned(own: Mapping[str, str], claims: Iterable[tuple[str, Sequence[str]]]) -> Iterator[tuple[Command, Reply]]:
+    """The reads of whose the unique values of rows are, and the replies they must have.
+
+    Args:
+        own: The keys of the values.
+        claims: The primary key of each row, and what it has.
+    """
+    for pk_text, names in claims:
         for name in names:
-            yield ("GET", keyspace.own(name)), pk_text.encode()
+            yield ("GET", own[name]), pk_text.encode()
 
 
 def recall(row: str, memo: Mapping[str, str]) -> tuple[Command, Reply]:

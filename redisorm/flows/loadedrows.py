@@ -39,6 +39,14 @@ class _Move(NamedTuple):
     expiring: dict[str, list[str]]
 
 
+class _Claim(NamedTuple):
+    """The unique values that a row has, and those that it will have, by what comes after `prefix::` in their keys."""
+
+    pk_text: str
+    held: Sequence[str]
+    coming: Sequence[str]
+
+
 class _Recalled(NamedTuple):
     """What is remembered of a row that expires, and what will have to be."""
 
@@ -113,7 +121,7 @@ class LoadedRows:
         self._moves: list[_Move] = []
         self._recalled: list[_Recalled] = []
         self._pk_texts: list[str] = []
-        self._claims: list[list[str]] = []
+        self._claims: list[_Claim] = []
         self._own = Named(keyspace.own)
         self._life_ms = mapper.options.ttl_ms if mapper.options.ttl_refresh != "never" else None
         self._deadline_ms: int | None = None
@@ -132,18 +140,20 @@ class LoadedRows:
 
     @staticmethod
     def looked_at(mapper: Mapper[Any]) -> list[int]:
-        """The slots whose change calls for a look at the row: of its key, of unique values, and of those that do not tell their entries."""
-        names = [mapper.pk_name, *(name for unique in mapper.uniques for name in unique.names)]
-        names += [name for name, index in mapper.indexes.items() if not index.by_value]
+        """The slots whose change calls for a look at the row: of its key, and of those that do not tell their entries."""
+        names = [mapper.pk_name, *(name for name, index in mapper.indexes.items() if not (index.by_value or index.kind == "none"))]
         return list(map(mapper.slots.place, dict.fromkeys(names)))
 
     def spell(self) -> list[int] | None:
         """Spell what changed: which rows are written, or `None` where a row has to be looked at by itself. Nothing was sent."""
         try:
-            places = list(map(self.mapper.slots.place, self.mapper.index_fields)) if self._is_entered_anew else []
+            held = self.mapper.index_fields if self._is_entered_anew else [name for one in self.mapper.uniques for name in one.names]
+            places = list(map(self.mapper.slots.place, held))
             groups = alike(self.mapper, self._after, self._before, self.keys, self._collected, places)
             for group in groups:
                 self._spell(group)
+            if not self._takes_what_is_free():
+                return None
         except (ValueError, IndexValueError):  # it is told of one object, in the order of all
             return None
         for number in self._collected:
@@ -175,10 +185,13 @@ class LoadedRows:
         """Work out how rows move in indexes, and which fields they must hold for that, and which not."""
         mapper, anew = self.mapper, self._is_entered_anew
         before, after = ([rows[number].values for number in group.numbers] for rows in (self._before, self._after))
-        touched = [one for one in mapper.indexes.values() if one.place in group.sets or one.place in group.unsets]
-        present, absent = hold(mapper, mapper.index_fields if anew else [one.name for one in touched], before, keys)
+        changed = {mapper.slots.names[place] for place in (*group.sets, *group.unsets)}
+        touched = [one for name, one in mapper.indexes.items() if name in changed]
+        uniques = [one for one in mapper.uniques if not changed.isdisjoint(one.names)]
+        fields = [one.name for one in touched] + [name for one in uniques for name in one.names]
+        present, absent = hold(mapper, mapper.index_fields if anew else dict.fromkeys(fields), before, keys)
         absent.insert(0, LIFE)
-        if not (anew or touched):
+        if not (anew or fields):
             return present, absent
         pk_place = mapper.slots.place(mapper.pk_name)
         pk_texts = mapper.pk_texts([values[pk_place] for values in after])
@@ -190,14 +203,24 @@ class LoadedRows:
             former.append(entries(index, was, keys, pk_texts))
             coming.append(entries(index, now, keys, pk_texts) if index in touched else former[-1])
             self._moves.append(self._move(index, former[-1], coming[-1]))
+        concerned = mapper.uniques if anew else uniques
+        held = unique_values(mapper, before, keys, concerned) if concerned else []
+        claims = unique_values(mapper, after, keys, concerned) if uniques else held
+        self._claims += map(_Claim, pk_texts, held, claims)
         if anew:
-            claims = unique_values(mapper, before, keys) if mapper.uniques else []
+            memos = remembered(former, held, pk_texts)
             self._pk_texts += pk_texts
-            self._claims += claims
-            self._recalled += map(_Recalled, keys, remembered(former, claims, pk_texts), remembered(coming, claims, pk_texts))
+            self._recalled += map(_Recalled, keys, memos, remembered(coming, claims, pk_texts) if fields else memos)
         else:
             self._memos += map(Keyspace.memo, keys)
         return present, absent
+
+    def _takes_what_is_free(self) -> bool:
+        """Whether no unique value goes from one of these rows to another, or to two."""
+        taken = [name for one in self._claims for name in one.coming]
+        held = {name: one.pk_text for one in self._claims for name in one.held}
+        stay = all(held.get(name, one.pk_text) == one.pk_text for one in self._claims for name in one.coming)
+        return stay and len(set(taken)) == len(taken)
 
     def _collect(self, row: str, changes: Sequence[CompanionChange]) -> None:
         """Spell what changed in the collections of a row."""
@@ -234,12 +257,13 @@ class LoadedRows:
         """Nothing of loaded rows is left to a script to work out."""
 
     def absent(self) -> list[str]:
-        """The keys that must be absent: a row that stands in indexes for ever has no memo."""
-        return self._memos
+        """The keys that must be absent: a row that stands in indexes for ever has no memo, and unique values that are taken are free."""
+        return [*self._memos, *(self._own[name] for one in self._claims for name in one.coming if name not in one.held)]
 
     def reads(self) -> Sequence[tuple[Command, Reply]]:
         """The memos of rows that stand in indexes until they expire, and whose their unique values are."""
-        return [*(recall(one.row, one.before) for one in self._recalled), *owned(self.keyspace, self._claims, self._pk_texts)]
+        memos = (recall(one.row, one.before) for one in self._recalled)
+        return [*memos, *owned(self._own, ((one.pk_text, one.held) for one in self._claims))]
 
     def types(self) -> Mapping[str, str]:
         """The collections that are written, and their types."""
@@ -264,8 +288,12 @@ class LoadedRows:
                 upkeep.add(key, words)
             for key, members in move.expiring.items():
                 upkeep.score(key, score, members)
-        for pk_text, names in zip(self._pk_texts, self._claims):  # noqa: B905 - none of a class without unique values
-            for name in names:
-                upkeep.take(self._own[name], pk_text, self._deadline_ms)
-        for one in self._recalled:
-            upkeep.remember(Keyspace.memo(one.row), one.before, one.after)
+        for one in self._claims:
+            for name in one.held:
+                if name not in one.coming:
+                    upkeep.free(self._own[name])
+            for name in one.coming:
+                if self._is_entered_anew or name not in one.held:
+                    upkeep.take(self._own[name], one.pk_text, self._deadline_ms)
+        for memo in self._recalled:
+            upkeep.remember(Keyspace.memo(memo.row), memo.before, memo.after)

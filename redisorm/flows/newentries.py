@@ -10,7 +10,7 @@ from uuid import UUID
 from redisorm.keys import LEDGER, Keyspace, value_entry
 from redisorm.mapping.differences import column_texts
 from redisorm.mapping.encoder import as_bytes
-from redisorm.mapping.indexes import Index
+from redisorm.mapping.indexes import Index, Unique
 from redisorm.mapping.mapper import Mapper
 
 from .derived import Derived, derive, exact_scores
@@ -24,16 +24,22 @@ TOLD_BY_VALUE = frozenset((str, int, bool, UUID))
 """Types of which two values are equal where their texts are."""
 
 
-def unique_values(mapper: Mapper[Any], values: Sequence[tuple[Any, ...]], keys: Sequence[str]) -> list[list[str]]:
+def unique_values(
+    mapper: Mapper[Any], values: Sequence[tuple[Any, ...]], keys: Sequence[str], uniques: Sequence[Unique] | None = None
+) -> list[list[str]]:
     """The unique values of each row, by what comes after `prefix::` in their keys.
+
+    Args:
+        uniques: Of which constraints; of all of the class where that is left out. There is one at least.
 
     Raises:
         ValidationError: One does not fit its annotation.
     """
-    fields = list(dict.fromkeys(leaf.name for unique in mapper.uniques for leaf in unique.leaves))
+    uniques = mapper.uniques if uniques is None else uniques
+    fields = list(dict.fromkeys(leaf.name for unique in uniques for leaf in unique.leaves))
     places = map(mapper.slots.place, fields)
     columns = [column_texts(mapper, place, [row[place] for row in values], keys) for place in places]
-    return [list(claims_of(mapper, dict(zip(fields, texts, strict=True)))) for texts in zip(*columns, strict=True)]
+    return [list(claims_of(mapper, dict(zip(fields, texts, strict=True)), uniques)) for texts in zip(*columns, strict=True)]
 
 
 class NewEntries:

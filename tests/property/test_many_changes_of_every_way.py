@@ -155,7 +155,7 @@ VALUES: dict[str, list[Any]] = {
 }
 
 
-HAPPENINGS = ("changed", "expiring", "permanent", "not listed", "forgotten", "sooner", "gone", "gone", "expired")
+HAPPENINGS = ("changed", "expiring", "permanent", "not listed", "forgotten", "sooner", "gone", "gone", "expired", "taken")
 """What another writer may do meanwhile."""
 
 BY_HAND = ("not listed", "forgotten", "sooner", "expired")
@@ -196,6 +196,11 @@ class Plan:
         """A value of its own for the unique field among others."""
         return {"email": chance.choice((None, f"{number}@a", f"{number}@b"))} if "email" in values else {}
 
+    @property
+    def wanted(self) -> str:
+        """A unique value that the other row may get."""
+        return f"{self.other}@b"
+
     def happens_behind(self, model: type[RedisModel], database: Database, store: redis.Redis) -> None:
         """What another writer does between the reading and the writing."""
         with Session(database) as session:
@@ -209,6 +214,8 @@ class Plan:
                 session.expire(row, None)
             elif self.behind == "gone":
                 session.delete(row)
+            elif self.behind == "taken" and self.rows[self.other].get("email", self.wanted) != self.wanted:
+                session.add(model.model_validate({"id": type(row.pk)(999), "email": self.wanted}))
             session.commit()
         key = f"{model.__redisorm_mapper__.options.prefix}:{self.rows[self.other]['id']}"
         if self.behind == "not listed":  # another program wrote it

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, ValidationError, computed_field
 
-from redisorm import Field, RedisModel
-from redisorm.commands import Watch
+from redisorm import Field, RedisModel, UniqueViolationError
+from redisorm.commands import Batch, Watch
 from redisorm.flows.committing import CommitResult
 from redisorm.unitofwork.state import state_of
-from tests.unit.desk import NOW, committed, deleted, desk_that_agrees, holding, script_call, session_on, stored, talk
+from tests.unit.desk import NOW, Desk, committed, deleted, desk_that_agrees, holding, script_call, session_on, stored, talk
 from tests.zoo.models import Document, Hot, Lease, Node, Pledge
 
 
@@ -182,25 +182,92 @@ def test_nested_value_that_does_not_fit_is_refused_with_its_key_and_nothing_is_s
     assert desk.round_trips == 0
 
 
-def test_rows_whose_key_unique_value_or_nested_index_changed_are_changes_of_their_own() -> None:
+def test_rows_in_which_an_index_of_a_nested_model_changed_are_changes_of_their_own() -> None:
     objects = [stored(Holder, {"id": pk, "email": f"{pk}@x", "name": "n", "place.city": "Oslo"}) for pk in range(8)]
     desk, session = holding(objects)
     for one in objects:
         one.name = "new"
-    objects[0].email = "other"
     assert objects[1].place is not None
     objects[1].place.city = "Rome"
     objects[2].place = None
     session.commit()
     call = script_call(talk(desk)[0])
-    assert [keys for _, keys, _ in call.loaded] == [[f"holder:{pk}" for pk in range(3, 8)]]
-    assert [command for command in call.writes if command[0] in ("HSET", "HDEL", "SET")] == [
-        ("HSET", "holder:0", "email", "other", "name", "new"),
+    assert [keys for _, keys, _ in call.loaded] == [[f"holder:{pk}" for pk in (0, 3, 4, 5, 6, 7)]]
+    assert [command for command in call.writes if command[0] in ("HSET", "HDEL")] == [
         ("HSET", "holder:1", "name", "new", "place.city", "Rome"),
         ("HSET", "holder:2", "name", "new"),
         ("HDEL", "holder:2", "place.city"),
-        ("SET", "holder::unique:email:other", "0"),
     ]
+
+
+# ---- unique values ------------------------------------------------------------------------------------------------------
+
+
+def members() -> list[Member]:
+    return [stored(Member, {"id": pk, "email": f"{pk}@x" if pk else None, "name": "n", "number": pk}) for pk in range(4)]
+
+
+def test_unique_values_are_given_up_and_taken_where_the_former_ones_are_theirs_and_the_new_ones_free() -> None:
+    desk, session = holding(objects := members())
+    objects[0].email, objects[3].email = "0@y", None
+    for member in objects[1:3]:
+        member.email = f"{member.id}@y"
+    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=4)
+    call = script_call(talk(desk)[0])
+    assert call.absent == [f"member:{pk}::memo" for pk in range(4)] + [f"member::unique:email:{pk}@y" for pk in range(3)]
+    assert call.rows[1] == (("HMGET", "member:1", "email", ":ttl"), [b"=1@x", b"-"])
+    assert call.reads == [(("GET", f"member::unique:email:{pk}@x"), b"$1:%d" % pk) for pk in (1, 2, 3)]
+    assert call.writes == [
+        ("HDEL", "member:3", "email"),
+        ("ZREM", "member::email:", "0"),
+        ("UNLINK", *(f"member::unique:email:{pk}@x" for pk in (1, 2, 3))),
+        ("ZADD", "member::email:", "inf", "3"),
+        *(("SET", f"member::unique:email:{pk}@y", str(pk)) for pk in range(3)),
+    ]
+    assert session.dirty == []
+
+
+def test_values_that_are_unique_together_change_with_any_of_them() -> None:
+    desk, session = holding(objects := members())
+    for member in objects:
+        member.number += 10
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert call.rows[3] == (("HMGET", "member:3", "name", "number", ":ttl"), [b"=n", b"=3", b"-"])
+    assert call.writes == [
+        ("UNLINK", *(f"member::unique:name+number:n:{pk}" for pk in range(4))),
+        *(("SET", f"member::unique:name+number:n:{pk + 10}", str(pk)) for pk in range(4)),
+    ]
+
+
+def test_unique_value_that_goes_from_one_row_to_another_is_looked_at() -> None:
+    rows = [[b"%d" % pk, None, b"%d@x" % pk if pk else None, b"n", b"%d" % pk] for pk in range(4)]
+    owners = {f"member::unique:email:{pk}@x": b"%d" % pk for pk in range(1, 4)}
+
+    def answer(request: Batch | Watch) -> Any:
+        if request.commands[0][0] == "GET":
+            return [owners.get(str(command[1])) for command in request.commands]
+        return [one for texts in rows for one in (texts, -1, [])] if isinstance(request, Watch) else [1] * len(request.commands)
+
+    desk = Desk(answer, supports={"EVALSHA": True})
+    session = session_on(desk)
+    session.add_all(objects := members())
+    for member in objects:
+        member.email = {1: "2@x", 2: "1@x"}.get(member.id, f"{member.id}@y")
+    session.commit()
+    assert isinstance(talk(desk)[0], Watch)
+    taken = [command[1:3] for command in talk(desk)[-1].commands if command[0] == "SET"]
+    assert taken == [(f"member::unique:email:{email}", str(pk)) for pk, email in enumerate(("0@y", "2@x", "1@x", "3@y"))]
+    assert ("UNLINK", "member::unique:email:3@x") in talk(desk)[-1].commands
+
+
+def test_unique_value_that_two_rows_take_is_refused_and_nothing_is_sent() -> None:
+    desk, session = holding(objects := members())
+    for member in objects:
+        member.email = "same"
+    with pytest.raises(UniqueViolationError, match="same"):
+        session.commit()
+    assert desk.round_trips == 0
 
 
 # ---- rows that expire ---------------------------------------------------------------------------------------------------
@@ -336,8 +403,7 @@ def test_deleted_rows_that_expire_leave_their_indexes_and_their_memos_go_with_th
 
 
 def test_deleted_rows_give_up_the_unique_values_that_are_theirs() -> None:
-    objects = [stored(Member, {"id": pk, "email": f"{pk}@x" if pk else None, "name": "n", "number": pk}) for pk in range(4)]
-    call = deleted(objects)
+    call = deleted(members())
     assert call.absent == [f"member:{pk}::memo" for pk in range(4)]
     assert call.rows[0] == (("HMGET", "member:0", "name", "number", ":ttl", "email"), [b"=n", b"=0", b"-", b"-"])
     assert call.rows[1] == (("HMGET", "member:1", "email", "name", "number", ":ttl"), [b"=1@x", b"=n", b"=1", b"-"])
