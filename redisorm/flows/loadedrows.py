@@ -128,9 +128,12 @@ class LoadedRows:
 
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
-        """Whether rows of a class can be spelled so: hashes of declared fields, and collections beside them that stand in no index."""
+        """Whether rows of a class can be spelled so: hashes of declared fields, and collections beside them.
+
+        Of a class whose elements stand in an index, those rows are left out whose collections changed.
+        """
         options = mapper.options
-        if mapper.open or mapper.slots.computed or mapper.slots.lives or any(index.companion for index in mapper.indexes.values()):
+        if mapper.open or mapper.slots.computed or mapper.slots.lives:
             return False
         if options.ttl_ms is None:
             return True
@@ -141,8 +144,8 @@ class LoadedRows:
     @staticmethod
     def looked_at(mapper: Mapper[Any]) -> list[int]:
         """The slots whose change calls for a look at the row: of its key, and of those that do not tell their entries."""
-        names = [mapper.pk_name, *(name for name, index in mapper.indexes.items() if not (index.by_value or index.kind == "none"))]
-        return list(map(mapper.slots.place, dict.fromkeys(names)))
+        indexes = [one for one in mapper.indexes.values() if one.companion is None and not one.by_value and one.kind != "none"]
+        return list(map(mapper.slots.place, dict.fromkeys((mapper.pk_name, *(one.name for one in indexes)))))
 
     def spell(self) -> list[int] | None:
         """Spell what changed: which rows are written, or `None` where a row has to be looked at by itself. Nothing was sent."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import compress, islice
-from operator import attrgetter, gt, not_
+from operator import attrgetter, gt, not_, or_
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
@@ -55,7 +55,10 @@ def moved_together(
         return [], objects
     others, alone = moved(now, befores), moved_in(LoadedRows.looked_at(mapper), now, befores)
     if mapper.companions:
-        others = [other or not holds_same(mapper, obj, was) for other, obj, was in zip(others, same, befores, strict=True)]
+        collected = [not holds_same(mapper, obj, was) for obj, was in zip(same, befores, strict=True)]
+        others = list(map(or_, others, collected))
+        if any(index.companion for index in mapper.indexes.values()):
+            alone = list(map(or_, alone, collected))
     apart = [*compress(objects, map(not_, alike)), *compress(same, alone)]
     return list(compress(same, map(gt, others, alone))), apart
 

@@ -104,6 +104,16 @@ class Aged(RedisModel, prefix="aged", ttl=3600, ttl_refresh="never"):
     tags: set[str] = set()
 
 
+class Labelled(RedisModel, prefix="labelled"):
+    """Collections whose elements stand in an index."""
+
+    id: int
+    city: str | None = Field(default=None, index=True)
+    note: str | None = None
+    tags: set[str] = Field(default=set(), index=True)
+    jobs: list[int] = []
+
+
 class Note(BaseModel):
     """A nested model that may store nothing."""
 
@@ -333,7 +343,7 @@ def test_no_version_is_overwritten_that_moved_meanwhile_and_each_grows_by_one(se
         assert db.check(Page).problems == []
 
 
-@pytest.mark.parametrize("model", [Plain, Listed, Boxed, Nested, Fading, Waning, Owned, Kept, Aged])
+@pytest.mark.parametrize("model", [Plain, Listed, Boxed, Nested, Fading, Waning, Owned, Labelled, Kept, Aged])
 def test_many_changes_leave_behind_what_each_by_itself_does(server: Server, model: type[RedisModel]) -> None:
     outcomes: dict[str, int] = {}
     with ways(server) as databases:

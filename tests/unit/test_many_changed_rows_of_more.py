@@ -78,6 +78,14 @@ class Shouting(RedisModel, prefix="shouting"):
         return self.name.upper()
 
 
+class Labelled(RedisModel, prefix="labelled"):
+    """A collection whose elements stand in an index."""
+
+    id: int
+    name: str = Field(default="", index=True)
+    tags: set[str] = Field(default=set(), index=True)
+
+
 class Pass(RedisModel, prefix="pass", ttl=60, ttl_refresh="never"):
     """Rows that expire when they first were to."""
 
@@ -197,6 +205,26 @@ def test_rows_in_which_an_index_of_a_nested_model_changed_are_changes_of_their_o
         ("HSET", "holder:1", "name", "new", "place.city", "Rome"),
         ("HSET", "holder:2", "name", "new"),
         ("HDEL", "holder:2", "place.city"),
+    ]
+
+
+def test_rows_whose_elements_stand_in_an_index_are_changes_of_their_own_where_these_changed() -> None:
+    desk, session = holding(objects := [stored(Labelled, {"id": pk, "name": "a"}, [b"t"]) for pk in range(7)])
+    for one in objects[:5]:
+        one.name = "b"
+    objects[0].tags.add("u")
+    objects[5].tags.discard("t")
+    assert session.commit() == CommitResult(commands=3, round_trips=1, objects=6)
+    call = script_call(talk(desk)[0])
+    assert call.loaded == [(["name"], [f"labelled:{pk}" for pk in range(1, 5)], ["b"] * 4)]
+    assert [command for command in call.writes if command[0] not in ("ZADD", "ZREM")] == [
+        ("HSET", "labelled:0", "name", "b"),
+        ("SADD", "labelled:0:tags", b"u"),
+        ("UNLINK", "labelled:5:tags"),
+    ]
+    assert [command for command in call.writes if command[0] == "ZREM"] == [
+        ("ZREM", "labelled::name:a", "0", "1", "2", "3", "4"),
+        ("ZREM", "labelled::tags:t", "5"),
     ]
 
 
