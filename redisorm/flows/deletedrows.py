@@ -1,6 +1,6 @@
 """Many rows of one class that are deleted, spelled together: their keys in few commands, and their entries index by index.
 
-Rows that stand in indexes are taken to be as they were loaded, which a script verifies. What needs a closer look row by row is left to
+Rows that stand in indexes are taken to be as they were loaded, which is verified before. What needs a closer look row by row is left to
 `changes`.
 """
 

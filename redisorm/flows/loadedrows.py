@@ -1,7 +1,7 @@
 """Many loaded rows of one class that changed, spelled column by column rather than object by object.
 
 The common case of a session that loads rows, changes something in each and commits: rows that are a hash, with JSON and nested models in
-it, whatever indexes their values tell, and collections beside it. They are taken to be as they were loaded, which a script verifies. What
+it, whatever indexes their values tell, and collections beside it. They are taken to be as they were loaded, which is verified before. What
 needs a closer look row by row is left to `changes`.
 """
 

@@ -12,10 +12,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from redisorm import CommitUnknownError, ConnectionFailedError, Database, Field, RedisModel, Session, StaleObjectError, col
+from redisorm import BackendError, CommitUnknownError, ConnectionFailedError, Database, Field, RedisModel, Session, StaleObjectError, col
 from tests.faults.colours import Colour, Open
 from tests.faults.proxy import Fault, Proxy
 from tests.faults.scene import stored
+from tests.faults.test_refused_commits import REFUSALS, suffering
 from tests.faults.users import as_user
 from tests.servers import Server
 
@@ -113,6 +114,25 @@ def rows_of(session: Session, model: type[M]) -> list[M]:
     rows = [row for row in session.get_many(model, range(8)) if row is not None]
     assert len(rows) == 8
     return rows
+
+
+@pytest.mark.parametrize("name", ["full", "replica", "busy", "may not HSET", "may not ZADD", "may not UNLINK", "may not EXEC"])
+def test_commit_of_many_rows_that_is_refused_writes_nothing_and_can_be_made_again(
+    name: str, colour: Colour, opened: Open, server: Server, user: str
+) -> None:
+    fault, code = REFUSALS[name]
+    db = opened(as_user(server.url, user), timeout=5, retry=Retry(NoBackoff(), 1))
+    session = waiting(colour, db, server.port)
+    before = stored(server.port)
+    with suffering(fault, server):
+        for _ in range(2):
+            with pytest.raises(BackendError) as caught:
+                colour.do(session.commit())
+            assert caught.value.code == code
+    assert stored(server.port) == before
+    colour.do(session.commit())
+    check_all_happened(server.port)
+    session.close()
 
 
 def all_at_once(work: Callable[[int], None]) -> None:
