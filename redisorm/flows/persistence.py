@@ -41,7 +41,7 @@ def writes(change: Change, seen: Observed, numbers: Mapping[str, Text], fate: Fa
     if change.mapper.is_plain and change.is_new and not seen.exists and change.life is KEEP and change.difference is not None:
         return chunks("HSET", change.key, change.difference.sets)  # the common case needs none of what follows
     difference = _NOTHING if change.difference is None else change.difference
-    fields, unsets = [*difference.sets], [*difference.unsets]
+    fields, unsets = [*difference.sets], [name for name in difference.unsets if name not in numbers]
     for name, number in numbers.items():
         fields += (name, number)
     if change.mapper.options.versioned and not change.touch:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from redisorm import DecodeError, Field, RedisModel
 from redisorm.drivers.scripted import ScriptedDriver
 from redisorm.unitofwork import verbs
-from tests.unit.desk import atomic, script_call, scripting, stored, talk
+from tests.unit.desk import atomic, desk_that_agrees, script_call, scripting, session_on, stored, talk
 from tests.zoo.models import Numbers
 
 
@@ -103,3 +103,18 @@ def test_number_whose_loaded_value_would_break_its_constraint_is_looked_up_befor
     assert driver.run(verbs.increment(tally, "limited", -1, "")) == 8
     assert talk(driver)[0].commands == [("HMGET", "tally:1", "id", ":ttl", "limited")]
     assert talk(driver)[1] == atomic(("HSET", "tally:1", "limited", "8"))
+
+
+@pytest.mark.parametrize("assigned", [None, 7])
+def test_number_that_was_assigned_and_incremented_grows_from_what_is_stored(assigned: int | None) -> None:
+    numbers = stored(Numbers, {"id": 1, "maybe": 2})
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    session.add(numbers)
+    numbers.maybe = assigned
+    session.increment(numbers, "maybe", 3)
+    session.commit()
+    assert numbers.maybe == 5
+    (write,) = script_call(talk(desk)[0]).writes
+    assert (write[0], write[-2:]) == ("HSET", ("maybe", "5"))
+    assert session.dirty == []
