@@ -103,7 +103,9 @@ class DeletedRows:
         self._freed += (own[name] for names in claims for name in names)
         self._reads += owned(own, zip(pk_texts, claims))  # noqa: B905 - none of a class without unique values
         if self.counts_on_sweeps:
-            self._reads += map(recall, keys, remembered(entered, claims, pk_texts))
+            tables, reads = recall(keys, remembered(entered, claims, pk_texts))
+            self.tables += tables
+            self._reads += reads
         if mapper.options.versioned:
             present[VERSION] = [str(self._versions[number]) for number in numbers]
         self.tables.append(Table((), keys, [], Held.of(present, [LIFE, *absent])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 from redisorm.commands import Command, Reply
@@ -16,11 +17,15 @@ from .derived import exact_scores
 from .indexing import deadline_score
 from .lonerow import entry_words
 from .newentries import TOLD_BY_VALUE
+from .tables import Held, Table
 
 __all__ = ["Entered", "Named", "entries", "hold", "owned", "recall", "remembered", "told_by_values"]
 
 Entered: TypeAlias = tuple[str, str, str]
 """An entry of a row: what comes after `prefix::` in its key, the member, and the score, as of a row without a deadline."""
+
+FEWEST_OF_A_TABLE = 3
+"""Below this many rows a table takes more words than a read of each."""
 
 _FOR_EVER = deadline_score(None)
 
@@ -107,6 +112,17 @@ def owned(own: Mapping[str, str], claims: Iterable[tuple[str, Sequence[str]]]) -
             yield ("GET", own[name]), pk_text.encode()
 
 
-def recall(row: str, memo: Mapping[str, str]) -> tuple[Command, Reply]:
-    """The read of the memo of a row, and the reply it must have."""
-    return ("HMGET", Keyspace.memo(row), *memo), list(map(str.encode, memo.values()))
+def recall(rows: Sequence[str], memos: Sequence[Mapping[str, str]]) -> tuple[list[Table], list[tuple[Command, Reply]]]:
+    """What the memos of rows must hold: those of the same entries in one table, and reads of the others."""
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for number, memo in enumerate(memos):
+        alike.setdefault(tuple(memo), []).append(number)
+    tables: list[Table] = []
+    reads: list[tuple[Command, Reply]] = []
+    for names, numbers in alike.items():
+        keys, members = [Keyspace.memo(rows[number]) for number in numbers], [list(memos[number].values()) for number in numbers]
+        if len(numbers) >= FEWEST_OF_A_TABLE:
+            tables.append(Table((), keys, [], Held(names, len(names), list(chain.from_iterable(members)))))
+        else:
+            reads += ((("HMGET", key, *names), list(map(str.encode, one))) for key, one in zip(keys, members, strict=True))
+    return tables, reads

@@ -47,14 +47,6 @@ class _Claim(NamedTuple):
     coming: Sequence[str]
 
 
-class _Recalled(NamedTuple):
-    """What is remembered of a row that expires, and what will have to be."""
-
-    row: str
-    before: Mapping[str, str]
-    after: Mapping[str, str]
-
-
 class LoadedRows:
     """Loaded rows of one class that changed.
 
@@ -62,7 +54,7 @@ class LoadedRows:
         mapper: The mapper of the class.
         keyspace: Its keys.
         keys: The keys of the rows, once they are spelled of those that are written.
-        tables: What to write.
+        tables: What to write, and what memos must hold.
         is_blind: That they must be as they were loaded.
     """
 
@@ -78,7 +70,10 @@ class LoadedRows:
         "_moves",
         "_own",
         "_pk_texts",
+        "_reads",
         "_recalled",
+        "_remembered",
+        "_rows",
         "_types",
         "_versions",
         "is_blind",
@@ -119,7 +114,10 @@ class LoadedRows:
         self._types: dict[str, str] = {}
         self._commands: list[Command] = []
         self._moves: list[_Move] = []
-        self._recalled: list[_Recalled] = []
+        self._rows: list[Table] = []
+        self._recalled: list[Table] = []
+        self._reads: list[tuple[Command, Reply]] = []
+        self._remembered: list[tuple[str, Mapping[str, str], Mapping[str, str]]] = []
         self._pk_texts: list[str] = []
         self._claims: list[_Claim] = []
         self._own = Named(keyspace.own)
@@ -161,6 +159,7 @@ class LoadedRows:
             return None
         for number in self._collected:
             self._collect(self.keys[number], self._collected[number])
+        self.tables = self._rows + self._recalled
         written = [number for one in groups for number in one.numbers]
         self.keys = [self.keys[number] for number in written]
         return written
@@ -179,7 +178,7 @@ class LoadedRows:
             versions = [self._versions[number] or 0 for number in numbers]
             present[VERSION], columns[VERSION] = list(map(str, versions)), [version + 1 for version in versions]
         values = [text for row in zip(*columns.values(), strict=True) for text in row]
-        self.tables.append(Table(tuple(columns), keys, values, Held.of(present, absent)))
+        self._rows.append(Table(tuple(columns), keys, values, Held.of(present, absent)))
         if group.unsets:
             gone = [names[place] for place in group.unsets]
             self._commands += (("HDEL", key, *gone) for key in keys)
@@ -213,7 +212,11 @@ class LoadedRows:
         if anew:
             memos = remembered(former, held, pk_texts)
             self._pk_texts += pk_texts
-            self._recalled += map(_Recalled, keys, memos, remembered(coming, claims, pk_texts) if fields else memos)
+            tables, reads = recall(keys, memos)
+            self._recalled += tables
+            self._reads += reads
+            if fields:
+                self._remembered += zip(keys, memos, remembered(coming, claims, pk_texts), strict=True)
         else:
             self._memos += map(Keyspace.memo, keys)
         return present, absent
@@ -253,7 +256,7 @@ class LoadedRows:
     def live_from(self, now_ms: int) -> None:
         """Take in the server's time, from which their lives count anew."""
         self._deadline_ms = None if self._life_ms is None else now_ms + self._life_ms
-        for table in self.tables:
+        for table in self._rows:
             table.deadline_ms = self._deadline_ms
 
     def derive(self) -> None:
@@ -265,8 +268,7 @@ class LoadedRows:
 
     def reads(self) -> Sequence[tuple[Command, Reply]]:
         """The memos of rows that stand in indexes until they expire, and whose their unique values are."""
-        memos = (recall(one.row, one.before) for one in self._recalled)
-        return [*memos, *owned(self._own, ((one.pk_text, one.held) for one in self._claims))]
+        return [*self._reads, *owned(self._own, ((one.pk_text, one.held) for one in self._claims))]
 
     def types(self) -> Mapping[str, str]:
         """The collections that are written, and their types."""
@@ -298,5 +300,5 @@ class LoadedRows:
             for name in one.coming:
                 if self._is_entered_anew or name not in one.held:
                     upkeep.take(self._own[name], one.pk_text, self._deadline_ms)
-        for memo in self._recalled:
-            upkeep.remember(Keyspace.memo(memo.row), memo.before, memo.after)
+        for row, before, after in self._remembered:
+            upkeep.remember(Keyspace.memo(row), before, after)
