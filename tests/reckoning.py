@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-__all__ = ["Held", "Reckoning", "content", "everything", "misfits", "place_score"]
+__all__ = ["Held", "Reckoning", "content", "everything", "misfits", "place_score", "without_versions"]
 
 Reckoning = Callable[[str, dict[str, str], Callable[[str], Any]], tuple[dict[str, tuple[str, float | None]], list[str]]]
 """From primary key, hash and a reader of companions to the entries (key after `prefix::` → member, score or `None` for the
@@ -160,3 +160,11 @@ def content(store: Any) -> dict[bytes, Any]:
         return {member: _LATER if _LATER < score < float("inf") else score for member, score in held.content}
 
     return {key: (held.deadline_ms >= 0, told(held)) for key, held in everything(store).items()}
+
+
+def without_versions(store: dict[bytes, Any]) -> dict[bytes, Any]:
+    """Everything in a database but the versions of its rows, which are random."""
+    for _, held in store.values():
+        if isinstance(held, dict):
+            held.pop(b":version", None)
+    return store

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 
-from redisorm.commands import ATTEMPTS, Command, Flow, Pause, Supports, WatchLimit
+from redisorm.commands import ATTEMPTS, Clock, Command, Flow, Pause, Supports, WatchLimit
 from redisorm.errors import (
     BackendError,
     CommitUnknownError,
@@ -25,7 +25,7 @@ from redisorm.errors import (
 )
 
 from .attempts import Terms, write, write_at_once, write_blindly, write_comparing, write_queueing, write_watching
-from .changes import Change, Kind
+from .changes import KEEP, Change, Kind
 from .conditional import sets_alone, write_conditionally
 from .guarding import Guard, types_of
 from .living import LiveWrite, guards_of
@@ -33,6 +33,7 @@ from .lonerow import LoneRow, lone_row, watch_row, write_fresh, write_row
 from .numbering import Unnumbered, number, number_rows
 from .persistence import short_lived
 from .plan import Plan, Seen
+from .richrow import rich_row, write_rich_row
 from .riding import ridden, write_ridden
 from .seeing import Look, Tally
 from .spelling import Due
@@ -134,9 +135,10 @@ def commit_one(
     """
     done: bool | None = None
     row: LoneRow | None = None
+    due = [] if due is None else due
+    if change.mapper.is_lone and change.pk is None:
+        yield from number((change,), tally)
     if change.mapper.is_plain:
-        if change.pk is None:
-            yield from number((change,), tally)
         if sets_alone(change):
             done = yield from write_conditionally(change, tally, framed=framed)
         if done is None:
@@ -145,11 +147,15 @@ def commit_one(
             if change.outcome.life is not None:
                 yield from _restart(change, tally, new_version)
             return
+    if done is None and row is None and change.is_guarded:
+        done = yield from _with_more(change, tally, new_version, due, framed=framed)
+        if done:
+            return
     scripts = yield SCRIPTS
     look = None if scripts else Look(tally, watching=True)
     if row is not None and look is not None and (yield from watch_row(row, change, look)):
         return
-    terms = Terms((), (), new_version, [] if due is None else due, tally, look)
+    terms = Terms((), (), new_version, due, tally, look)
     # What is otherwise than one of these took it to be would be so once more.
     yield from _generally((change,), None, (), terms, scripts=scripts and done is None)
 
@@ -190,7 +196,8 @@ def _at_once(
     get_ready = rows.get_ready if rows is not None and together else None
     if terms.lives or not (scripts or get_ready):
         return False
-    if get_ready is not None and not (changes or guards) and all(one.is_blind for one in together):
+    sends_words_twice = scripts and any(one.tables for one in together)  # a table is sent in fewer words than its commands
+    if get_ready is not None and not (changes or guards or sends_words_twice) and all(one.is_blind for one in together):
         return (yield from write_blindly(together, terms, get_ready))
     if scripts or get_ready is None:
         return (yield from write_at_once(Plan.of(changes, guards), together, terms, get_ready))
@@ -257,6 +264,15 @@ def _by_itself(change: Change, tally: Tally, *, framed: bool) -> Flow[tuple[bool
         return (yield from write_fresh(row, tally)), None
     done = yield from write_row(row, tally, framed=framed)
     return done, row if done is None else None
+
+
+def _with_more(change: Change, tally: Tally, new_version: Callable[[], int], due: list[Due], *, framed: bool) -> Flow[bool | None]:
+    """Write one row that is its hash alone, with a life, a version or unique values, by one short script; as `_by_itself`."""
+    if not (change.mapper.is_lone and (yield SCRIPTS)):
+        return None
+    mortal = change.mapper.options.ttl_ms is not None or change.life is not KEEP
+    rich = rich_row(change, (yield Clock()) if mortal else 0, new_version)
+    return None if rich is None else (yield from write_rich_row(rich, change, tally, due, framed=framed))
 
 
 def _restart(change: Change, tally: Tally, new_version: Callable[[], int]) -> Flow[None]:

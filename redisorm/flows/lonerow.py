@@ -25,7 +25,7 @@ from .indexing import deadline_score
 from .pieces import CHUNK
 from .seeing import Look, Tally, refuse_types
 
-__all__ = ["SCRIPT", "LoneRow", "entry_words", "lone_row", "watch_row", "write_fresh", "write_row"]
+__all__ = ["SCRIPT", "LoneRow", "entry_words", "held_text", "lone_row", "watch_row", "write_fresh", "write_row"]
 
 SCRIPT = LuaScript(lua("refusing"), lua("row"))
 
@@ -59,7 +59,7 @@ class LoneRow(NamedTuple):
         """The call of the script, after its name: the count of keys, the keys and the arguments."""
         held: Command = ("0", "0")
         if self.fields:
-            held = (str(len(self.fields)), str(len(self.unsets)), *self.fields, *map(_held, self.texts), *self.unsets)
+            held = (str(len(self.fields)), str(len(self.unsets)), *self.fields, *map(held_text, self.texts), *self.unsets)
         if not self.memo:
             return ("1", self.key, *held, *self.sets)
         return (str(2 + len(self.keys)), self.key, self.memo, *self.keys, *held, *self.moves, *self.sets)
@@ -126,7 +126,7 @@ def _loaded_row(change: Change, difference: Difference) -> LoneRow | None:
     return LoneRow(change.key, Keyspace.memo(change.key), fields, texts, *_moves(change, touched, former), sets, unsets)
 
 
-def _held(text: Text | None) -> Text:
+def held_text(text: Text | None) -> Text:
     """A text as the script compares it."""
     if text is None:
         return "-"
@@ -155,8 +155,11 @@ def _moves(change: Change, touched: Sequence[str], former: Former) -> tuple[list
     return left + entered, leaving + entering
 
 
-def entry_words(index: Index, value: Any, key: str, pk_text: str) -> tuple[str, str, str]:
-    """The entry of a row without a deadline, its member and its score.
+def entry_words(index: Index, value: Any, key: str, pk_text: str, by_deadline: str = _FOR_EVER) -> tuple[str, str, str]:
+    """The entry of a row, its member and its score.
+
+    Args:
+        by_deadline: The score of an entry that goes by the deadline of the row.
 
     Raises:
         ValueError: The index cannot hold the value, or the value has to be checked before one knows.
@@ -167,7 +170,7 @@ def entry_words(index: Index, value: Any, key: str, pk_text: str) -> tuple[str, 
     assert entry is not None
     name, (member, score) = entry
     assert not isinstance(score, tuple)
-    return name, member, _FOR_EVER if score is None else score
+    return name, member, by_deadline if score is None else score
 
 
 def write_row(row: LoneRow, tally: Tally, *, framed: bool) -> Flow[bool | None]:

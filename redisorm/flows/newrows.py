@@ -151,7 +151,8 @@ class NewRows:
                 flat[position :: len(fields)] = slot.codec.encode_many(type(column[0]), column)
         for position, texts in enumerate(beside.values(), len(plan.places)):
             flat[position :: len(fields)] = texts
-        self.tables.append(Table(fields, keys, flat))
+        self.tables.append(table := Table(fields, keys, flat))
+        table.is_fresh = self.is_blind
 
     def _beside(self, numbers: Sequence[int]) -> dict[Argument, list[str]]:
         """The fields that stand beside the values: the version and the life of each row."""
@@ -188,6 +189,8 @@ class NewRows:
 
     def absent(self) -> list[str]:
         """The keys that must be absent, beside those of the tables: what is left, or remembered, of a former life of a row, and claims."""
+        if self.is_blind:
+            return []
         memos = [Keyspace.memo(key) for key in self.keys] if self.mapper.indexed else []
         beside = [Keyspace.companion(key, one.name) for one in self.mapper.beside for key in self.keys]
         return [*memos, *beside, *(self._entries.claimed if self._entries else ())]

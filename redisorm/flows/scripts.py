@@ -66,11 +66,11 @@ class CommitScript:
             tables: Rows beside those that the writes make. No row of theirs is taken to be absent and held at once.
         """
         made, rest = _tables(writes, frozenset(assumed.absent))
-        loaded = [table for table in tables if table.held is not None]
-        tables = [*(table for table in tables if table.held is None), *made, *loaded]
-        every = dict.fromkeys(chain(*(table.keys for table in tables if table.held is None), assumed.absent))
-        missing = first_loaded = len(every)
-        every.update(dict.fromkeys(chain.from_iterable(table.keys for table in loaded)))
+        known = [table for table in tables if table.is_known]
+        tables = [*(table for table in tables if not table.is_known), *made, *known]
+        every = dict.fromkeys(chain(*(table.keys for table in tables if not table.is_known), assumed.absent))
+        missing = first_known = len(every)
+        every.update(dict.fromkeys(chain.from_iterable(table.keys for table in known)))
         commands = (*(command for command, _ in assumed.reads), *(command for _, command in rest))
         named = chain.from_iterable(map(keys_of, commands))
         derived = (key for table in tables for one in table.derived for key in one.keys)
@@ -82,8 +82,8 @@ class CommitScript:
         words.append(len(tables))
         first = 1
         for table in tables:
-            if table.held is not None:
-                first, first_loaded = first_loaded + 1, first_loaded + len(table.keys)
+            if table.is_known:
+                first, first_known = first_known + 1, first_known + len(table.keys)
             held = table.held or _NOT_HELD
             words += (len(table.fields), *table.fields, first, len(table.keys), "" if table.deadline_ms is None else table.deadline_ms)
             words += (len(held.fields), *held.fields, held.present)

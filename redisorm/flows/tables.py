@@ -42,19 +42,21 @@ class Table:
     """Rows of the same fields: their keys, and their values row by row.
 
     Attributes:
-        held: What they must be as; `None` where they must be absent.
+        held: What they must be as; `None` where they must be absent, or are sure to be.
+        is_fresh: Whether they are sure to be absent, so that nobody looks.
         deadline_ms: When they expire, in the server's time; `None` leaves that as it is.
         member: The place of the field by which the rows stand in indexes, from 1; 0 where it is not told.
         derived: The indexes that a script enters the rows into by their values.
     """
 
-    __slots__ = ("deadline_ms", "derived", "fields", "held", "keys", "member", "values")
+    __slots__ = ("deadline_ms", "derived", "fields", "held", "is_fresh", "keys", "member", "values")
 
     def __init__(self, fields: tuple[Argument, ...], keys: list[str], values: list[Any], held: Held | None = None) -> None:
         self.fields = fields
         self.keys = keys
         self.values = values
         self.held = held
+        self.is_fresh = False
         self.deadline_ms: int | None = None
         self.member = 0
         self.derived: list[Derived] = []
@@ -62,6 +64,11 @@ class Table:
     def column(self, place: int) -> list[Any]:
         """The values of one field."""
         return self.values[place :: len(self.fields)]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its rows need not be absent, or are so anyway."""
+        return self.is_fresh or self.held is not None
 
     @property
     def count(self) -> int:

@@ -40,7 +40,7 @@ class Verification:
     def of(cls, plan: Plan, guards: Sequence[Guard], assumed: Assumption, together: Sequence[Rows]) -> Verification:
         """Tell what has to be looked at. A guard says itself what has to be watched for it."""
         tables = [table for one in together for table in one.tables]
-        absent = [*chain.from_iterable(table.keys for table in tables if table.held is None), *assumed.absent]
+        absent = [*chain.from_iterable(table.keys for table in tables if not table.is_known), *assumed.absent]
         held = [(table.keys, table.held) for table in tables if table.held is not None]
         others = [guard.watched for guard in guards] + [keys_of(command) for command, _ in assumed.reads]
         watched = dict.fromkeys(chain(plan.watched, absent, assumed.types, *others, *(keys for keys, _ in held)))

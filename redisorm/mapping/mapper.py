@@ -65,15 +65,16 @@ class Mapper(Generic[M]):
         fields: What a load asks HMGET for: the fields of the slots, the life of the row and, where it has one, its version.
         pk_name: The field that is the primary key.
         automatic: Whether the primary key comes from a counter where none is given.
-        is_kept_simply: Whether a row is its hash and its companions: no live structure, no deadline.
-        is_plain: Whether a row is its hash and nothing else: no companion either, and no version.
+        is_lone: Whether a row is its hash alone: no companion, no live structure, and no field with a life.
+        is_plain: Whether it has neither a deadline nor a version either.
         changes_in_place: Whether a value can change without an assignment: a collection, a nested model, extra fields.
         collects_alone: Whether its companions are the only values that can, and no other follows from them.
         indexes: By field, the indexes of the class.
         uniques: Its unique constraints.
         indexed: Whether it has any of these, and so a list of its rows.
         index_fields: The hash fields that these depend on.
-        entered_by_values: Whether the values of an object tell all its entries, and no value is unique.
+        told_by_values: Whether the values of an object tell all its entries.
+        entered_by_values: Whether they do, and no value is unique.
         reads_at_once: Whether one HMGET brings all there is of a row.
         open: Whether fields beside the declared ones are kept.
         generated: Whether the primary key comes from a default factory where none is given.
@@ -94,8 +95,8 @@ class Mapper(Generic[M]):
         self.encoder = Encoder(self.slots, self.companions)
         self.decoder: Decoder[M] = Decoder(model, row, self.slots, self.companions, self.pk_name)
         self.fields = (*self.slots.names, LIFE, VERSION) if options.versioned else (*self.slots.names, LIFE)
-        self.is_kept_simply = not (model.__redisorm_live__ or self.slots.lives or options.ttl_ms is not None)
-        self.is_plain = self.is_kept_simply and not (self.companions or options.versioned)
+        self.is_lone = not (self.beside or self.slots.lives)
+        self.is_plain = self.is_lone and options.ttl_ms is None and not options.versioned
         nests = len(self.slots.names) > sum(isinstance(slot, Leaf) for slot in self.slots.order)
         apart = bool(self.slots.mutable or nests or model.model_config.get("extra") == "allow")
         self.changes_in_place = apart or bool(self.companions)
@@ -166,7 +167,8 @@ class Mapper(Generic[M]):
             index.place = self.slots.place(index.name) if index.name in self.slots.names else None
         self.uniques = tuple(uniques_of(self.model, declared, self.options.unique_together, leaves))
         self.indexed = bool(self.indexes or self.uniques)
-        self.entered_by_values = not self.uniques and all(one.by_value and one.place is not None for one in self.indexes.values())
+        self.told_by_values = all((one.by_value or one.kind == "none") and one.place is not None for one in self.indexes.values())
+        self.entered_by_values = self.told_by_values and not self.uniques
         names = [index.name for index in self.indexes.values() if index.companion is None]
         names += [leaf.name for unique in self.uniques for leaf in unique.leaves]
         self.index_fields = tuple(dict.fromkeys(names))

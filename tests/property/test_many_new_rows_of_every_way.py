@@ -14,8 +14,7 @@ import pytest
 from pydantic import BaseModel, create_model
 
 from redisorm import Database, Field, GeoPoint, IndexValueError, RedisModel, Session, SortedSet
-from redisorm.keys import VERSION
-from tests.reckoning import content
+from tests.reckoning import content, without_versions
 from tests.servers import Server
 from tests.ways import ways
 from tests.zoo.scalars import CHOICES, Scalars
@@ -216,14 +215,6 @@ KINDS = [
     (Nested, nested),
     (Numbered, numbered),
 ]
-
-
-def without_versions(store: dict[bytes, Any]) -> dict[bytes, Any]:
-    """Everything in a database but the versions of its rows, which are random."""
-    for _, held in store.values():
-        if isinstance(held, dict):
-            held.pop(VERSION.encode(), None)
-    return store
 
 
 @pytest.mark.parametrize(("model", "rows_of"), KINDS)

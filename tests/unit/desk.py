@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from redisorm import AsyncSession, Database, Session
 from redisorm.commands import Batch, Command, Watch
 from redisorm.drivers.scripted import Script, ScriptedDriver
-from redisorm.flows import lonerow, riding
+from redisorm.flows import lonerow, richrow, riding
 from redisorm.flows.changes import Change
 from redisorm.flows.committing import CommitResult
 from redisorm.keys import LIFE, VERSION
@@ -102,6 +102,8 @@ def script_call(request: Batch | Watch) -> ScriptCall:
         return _lone_row(list(command[2:]))
     if command[1] == riding.SCRIPT.sha:
         return _few_commands(list(command[2:]))
+    if command[1] == richrow.SCRIPT.sha:
+        return _rich_row(list(command[2:]))
     words: Any = iter(command[2:])
 
     def take(count: int) -> list[Any]:
@@ -159,6 +161,20 @@ def _lone_row(words: list[Any]) -> ScriptCall:
     return ScriptCall(keys, [], {}, [(("HMGET", row, *names), texts)], reads, [], writes)
 
 
+def _rich_row(words: list[Any]) -> ScriptCall:
+    keys, rest = words[1 : words[0] + 1], iter(words[words[0] + 1 :])
+
+    def take(count: int) -> list[Any]:
+        return [next(rest) for _ in range(count)]
+
+    absent, count = keys[: next(rest)], next(rest)
+    fields, texts = take(count), [as_bytes(text) for text in take(count)]
+    writes: list[Command] = [tuple(take(next(rest))) for _ in range(next(rest))]
+    assert list(rest) == []
+    rows: list[tuple[Command, list[bytes]]] = [(("HMGET", keys[0], *fields), texts)] if fields else []
+    return ScriptCall(keys, absent, {}, rows, [], [], writes)
+
+
 def _few_commands(words: list[Any]) -> ScriptCall:
     keys, rest = words[1 : words[0] + 1], iter(words[words[0] + 1 :])
 
@@ -179,6 +195,8 @@ def agreeing(request: Batch | Watch) -> list[Any]:
     """The answer of a server on which a script finds everything as expected: 1 for each write, and nothing is due to be swept."""
     if request.commands[0][1] in (lonerow.SCRIPT.sha, riding.SCRIPT.sha):
         return [1]
+    if request.commands[0][1] == richrow.SCRIPT.sha:
+        return [[] if script_call(request).writes[-1][0] == "ZRANGE" else 1]
     return [[[] if command[0] == "ZRANGE" else 1 for command in script_call(request).writes]]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import computed_field
+from pydantic import BaseModel, computed_field
 
 from redisorm import Field, IndexValueError, RedisModel, RedisSet, UniqueViolationError
 from redisorm.commands import Batch, Watch
@@ -74,6 +74,19 @@ class Fan(RedisModel, prefix="fan"):
 
     id: int
     seen: RedisSet[int] = Field(init=False)
+
+
+class Part(BaseModel):
+    """What may store nothing."""
+
+    size: int | None = None
+
+
+class Holder(RedisModel, prefix="holder"):
+    """A nested model that is there or not."""
+
+    id: int
+    part: Part | None = None
 
 
 class Name(str):
@@ -266,11 +279,20 @@ def test_nested_models_are_spelled_with_those_of_their_shape() -> None:
     assert table[0] == ["id", "name", "home.city"]
 
 
+def test_nested_model_that_stores_nothing_is_marked() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    session.add_all([Holder(id=pk, part=Part()) for pk in range(1, 5)])
+    session.commit()
+    (table,) = script_call(talk(desk)[0]).tables
+    assert (table[0], table[2][:2]) == (["id", "part"], ["1", "{}"])
+
+
 def test_value_of_an_odd_type_stands_in_the_index_by_its_text() -> None:
     desk = desk_that_agrees()
     session = session_on(desk)
     added = visits()
-    added[0].__dict__["city"] = Name("Rome")
+    vars(added[0])["city"] = Name("Rome")
     session.add_all(added)
     session.commit()
     call = script_call(talk(desk)[0])
@@ -281,7 +303,7 @@ def test_value_that_an_index_cannot_hold_is_refused_by_its_key() -> None:
     desk = desk_that_agrees()
     session = session_on(desk)
     added = visits()
-    added[3].__dict__["age"] = 2**60 + 1
+    vars(added[3])["age"] = 2**60 + 1
     session.add_all(added)
     with pytest.raises(IndexValueError, match="visit:4"):
         session.commit()
@@ -295,11 +317,34 @@ def tracks() -> list[Track]:
     return [Track(title="x") for _ in range(4)]
 
 
-@pytest.mark.parametrize("desk", [desk_that_agrees(), Desk(answering())], ids=["scripts", "no scripts"])
-def test_rows_of_random_keys_and_their_entries_are_one_transaction_without_a_guard(desk: Desk) -> None:
+def test_rows_of_random_keys_are_a_table_that_nobody_looks_at() -> None:
+    desk = desk_that_agrees()
     session = session_on(desk)
     added = tracks()
     session.add_all(added)
+    assert session.commit().round_trips == 1
+    call = script_call(talk(desk)[0])
+    assert (call.absent, call.rows, call.reads) == ([], [], [])
+    assert call.tables[0][:2] == (["id", "title"], [f"track:{one.id}" for one in added])
+    assert {entry[0] for entry in call.entered} == {"track::all", "track::title:x"}
+    assert session.new == session.dirty == []
+
+
+def test_rows_of_random_keys_are_looked_at_by_nobody_where_others_of_the_commit_are() -> None:
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    added: list[Any] = [*tracks(), *(Seat(id=pk) for pk in range(1, 5))]
+    session.add_all(added)
+    session.commit()
+    call = script_call(talk(desk)[0])
+    assert call.absent == [*numbers("seat"), *(f"{key}::memo" for key in numbers("seat"))]
+    assert [table[1] for table in call.tables] == [numbers("seat"), [f"track:{one.id}" for one in added[:4]]]
+
+
+def test_without_scripts_rows_of_random_keys_and_their_entries_are_one_transaction_without_a_guard() -> None:
+    desk = Desk(answering())
+    session = session_on(desk)
+    session.add_all(tracks())
     session._ride(("PUBLISH", "news", "4 rows"))
     result = session.commit()
     (request,) = talk(desk)
@@ -488,3 +533,7 @@ class Loose(RedisModel, prefix="loose", extra="allow"):
 @pytest.mark.parametrize("model", [Counted, Short, Loose], ids=["computed", "short", "open"])
 def test_rows_of_which_more_follows_than_their_values_say_are_spelled_one_by_one(model: type[MappedModel]) -> None:
     assert not NewRows.fit(mapper_of(model))
+    desk = desk_that_agrees()
+    session = session_on(desk)
+    session.add_all([model.model_validate({"id": pk}) for pk in range(1, 5)])
+    assert session.commit().objects == 4
