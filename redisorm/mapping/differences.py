@@ -104,17 +104,7 @@ def alike(
     Raises:
         ValidationError: A changed value does not fit its annotation.
     """
-    now, were = list(map(_values, after)), list(map(_values, before))
-    width, marks = len(mapper.slots.order), _marks(now, were)
-    columns: dict[int, dict[int, Text | None]] = {}
-    for place, slot in enumerate(mapper.slots.order):
-        if isinstance(slot, Leaf) and slot.codec.mutable:
-            columns[place] = _changed_in_place(slot, place, after, before)
-            continue
-        column = marks[place::width] if isinstance(slot, Leaf) else _any((*inside(slot, place), place), marks, width)
-        if any(column):
-            columns[place] = _changed(mapper, place, list(compress(range(len(now)), column)), now, were, keys)
-    columns = {place: texts for place, texts in columns.items() if texts}
+    were, columns = list(map(_values, before)), _columns(mapper, after, before, keys)
     if not also and (alone := _of_one_shape(columns, were, places)):
         return [alone]
     shapes: dict[tuple[tuple[Any, ...], tuple[Any, ...]], list[int]] = {}
@@ -130,6 +120,23 @@ def alike(
         )
         for (shape, _), numbers in shapes.items()
     ]
+
+
+def _columns(
+    mapper: Mapper[Any], after: Sequence[Snapshot], before: Sequence[Snapshot], keys: Sequence[str]
+) -> dict[int, dict[int, Text | None]]:
+    """The new texts of all that changed, by place of the slot and number of the object; `None` for what is removed."""
+    now, were = list(map(_values, after)), list(map(_values, before))
+    width, marks = len(mapper.slots.order), _marks(now, were)
+    columns: dict[int, dict[int, Text | None]] = {}
+    for place, slot in enumerate(mapper.slots.order):
+        if isinstance(slot, Leaf) and slot.codec.mutable:
+            columns[place] = _changed_in_place(slot, place, after, before)
+            continue
+        column = marks[place::width] if isinstance(slot, Leaf) else _any((*inside(slot, place), place), marks, width)
+        if any(column):
+            columns[place] = _changed(mapper, place, list(compress(range(len(now)), column)), now, were, keys)
+    return {place: texts for place, texts in columns.items() if texts}
 
 
 def _any(places: Sequence[int], marks: bytes, width: int) -> bytes:
