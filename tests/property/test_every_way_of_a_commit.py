@@ -81,6 +81,24 @@ class Listed(RedisModel, prefix="listed", ttl=3600):
     city: str | None = Field(default=None, unique=True)
 
 
+class Dated(RedisModel, prefix="dated", ttl=3600, versioned=True):
+    """A row that expires and whose writes are counted, with indexes."""
+
+    id: int
+    name: str = Field(default="", index="lex")
+    age: int | None = Field(default=None, index=True)
+    city: str | None = Field(default=None, index=True)
+    words: list[str] = Field(default=[], inline=True)
+
+
+class Logged(RedisModel, prefix="logged", versioned=True):
+    """A row whose writes are counted, with indexes for ever."""
+
+    id: int
+    name: str = Field(default="", index=True)
+    age: int | None = None
+
+
 class Owned(RedisModel, prefix="owned"):
     """A row with a unique value, and another life for some."""
 
@@ -203,7 +221,7 @@ def meddle(chance: random.Random, database: Database, model: type[RedisModel], p
             client.hset(row, mapping={name: text for name, text in fields.items() if name != b":ttl"})
 
 
-@pytest.mark.parametrize("model", [Sample, Bare, Counted, Drawn, Fleeting, Listed, Owned, Kept])
+@pytest.mark.parametrize("model", [Sample, Bare, Counted, Drawn, Fleeting, Listed, Dated, Logged, Owned, Kept])
 def test_every_way_leaves_the_same_behind(server: Server, model: type[RedisModel], monkeypatch: pytest.MonkeyPatch) -> None:
     ways = Ways(server, monkeypatch)
     try:

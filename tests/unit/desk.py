@@ -167,11 +167,14 @@ def _rich_row(words: list[Any]) -> ScriptCall:
     def take(count: int) -> list[Any]:
         return [next(rest) for _ in range(count)]
 
-    absent, count = keys[: next(rest)], next(rest)
-    fields, texts = take(count), [as_bytes(text) for text in take(count)]
+    absent = keys[: next(rest)]
+    rows: list[tuple[Command, list[bytes]]] = []
+    for _ in range(next(rest)):
+        key, count = take(2)
+        fields, texts = take(count), [as_bytes(text) for text in take(count)]
+        rows.append((("HMGET", key, *fields), texts))
     writes: list[Command] = [tuple(take(next(rest))) for _ in range(next(rest))]
     assert list(rest) == []
-    rows: list[tuple[Command, list[bytes]]] = [(("HMGET", keys[0], *fields), texts)] if fields else []
     return ScriptCall(keys, absent, {}, rows, [], [], writes)
 
 

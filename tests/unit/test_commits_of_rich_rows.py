@@ -154,6 +154,63 @@ def test_unique_value_is_taken_where_it_is_free() -> None:
     assert call.writes[1:] == [("ZADD", "owner::all", "inf", "1"), ("SET", "owner::unique:email:a@x", "1")]
 
 
+class Stay(RedisModel, prefix="stay", ttl=60):
+    """A row that expires, in indexes of several kinds."""
+
+    id: int
+    city: str | None = Field(default=None, index=True)
+    name: str = Field(default="", index="lex")
+    age: int = Field(default=0, index=True)
+    note: str = ""
+
+
+def test_write_moves_all_entries_of_a_row_that_expires_to_its_new_deadline() -> None:
+    stay = stored(Stay, {"id": 1, "city": "Oslo", "name": "a", "age": 3})
+    stay.note = "x"
+    call, until = script_call(talk(saved(stay))[0]), str(NOW + 60_000)
+    assert call.rows == [
+        (("HMGET", "stay:1", "id", ":ttl", "city", "name", "age"), [b"=1", b"-", b"=Oslo", b"=a", b"=3"]),
+        (("HMGET", "stay:1::memo", "city:Oslo", "name", "age"), [b"=", b"=a\0" + b"1", b"="]),
+    ]
+    assert call.writes[2:] == [
+        ("ZADD", "stay::city:Oslo", until, "1"),
+        ("ZADD", "stay::all", until, "1"),
+        ("ZRANGE", "stay::all", "-inf", NOW, "BYSCORE", "LIMIT", 0, 2),
+    ]
+
+
+def test_write_moves_a_row_that_expires_from_old_entries_to_new_ones_and_its_memo_tells() -> None:
+    stay = stored(Stay, {"id": 1, "city": "Oslo", "name": "a", "age": 3})
+    stay.city, stay.name, stay.age = None, "b", 4
+    call, until = script_call(talk(saved(stay))[0]), str(NOW + 60_000)
+    assert call.writes[3:-1] == [
+        ("ZREM", "stay::city:Oslo", "1"),
+        ("ZADD", "stay::city:", until, "1"),
+        ("ZREM", "stay::name", "a\0" + "1"),
+        ("ZADD", "stay::name", "0", "b\0" + "1"),
+        ("ZADD", "stay::age", "4", "1"),
+        ("ZADD", "stay::all", until, "1"),
+        ("HSET", "stay:1::memo", "city:", "", "name", "b\0" + "1"),
+        ("HDEL", "stay:1::memo", "city:Oslo"),
+    ]
+
+
+class Post(RedisModel, prefix="post", versioned=True):
+    """A row whose writes are counted, in an index for ever."""
+
+    id: int
+    topic: str = Field(default="", index=True)
+
+
+def test_versioned_row_moves_in_its_index_where_nothing_is_remembered_of_it() -> None:
+    post = stored(Post, {"id": 1, "topic": "a"}, version=7)
+    post.topic = "b"
+    call = script_call(talk(saved(post))[0])
+    assert call.absent == ["post:1::memo"]
+    assert call.rows == [(("HMGET", "post:1", "id", ":ttl", VERSION, "topic"), [b"=1", b"-", b"=7", b"=a"])]
+    assert call.writes[1:] == [("ZREM", "post::topic:a", "1"), ("ZADD", "post::topic:b", "inf", "1")]
+
+
 def test_version_is_expected_and_counted() -> None:
     purse = stored(Purse, {"id": 1}, version=7)
     purse.balance = 5

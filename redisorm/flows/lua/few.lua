@@ -1,18 +1,19 @@
 -- Verify what one row is taken for, and then run a few commands. Behind refusing.lua and taking.lua.
 --
--- KEYS  those that must be absent, or the row, come first
+-- KEYS  those that must be absent come first
 -- ARGV  count of keys that must be absent
---       count of fields the row must have, these, their texts, each after '=', or '-' for none
+--       count of hashes, then for each: key, count of fields it must have, these, their texts, each after '=', or '-' for none
 --       count of commands, then for each: count of words, words …
 --
 -- Returns the reply of the last command, or false where something is otherwise and nothing was written.
 
 local absent = number()
 if absent > 0 and call('EXISTS', unpack(KEYS, 1, absent)) > 0 then return false end
-local fields = number()
-if fields > 0 then
+for _ = 1, number() do
+  local key = take(1)
+  local fields = number()
   local first, last = take(fields)
-  local held = redis.pcall('HMGET', KEYS[1], unpack(ARGV, first, last))
+  local held = redis.pcall('HMGET', ARGV[key], unpack(ARGV, first, last))
   if held.err then return false end
   for i = 1, fields do
     if (held[i] and '=' .. held[i] or '-') ~= ARGV[last + i] then return false end
