@@ -16,7 +16,7 @@ from redisorm.keys import LEDGER, LIFE, VERSION, Keyspace
 from redisorm.mapping.differences import Values, presence
 from redisorm.mapping.mapper import Mapper
 
-from .entering import Entered, Named, entries, hold, owned, recall, remembered, told_by_values
+from .entering import Entered, Named, entries, hold, owned, recall, remembered
 from .indexing import Upkeep, unlinks
 from .newentries import unique_values
 from .tables import Held, Table
@@ -58,7 +58,7 @@ class DeletedRows:
     @staticmethod
     def fit(mapper: Mapper[Any]) -> bool:
         """Whether rows of a class can be deleted so: those that nobody looks at before, and those whose values tell their entries."""
-        return not mapper.indexed or told_by_values(mapper)
+        return not mapper.indexed or mapper.told_by_values
 
     def spell(self) -> bool:
         """Spell what is deleted; `False` where a row has to be looked at by itself. Nothing was sent."""

@@ -19,7 +19,7 @@ from .lonerow import entry_words
 from .newentries import TOLD_BY_VALUE
 from .tables import Held, Table
 
-__all__ = ["Entered", "Named", "entries", "hold", "owned", "recall", "remembered", "told_by_values"]
+__all__ = ["Entered", "Named", "entries", "hold", "owned", "recall", "remembered"]
 
 Entered: TypeAlias = tuple[str, str, str]
 """An entry of a row: what comes after `prefix::` in its key, the member, and the score, as of a row without a deadline."""
@@ -40,13 +40,6 @@ class Named(dict[str, str]):
     def __missing__(self, name: str) -> str:
         self[name] = key = self._own(name)
         return key
-
-
-def told_by_values(mapper: Mapper[Any]) -> bool:
-    """Whether the values of an object tell all its entries, and its unique values."""
-    if any(name not in mapper.slots.names for unique in mapper.uniques for name in unique.names):
-        return False
-    return all(index.by_value or index.kind == "none" for index in mapper.indexes.values())
 
 
 def entries(index: Index, values: Sequence[Any], keys: Sequence[str], pk_texts: Sequence[str]) -> Sequence[Entered | None]:

@@ -18,7 +18,7 @@ from redisorm.mapping.indexes import Index
 from redisorm.mapping.mapper import Mapper
 from redisorm.mapping.snapshot import CompanionChange, Snapshot
 
-from .entering import Entered, Named, entries, hold, owned, recall, remembered, told_by_values
+from .entering import Entered, Named, entries, hold, owned, recall, remembered
 from .indexing import Upkeep, deadline_score
 from .newentries import unique_values
 from .persistence import replaced
@@ -137,7 +137,7 @@ class LoadedRows:
             return True
         if options.ttl_refresh == "never":  # the deadline that a row keeps would have to be read
             return not (mapper.indexed or mapper.companions)
-        return not mapper.indexed or told_by_values(mapper)
+        return not mapper.indexed or mapper.told_by_values
 
     @staticmethod
     def looked_at(mapper: Mapper[Any]) -> list[int]:

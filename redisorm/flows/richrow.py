@@ -175,7 +175,8 @@ def _moved(change: Change, row: RichRow, held: dict[str, Text | None], names: Se
     mapper, key, own, pk_text = change.mapper, change.key, change.keyspace.own, change.mapper.pk_text(change.pk)
     indexes = [index for name, index in mapper.indexes.items() if deadline_ms is not None or name in names]
     former = None if change.former is None else change.former([index.name for index in indexes])
-    assert former is not None and change.difference is not None  # it was loaded, and differs
+    assert former is not None  # it was loaded
+    assert change.difference is not None
     held.update(former.texts)
     before = [_entry(one, former.values, key, pk_text, _SOME) for one in indexes]
     after = [_entry(one, change.difference.after.values, key, pk_text, _SOME) for one in indexes]

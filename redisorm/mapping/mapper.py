@@ -73,7 +73,7 @@ class Mapper(Generic[M]):
         uniques: Its unique constraints.
         indexed: Whether it has any of these, and so a list of its rows.
         index_fields: The hash fields that these depend on.
-        told_by_values: Whether the values of an object tell all its entries.
+        told_by_values: Whether the values of an object tell all its entries, and its unique values.
         entered_by_values: Whether they do, and no value is unique.
         reads_at_once: Whether one HMGET brings all there is of a row.
         open: Whether fields beside the declared ones are kept.
@@ -167,7 +167,8 @@ class Mapper(Generic[M]):
             index.place = self.slots.place(index.name) if index.name in self.slots.names else None
         self.uniques = tuple(uniques_of(self.model, declared, self.options.unique_together, leaves))
         self.indexed = bool(self.indexes or self.uniques)
-        self.told_by_values = all((one.by_value or one.kind == "none") and one.place is not None for one in self.indexes.values())
+        told = all((one.by_value or one.kind == "none") and one.place is not None for one in self.indexes.values())
+        self.told_by_values = told and all(name in self.slots.names for one in self.uniques for name in one.names)
         self.entered_by_values = self.told_by_values and not self.uniques
         names = [index.name for index in self.indexes.values() if index.companion is None]
         names += [leaf.name for unique in self.uniques for leaf in unique.leaves]

@@ -24,9 +24,10 @@ from redisorm.flows.sweeping import sweep_met
 from redisorm.mapping.base import MappedModel, mapper_of
 from redisorm.mapping.mapper import Mapper
 
+from .groups import Ready
 from .reading import Rows
 from .state import Phase, state_of
-from .together import Ready, Together, moved_together
+from .together import Together, moved_together
 from .unit import UnitOfWork
 from .verbs import keeps_errors
 from .work import change_of, deletion_of, key_of, loaded_each, new_version, not_found, remember_number, require_state, reread, settle
@@ -179,7 +180,7 @@ class BaseSession(UnitOfWork):
                 framed=True,
             )
         except CommitUnknownError:
-            for obj, change in work:
+            for obj, change in [*work, *(together.each or ())]:
                 remember_number(obj, change)
             together.remember_numbers()
             raise

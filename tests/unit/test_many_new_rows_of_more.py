@@ -476,6 +476,20 @@ def test_numbers_of_a_commit_whose_answer_was_lost_are_kept() -> None:
     assert [one.id for one in added] == [1, 2, 3, 4]
 
 
+def test_numbers_of_a_commit_that_had_to_look_and_whose_answer_was_lost_are_kept() -> None:
+    def answer(request: Batch | Watch) -> Any:
+        if request.commands[0][0] == "EVALSHA":
+            return [None]
+        return [0] if isinstance(request, Watch) else CommitUnknownError("lost")
+
+    session = session_on(counting(4, then=answer))
+    added = tickets()
+    session.add_all(added)
+    with pytest.raises(CommitUnknownError):
+        session.commit()
+    assert [one.id for one in added] == [1, 2, 3, 4]
+
+
 def test_object_without_a_number_that_is_added_twice_is_one() -> None:
     session = session_on(counting(5))
     added = tickets()
