@@ -91,11 +91,6 @@ class Together:
     def __bool__(self) -> bool:
         return bool(self._groups)
 
-    @property
-    def all_new(self) -> bool:
-        """Whether all objects are new."""
-        return all(isinstance(group, NewGroup) for group in self._groups)
-
     def take(self, objects: Sequence[MappedModel], kind: Kind) -> list[MappedModel]:
         """Take in those that can be spelled together, and tell the others.
 
@@ -151,7 +146,7 @@ class Together:
             if rows.keys:
                 self._spelled.append(group)
                 together.append(rows)
-        if len(together) == 1 and self.all_new:
+        if len(together) == 1 and isinstance(self._spelled[0], NewGroup):
             return together  # it has seen to its keys itself
         keys = [key for rows in together for key in rows.keys]
         return together if len(set(keys)) == len(keys) else ()
