@@ -6,7 +6,6 @@ compiled once per field. Nothing here knows of hashes, keys or rows.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from enum import Enum
@@ -20,12 +19,12 @@ from pydantic_core import SchemaSerializer, SchemaValidator, from_json, to_json
 
 from .annotations import members, serializer, split_optional, stored, strip_annotated, validator, words_reader
 from .geo import GeoPoint
+from .tagged import Tagged, is_ambiguous
 from .texts import AS_IT_IS, SPELLINGS, TOGETHER, Text
 
 __all__ = ["Codec", "Text", "codec_of", "element_codec"]
 
 _SCALARS = tuple(SPELLINGS)
-_PLAIN_JSON = frozenset((str, int, float, bool))
 
 
 @cache
@@ -284,17 +283,6 @@ def _is_immutable(annotation: Any) -> bool:
     return isinstance(bare, type) and issubclass(bare, (Enum, UUID, str, int, float))
 
 
-def _is_ambiguous(annotation: Any) -> bool:
-    """Whether JSON alone may not tell which member of a union a value was."""
-    bare = strip_annotated(annotation)
-    parts = [strip_annotated(part) for part in members(bare) if part is not type(None)]
-    if len(parts) > 1:
-        return not set(parts) <= _PLAIN_JSON
-    return any(
-        _is_ambiguous(argument) for argument in get_args(bare) if not isinstance(argument, (str, int, list)) and argument is not Ellipsis
-    )
-
-
 def _json_codec(annotation: Any) -> Codec:
     write = serializer(annotation)
 
@@ -304,9 +292,9 @@ def _json_codec(annotation: Any) -> Codec:
     reads: Any = Annotated[annotation, Json]
     union = len(parts) > 1
     dump: Callable[[Any], bytes] | None = partial(write.to_json, round_trip=True)
-    if _is_ambiguous(annotation):
+    if is_ambiguous(annotation):
         dump = None
-        tagged = _Tagged(annotation if union else None, spell, reads)
+        tagged = Tagged(annotation if union else None, spell, reads)
         spell, reads = tagged.spell, tagged.reads
     scalars = frozenset(part for part in parts if part in SPELLINGS)
     exact = scalars if union and len(scalars) == len(parts) else frozenset()
@@ -314,40 +302,6 @@ def _json_codec(annotation: Any) -> Codec:
     return Codec(
         annotation, reads, spell, exact=exact, json=True, mutable=not _is_immutable(annotation), accepts_text=accepts_text, dump=dump
     )
-
-
-class _Tagged:
-    """JSON of a union that says which member it is where the JSON alone would be read as another.
-
-    `datetime | str` holding the text `2026-01-01T00:00:00` is stored as `{"$str": "2026-01-01T00:00:00"}`.
-    """
-
-    def __init__(self, union: Any, spell: Callable[[Any], Text], reads: Any) -> None:
-        self._plain = spell
-        self._back = validator(reads)
-        self._members: dict[str, tuple[Any, SchemaSerializer, SchemaValidator]] = {}
-        for part in members(strip_annotated(union)) if union is not None else ():
-            bare = strip_annotated(part)
-            name = "$" + getattr(bare, "__name__", str(bare))
-            self._members[name] = (get_origin(bare) or bare, serializer(part), validator(Annotated[part, Json]))
-        self.reads = Annotated[Any, PlainValidator(self.read)]
-
-    def spell(self, value: Any) -> Text:
-        text = self._plain(value)
-        back = self._back.validate_python(text)
-        if type(back) is type(value) and back == value:
-            return text
-        for name, (kind, write, _) in self._members.items():
-            if type(value) is kind:
-                inner = write.to_json(value, warnings="error", round_trip=True).decode()
-                return f'{{"{name}":{inner}}}'
-        raise ValueError(f"{value!r} would come back from its JSON as {back!r}: give the union a discriminator, or split the field")
-
-    def read(self, text: str) -> Any:
-        found = re.match(r'\{("\$[^"]+"):(.*)\}\Z', text, re.DOTALL)
-        if found and found[1].strip('"') in self._members:
-            return self._members[found[1].strip('"')][2].validate_python(found[2])
-        return self._back.validate_python(text)
 
 
 def element_codec(annotation: Any) -> Codec:
