@@ -180,7 +180,6 @@ def _generally(changes: Sequence[Change], rows: RowsTogether | None, guards: Seq
     if rows is not None and together:
         changes = [*changes, *rows.changes()]
         refuse_twins(changes)
-        yield from number([change for change in changes if change.is_new and change.pk is None], terms.tally)
     try:
         yield from _try_again_and_again(changes, guards, terms)
     except (ConflictError, DecodeError, ValidationError, WrongTypeError):

@@ -107,6 +107,11 @@ class NewEntries:
         assert index.place is not None
         return set(map(type, self._columns[index.place]))
 
+    def _is_told_by_value(self, index: Index) -> bool:
+        """Whether equal values of a column stand under one key."""
+        kinds = self._kinds(index)
+        return index.kind == "equality" and len(kinds) == 1 and kinds <= TOLD_BY_VALUE & index.codec.exact
+
     def enter(self, upkeep: Upkeep, deadline_ms: int | None) -> None:
         """Put the rows into the indexes that a script does not work out, and take their unique values.
 
@@ -137,7 +142,7 @@ class NewEntries:
         if index.kind == "order" and kinds == {int}:
             upkeep.scores(own(index.name), exact_scores(index, column, self._keys), self._pk_texts)
             return True
-        if index.kind != "equality" or len(kinds) != 1 or not kinds <= TOLD_BY_VALUE & index.codec.exact:
+        if not self._is_told_by_value(index):
             return False
         grouped: dict[Any, list[str]] = {}
         for pk_text, value in zip(self._pk_texts, column, strict=True):
@@ -153,7 +158,7 @@ class NewEntries:
             rows = zip(self._elements[index.name], self._pk_texts, strict=True)
             return [[(names[as_bytes(one)], (pk_text, BY_DEADLINE)) for one in dict.fromkeys(some)] for some, pk_text in rows]
         column, kinds = self._columns[index.place], self._kinds(index)
-        if index.kind == "equality" and len(kinds) == 1 and kinds <= TOLD_BY_VALUE & index.codec.exact:
+        if self._is_told_by_value(index):
             keys = {value: value_entry(index.name, index.text(value)) for value in dict.fromkeys(column)}
             return [((keys[value], (pk_text, BY_DEADLINE)),) for value, pk_text in zip(column, self._pk_texts, strict=True)]
         if index.kind == "order" and kinds == {int}:

@@ -21,12 +21,18 @@ def number(changes: Sequence[Change], tally: Tally, *, skip: int = 0) -> Flow[No
         waiting.setdefault(change.keyspace.counter, []).append(change)
     if not waiting:
         return
-    commands: list[Command] = [("INCRBY", counter, len(group) + skip) for counter, group in waiting.items()]
+    numbers = yield from _counted({counter: len(group) for counter, group in waiting.items()}, tally, skip)
+    for counter, group in waiting.items():
+        for value, change in zip(numbers[counter], group, strict=True):
+            give_key(change, value)
+
+
+def _counted(wanted: Mapping[str, int], tally: Tally, skip: int) -> Flow[dict[str, range]]:
+    """Take so many numbers from each counter, in one round trip."""
+    commands: list[Command] = [("INCRBY", counter, count + skip) for counter, count in wanted.items()]
     replies = yield Batch(commands)
     tally.add(len(commands))
-    for group, last in zip(waiting.values(), replies, strict=True):
-        for value, change in enumerate(group, last - len(group) + 1):
-            give_key(change, value)
+    return {counter: range(last - count + 1, last + 1) for (counter, count), last in zip(wanted.items(), replies, strict=True)}
 
 
 class Unnumbered(Protocol):
@@ -43,12 +49,8 @@ class Unnumbered(Protocol):
 def number_rows(rows: Unnumbered, tally: Tally) -> Flow[None]:
     """The same for rows that are spelled together."""
     wanted = rows.unnumbered()
-    if not wanted:
-        return
-    commands: list[Command] = [("INCRBY", counter, count) for counter, count in wanted.items()]
-    replies = yield Batch(commands)
-    tally.add(len(commands))
-    rows.give_numbers({counter: range(last - count + 1, last + 1) for (counter, count), last in zip(wanted.items(), replies, strict=True)})
+    if wanted:
+        rows.give_numbers((yield from _counted(wanted, tally, 0)))
 
 
 def give_key(change: Change, value: int) -> None:
