@@ -49,7 +49,19 @@ class NewEntries:
         claimed: The keys of the unique values they take.
     """
 
-    __slots__ = ("_claims", "_columns", "_derived", "_elements", "_keys", "_keyspace", "_mapper", "_pk_texts", "_values", "claimed")
+    __slots__ = (
+        "_claims",
+        "_columns",
+        "_derived",
+        "_elements",
+        "_found",
+        "_keys",
+        "_keyspace",
+        "_mapper",
+        "_pk_texts",
+        "_values",
+        "claimed",
+    )
 
     def __init__(
         self,
@@ -77,6 +89,7 @@ class NewEntries:
         self._elements = elements
         self._columns: list[tuple[Any, ...]] = list(zip(*values, strict=True))
         self._derived: Mapping[str, Derived] = {}
+        self._found: dict[str, list[Sequence[tuple[str, Entry]]]] = {}
         self._claims = unique_values(mapper, values, keys) if mapper.uniques else []
         self.claimed: list[str] = [keyspace.own(name) for names in self._claims for name in names]
 
@@ -152,7 +165,12 @@ class NewEntries:
         return True
 
     def _entries(self, index: Index) -> list[Sequence[tuple[str, Entry]]]:
-        """The entries of each row in an index."""
+        """The entries of each row in an index, worked out once: rows that expire are entered and remembered by them."""
+        if index.name not in self._found:
+            self._found[index.name] = self._worked_out(index)
+        return self._found[index.name]
+
+    def _worked_out(self, index: Index) -> list[Sequence[tuple[str, Entry]]]:
         if index.place is None:
             names = ElementNames(index)
             rows = zip(self._elements[index.name], self._pk_texts, strict=True)
